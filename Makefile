@@ -1,0 +1,38 @@
+# The commands of this project.
+#
+#   make setup        install everything into a virtual environment
+#   make quickstart   set up if needed, then run the main job on digits
+#   make test         set up if needed, then run the whole test-suite
+#   make lint         set up if needed, then check style and formatting
+#
+#   STACK=openmmlab   OpenMMLab's own last releases, in .venv-openmmlab
+#                     (the default, STACK=onedl, lives in .venv)
+#   MMKD_WHEELS=DIR   take mmcv from a prebuilt wheel in DIR (or at a URL)
+#   PYTHON=python3.X  the interpreter to build the environment from
+#   ARGS='...'        passed on to the script, to pytest
+
+STACK ?= onedl
+ARGS ?=
+VENV := $(if $(filter onedl,$(STACK)),.venv,.venv-$(STACK))
+
+SUITED := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))
+PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
+	$$p -c '$(SUITED)' 2>/dev/null && echo $$p && exit; done; echo python3)
+
+.PHONY: help setup quickstart test lint
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile
+
+setup:
+	@$(PYTHON) tools/setup_env.py --stack $(STACK) --venv $(VENV)
+
+quickstart: setup
+	$(VENV)/bin/python tools/quickstart.py $(ARGS)
+
+test: setup
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: setup
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
