@@ -32,5 +32,8 @@ model = dict(
         norm_eval=True,
         init_cfg=dict(
             type='TorchvisionMobileNetV2Init',
-            checkpoint='torchvision://mobilenet_v2')),
-    neck=dict(in_channels=[24, 32, 96, 1280]))
+            checkpoint='torchvision://mobilenet_v2',
+        ),
+    ),
+    neck=dict(in_channels=[24, 32, 96, 1280]),
+)

@@ -21,5 +21,7 @@ _base_ = [
 
 model = dict(
     backbone=dict(
-        depth=18, init_cfg=dict(checkpoint='torchvision://resnet18')),
-    neck=dict(in_channels=[64, 128, 256, 512]))
+        depth=18, init_cfg=dict(checkpoint='torchvision://resnet18')
+    ),
+    neck=dict(in_channels=[64, 128, 256, 512]),
+)

@@ -10,12 +10,16 @@ default_hooks = dict(
         type='CheckpointHook',
         interval=1,
         max_keep_ckpts=3,
-        save_best='coco/bbox_mAP'),
-    visualization=dict(type='DetVisualizationHook'))
+        save_best='coco/bbox_mAP',
+    ),
+    visualization=dict(type='DetVisualizationHook'),
+)
 log_processor = dict(type='LogProcessor', window_size=50)
 visualizer = dict(
-    type='DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+    type='DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
+)
 
 env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    dist_cfg=dict(backend='nccl'),
+)

@@ -3,4 +3,5 @@
 
 distill = dict(
     type='DistillHook',
-    losses=dict(loss_kd=dict(type='KDLoss', tau=1.0, loss_weight=1.0)))
+    losses=dict(loss_kd=dict(type='KDLoss', tau=1.0, loss_weight=1.0)),
+)

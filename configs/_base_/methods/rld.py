@@ -3,9 +3,5 @@
 # COCO, which RLD equals wherever the teacher is right.
 
 distill = dict(
-    type='RLDHook',
-    alpha=1.0,
-    beta=0.25,
-    tau_scd=1.0,
-    tau_mcd=1.0,
-    warmup=1)  # epoch
+    type='RLDHook', alpha=1.0, beta=0.25, tau_scd=1.0, tau_mcd=1.0, warmup=1
+)  # epoch

@@ -7,4 +7,5 @@ teacher = dict(
     config='mmdet::faster_rcnn/faster-rcnn_r101-caffe_fpn_ms-3x_coco.py',
     checkpoint='https://download.openmmlab.com/mmdetection/v2.0/faster_rcnn/'
     'faster_rcnn_r101_caffe_fpn_mstrain_3x_coco/'
-    'faster_rcnn_r101_caffe_fpn_mstrain_3x_coco_20210526_095742-a7ae426d.pth')
+    'faster_rcnn_r101_caffe_fpn_mstrain_3x_coco_20210526_095742-a7ae426d.pth',
+)

@@ -1,0 +1,64 @@
+#!/usr/bin/env python
+"""Train a model, with a teacher if its config has a distillation hook."""
+
+from urllib.error import URLError
+
+from mmengine.runner import Runner
+
+from mmkd_plugin.launch import build_parser, load_config
+
+
+def parse_args():
+    parser = build_parser(__doc__)
+    parser.add_argument(
+        '--amp', action='store_true', help='train in mixed precision'
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate to the batch size',
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from this checkpoint, or from the last one in the work '
+        'directory if none is given',
+    )
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    cfg = load_config(args)
+
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise SystemExit(
+                '--auto-scale-lr needs `auto_scale_lr.base_batch_size` in '
+                'the config: the batch size that its learning rate is for.'
+            )
+        cfg.auto_scale_lr.enable = True
+
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+
+    try:
+        Runner.from_cfg(cfg).train()
+    except URLError as error:
+        raise SystemExit(
+            f'A file could not be downloaded ({error}): put it where the '
+            'last lines of the log say, or give a local one, for the '
+            "student's first weights with --cfg-options "
+            'model.backbone.init_cfg.checkpoint=FILE.'
+        ) from error
+
+
+if __name__ == '__main__':
+    main()
