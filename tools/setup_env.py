@@ -288,7 +288,7 @@ class Environment:
 
     def create(self):
         """Step 1: the virtual environment itself, with tools to build."""
-        if self.ask('import pip') is None:
+        if not self.python.exists() or self.ask('import pip') is None:
             check_python()
             check_disk(self.path)
             for name in ('bin', 'include', 'lib', 'lib64', 'pyvenv.cfg'):
