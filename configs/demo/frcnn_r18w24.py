@@ -1,0 +1,40 @@
+# What: the teacher of the demo: three times the student's channels, trained on
+#     4000 scenes where the student has 400 (made of the same scans; nothing of
+#     the validation scans in either).
+# Needs: python tools/make_digits.py --splits extra val
+# Run: tools/train_demo_teacher.sh makes the data, trains, and writes
+#     configs/demo/frcnn_digits_teacher.pth anew.
+_base_ = [
+    '_base_/frcnn_digits.py',
+    '_base_/digits.py',
+    '_base_/schedule_digits.py',
+]
+model = dict(
+    backbone=dict(base_channels=24),
+    neck=dict(in_channels=[24, 48, 96], out_channels=48),
+    rpn_head=dict(in_channels=48, feat_channels=48),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=48),
+        bbox_head=dict(in_channels=48, fc_out_channels=128),
+    ),
+)
+train_dataloader = dict(
+    batch_size=16,
+    dataset=dict(
+        ann_file='annotations/extra.json', data_prefix=dict(img='extra/')
+    ),
+)
+max_epochs = 5
+train_cfg = dict(max_epochs=max_epochs, val_interval=1)
+optim_wrapper = dict(optimizer=dict(lr=3e-3))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=50),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=max_epochs,
+        eta_min=1e-5,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1))
