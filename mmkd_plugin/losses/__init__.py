@@ -1,0 +1,17 @@
+"""Distillation losses: a pure function and a registered module a method."""
+
+from .ckd import CKDLoss, ckd_loss
+from .dkd import DKDLoss, dkd_loss
+from .kd import KDLoss, kd_loss
+from .rld import RLDLoss, rld_loss
+
+__all__ = [
+    'CKDLoss',
+    'DKDLoss',
+    'KDLoss',
+    'RLDLoss',
+    'ckd_loss',
+    'dkd_loss',
+    'kd_loss',
+    'rld_loss',
+]

@@ -1,0 +1,129 @@
+"""CKD, contrastive knowledge distillation: tell the samples apart.
+
+Shapes: N samples (images or sampled RoIs), C classes (K + 1 for an RoI head,
+background last).
+"""
+
+import torch
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .reduction import (
+    check_non_negative,
+    check_positive,
+    check_weights,
+    prepare_logits,
+    weighted_mean,
+)
+
+
+def ckd_loss(
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    tau: float,
+    valid: Tensor | None = None,
+) -> Tensor:
+    """InfoNCE between the logits of teacher and student.
+
+    With t and s the rows of z^T and z^S scaled to length 1::
+
+        loss_i = -log(exp(t_i . s_i / tau) / sum_j exp(t_i . s_j / tau))
+
+    The teacher's row is the anchor, the student's row of the same sample the
+    positive, the student's other rows of this process's batch the negatives.
+    The value is to be read against ln N, which is no information at all; with
+    tau = 1, perfect positives and orthogonal negatives it is
+    ln(1 + (N - 1) / e), and N = 1 gives 0.
+
+    Args:
+        student: Logits z^S of shape (N, C), any floating type.
+        teacher: Logits z^T of shape (N, C); they get no gradient.
+        tau: Temperature, positive.
+        valid: Bool of shape (N,). A row that is not valid takes no part: it
+            is no one's negative and its own loss is 0. None: all are valid.
+
+    Returns:
+        Losses of shape (N,), float32 (float64 for float64 logits). Memory is
+        N x N. A row of zeros has no direction and gives similarity 0.
+
+    Raises:
+        ValueError: The shapes of ``student`` and ``teacher`` differ.
+
+    References:
+        Zhu, Zhou, Zhu, Wang, Hu. CKD: Contrastive Knowledge Distillation from
+        a Sample-Wise Perspective. IEEE TIP 2025, arXiv 2404.14109, the
+        section on the InfoNCE form of the intra-sample and inter-sample
+        terms; anchor and negatives as in the authors' code.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.eye(64)
+        >>> loss = ckd_loss(logits, 3 * logits, tau=1.0)
+        >>> round(loss.mean().item(), 2)
+        3.19
+    """
+    student, teacher = prepare_logits(student, teacher)
+    eps = torch.finfo(student.dtype).eps
+    student = F.normalize(student, dim=1, eps=eps)
+    teacher = F.normalize(teacher, dim=1, eps=eps)
+    # Autocast would run this product, alone of all ops in losses/, in half
+    # precision, however the operands are stored.
+    with torch.autocast(student.device.type, enabled=False):
+        similarity = teacher @ student.T / tau
+    positive = torch.arange(len(student), device=student.device)
+    if valid is not None:
+        lowest = torch.finfo(similarity.dtype).min
+        similarity = similarity.masked_fill(~valid, lowest)
+        # -100 is the row that cross_entropy skips.
+        positive = positive.masked_fill(~valid, -100)
+    return F.cross_entropy(similarity, positive, reduction='none')
+
+
+@MODELS.register_module()
+class CKDLoss(nn.Module):
+    """``loss_weight`` times the mean of :func:`ckd_loss`.
+
+    Args:
+        tau: Temperature, positive.
+        loss_weight: Factor of the loss, 0 or above.
+
+    Raises:
+        ValueError: An argument is not a number or out of its range.
+    """
+
+    def __init__(self, *, tau: float = 1.0, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        check_positive(tau=tau)
+        check_non_negative(loss_weight=loss_weight)
+        self.tau = tau
+        self.loss_weight = loss_weight
+
+    def forward(
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        labels: Tensor | None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """Loss of a batch.
+
+        Args:
+            student: Logits of shape (N, C).
+            teacher: Logits of shape (N, C).
+            labels: Not used; here so that all losses are called alike.
+            weights: Row weights of shape (N,), 0 or above. A weight belongs
+                to the anchor; a row of weight 0 takes no part at all, not as
+                a negative either. See
+                :func:`~mmkd_plugin.losses.reduction.weighted_mean`.
+
+        Returns:
+            A scalar; 0 and attached to the graph if N = 0.
+        """
+        valid = None
+        if weights is not None:
+            check_weights(weights, student)
+            valid = weights > 0
+        losses = ckd_loss(student, teacher, tau=self.tau, valid=valid)
+        return self.loss_weight * weighted_mean(losses, weights)

@@ -1,0 +1,91 @@
+"""KD, knowledge distillation: match the teacher's softened classes.
+
+Shapes: N samples (images or sampled RoIs), C classes (K + 1 for an RoI head,
+background last).
+"""
+
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from .reduction import (
+    check_non_negative,
+    check_positive,
+    prepare_logits,
+    softmax_kl,
+    weighted_mean,
+)
+
+
+def kd_loss(student: Tensor, teacher: Tensor, *, tau: float = 1.0) -> Tensor:
+    """Divergence of the student's softened classes from the teacher's.
+
+    ``tau^2 * KL(softmax(z^T / tau) || softmax(z^S / tau))``; the factor
+    tau^2 keeps the size of the gradient from falling with tau.
+
+    Args:
+        student: Logits z^S of shape (N, C), any floating type.
+        teacher: Logits z^T of shape (N, C); they get no gradient.
+        tau: Temperature, positive.
+
+    Returns:
+        Losses of shape (N,), float32 (float64 for float64 logits), >= 0 up
+        to rounding.
+
+    Raises:
+        ValueError: The shapes of ``student`` and ``teacher`` differ.
+
+    References:
+        Hinton, Vinyals, Dean. Distilling the Knowledge in a Neural Network.
+        arXiv 1503.02531, Section 2, Eq. 1 and the remark on 1 / T^2.
+
+    Example:
+        >>> import torch
+        >>> student = torch.tensor([[0.0, 0.0], [2.0, 1.0]])
+        >>> teacher = torch.tensor([[0.0, 2.0], [2.0, 1.0]])
+        >>> [round(x, 4) for x in kd_loss(student, teacher).tolist()]
+        [0.3278, 0.0]
+    """
+    student, teacher = prepare_logits(student, teacher)
+    return softmax_kl(student / tau, teacher / tau) * tau**2
+
+
+@MODELS.register_module()
+class KDLoss(nn.Module):
+    """``loss_weight`` times the mean of :func:`kd_loss`.
+
+    Args:
+        tau: Temperature, positive.
+        loss_weight: Factor of the loss, 0 or above.
+
+    Raises:
+        ValueError: An argument is not a number or out of its range.
+    """
+
+    def __init__(self, *, tau: float = 1.0, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        check_positive(tau=tau)
+        check_non_negative(loss_weight=loss_weight)
+        self.tau = tau
+        self.loss_weight = loss_weight
+
+    def forward(
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        labels: Tensor | None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """Loss of a batch.
+
+        Args:
+            student: Logits of shape (N, C).
+            teacher: Logits of shape (N, C).
+            labels: Not used; here so that all losses are called alike.
+            weights: Row weights of shape (N,), 0 or above; see
+                :func:`~mmkd_plugin.losses.reduction.weighted_mean`.
+
+        Returns:
+            A scalar; 0 and attached to the graph if N = 0.
+        """
+        losses = kd_loss(student, teacher, tau=self.tau)
+        return self.loss_weight * weighted_mean(losses, weights)

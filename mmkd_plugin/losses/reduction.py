@@ -1,0 +1,174 @@
+"""What the losses share: checks, divergences in log space, the mean.
+
+Shapes: N samples (images or sampled RoIs), C classes (K + 1 for an RoI head,
+background last).
+"""
+
+import math
+from numbers import Real
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def check_positive(**arguments: float) -> None:
+    """Raise ValueError unless each argument is a finite number, above 0."""
+    for name, value in arguments.items():
+        if not isinstance(value, Real) or not 0 < value < math.inf:
+            raise ValueError(
+                f'Expected argument `{name}` to be a positive number but '
+                f'got {value!r}.'
+            )
+
+
+def check_non_negative(**arguments: float) -> None:
+    """Raise ValueError unless each argument is a finite number, 0 or above."""
+    for name, value in arguments.items():
+        if not isinstance(value, Real) or not 0 <= value < math.inf:
+            raise ValueError(
+                f'Expected argument `{name}` to be a non-negative number but '
+                f'got {value!r}.'
+            )
+
+
+def check_labels(labels: Tensor, student: Tensor) -> None:
+    """Raise unless ``labels`` holds one int64 class id for each row.
+
+    Ids are not compared with C, because that would wait for the GPU at every
+    step. An id outside 0 .. C - 1 raises on the CPU and fails a device-side
+    assertion on CUDA.
+
+    Raises:
+        TypeError: ``labels`` is not int64, as with soft labels.
+        ValueError: ``labels`` is not of shape (N,), as with one-hot labels.
+    """
+    if labels.dtype != torch.int64:
+        raise TypeError(
+            'Expected argument `labels` to be class ids of type torch.int64 '
+            f'but got {labels.dtype}; soft labels (Mixup, CutMix) name no '
+            'single class: switch them off, or distil with `KDLoss`.'
+        )
+    if labels.shape != student.shape[:1]:
+        raise ValueError(
+            'Expected argument `labels` to be class ids of shape '
+            f'{tuple(student.shape[:1])} but got {tuple(labels.shape)}; give '
+            'one class id a row (`argmax(1)` of one-hot labels).'
+        )
+
+
+def check_weights(weights: Tensor, rows: Tensor) -> None:
+    """Raise ValueError unless ``weights`` holds one number for each row."""
+    if weights.shape != rows.shape[:1]:
+        raise ValueError(
+            'Expected argument `weights` to be of shape '
+            f'{tuple(rows.shape[:1])} but got {tuple(weights.shape)}; give '
+            'one weight a row.'
+        )
+
+
+def prepare_logits(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Check both logits, upcast them, and cut the teacher off the graph.
+
+    Args:
+        student: Logits of shape (N, C), any floating type.
+        teacher: Logits of shape (N, C), any floating type.
+
+    Returns:
+        Both in one type: float64 if either was, float32 otherwise. The
+        student keeps its graph, the teacher gets no gradient.
+
+    Raises:
+        ValueError: The shapes differ or are not (N, C).
+    """
+    if student.ndim != 2 or student.shape != teacher.shape:
+        raise ValueError(
+            'Expected arguments `student` and `teacher` to be logits of one '
+            f'shape (N, C) but got {tuple(student.shape)} and '
+            f'{tuple(teacher.shape)}; teacher and student need the same rows '
+            'and the same classes.'
+        )
+    dtype = torch.promote_types(student.dtype, teacher.dtype)
+    dtype = torch.promote_types(dtype, torch.float32)
+    return student.to(dtype), teacher.detach().to(dtype)
+
+
+def softmax_kl(
+    student: Tensor, teacher: Tensor, masked: Tensor | None = None
+) -> Tensor:
+    """KL(softmax(teacher) || softmax(student)) of each row.
+
+    Args:
+        student: Logits of shape (N, C), already divided by the temperature.
+        teacher: The same for the teacher.
+        masked: Bool of shape (N, C), the classes to leave out of both
+            distributions. A row with fewer than two classes left gives 0 and
+            gradient 0.
+
+    Returns:
+        Divergences of shape (N,), in nats.
+    """
+    if masked is not None:
+        # The lowest finite number, not -inf: inf - inf would be NaN in rows
+        # that are masked throughout.
+        lowest = torch.finfo(student.dtype).min
+        student = student.masked_fill(masked, lowest)
+        teacher = teacher.masked_fill(masked, lowest)
+    log_student = F.log_softmax(student, dim=1)
+    log_teacher = F.log_softmax(teacher, dim=1)
+    return (log_teacher.exp() * (log_teacher - log_student)).sum(dim=1)
+
+
+def log_odds(logits: Tensor, index: Tensor) -> Tensor:
+    """log(p / (1 - p)) of one class of each row, where p = softmax(logits).
+
+    It keeps all digits where p is near 1, which 1 - p would lose.
+
+    Args:
+        logits: Shape (N, C).
+        index: Class ids of shape (N,), int64.
+
+    Returns:
+        Log odds of shape (N,).
+    """
+    index = index.unsqueeze(1)
+    own = logits.gather(1, index).squeeze(1)
+    others = logits.scatter(1, index, torch.finfo(logits.dtype).min)
+    return own - others.logsumexp(dim=1)
+
+
+def binary_kl(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL((p^T, 1 - p^T) || (p^S, 1 - p^S)) from the log odds of p.
+
+    Args:
+        student: Log odds of shape (N,).
+        teacher: Log odds of shape (N,).
+
+    Returns:
+        Divergences of shape (N,), in nats.
+    """
+    yes = F.logsigmoid(teacher) - F.logsigmoid(student)
+    no = F.logsigmoid(-teacher) - F.logsigmoid(-student)
+    return teacher.sigmoid() * yes + (-teacher).sigmoid() * no
+
+
+def weighted_mean(losses: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean of per-sample losses.
+
+    Args:
+        losses: Shape (N,).
+        weights: Non-negative, shape (N,). None weighs every row by 1.
+
+    Returns:
+        ``sum(weights * losses) / n``, where n is the number of rows with a
+        weight above 0 and at least 1. With N = 0 it is 0 and still attached
+        to the graph.
+
+    Raises:
+        ValueError: ``weights`` is not of shape (N,).
+    """
+    if weights is None:
+        return losses.sum() / max(len(losses), 1)
+    check_weights(weights, losses)
+    rows = (weights > 0).sum().clamp(min=1)
+    return (losses * weights.to(losses.dtype)).sum() / rows
