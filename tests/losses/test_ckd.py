@@ -1,0 +1,117 @@
+"""CKD: pinned values, the floor, rows left out, rows without direction."""
+
+import math
+
+import pytest
+import torch
+
+from mmkd_plugin.losses import CKDLoss, ckd_loss
+
+from .cases import LABELS, PINNED, STUDENT, TEACHER
+
+
+@pytest.mark.parametrize(
+    'tau, expected',
+    [
+        (1.0, [0.444254727, 0.912699331, 0.823427838]),
+        (2.0, [0.718632249, 0.999683465, 0.936305136]),
+    ],
+)
+def test_pinned(tau, expected):
+    student, teacher, _ = PINNED
+    torch.testing.assert_close(
+        ckd_loss(student, teacher, tau=tau), torch.tensor(expected)
+    )
+
+
+@pytest.mark.parametrize('rows', [2, 64, 512])
+def test_floor(rows):
+    logits = torch.eye(rows)
+    value = CKDLoss()(5 * logits, logits, None)
+    assert value.item() == pytest.approx(
+        math.log(1 + (rows - 1) / math.e), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize('rows', [2, 64, 512])
+def test_no_information(rows):
+    student = torch.tensor([[1.0, 2.0, 3.0]]).expand(rows, -1)
+    teacher = torch.randn(rows, 3)
+    value = CKDLoss()(student, teacher, None)
+    assert value.item() == pytest.approx(math.log(rows), rel=1e-6)
+
+
+def test_one_row():
+    student = STUDENT[:1].clone().requires_grad_()
+    value = CKDLoss()(student, TEACHER[:1], LABELS[:1])
+    value.backward()
+    assert value.item() == 0
+    assert student.grad.eq(0).all()
+
+
+def test_length_of_the_rows_does_not_matter():
+    lengths = torch.tensor([[1e-3], [1.0], [2.0], [50.0], [1e3]])
+    torch.testing.assert_close(
+        ckd_loss(STUDENT * lengths, TEACHER / lengths, tau=1.0),
+        ckd_loss(STUDENT, TEACHER, tau=1.0),
+    )
+
+
+def test_anchor_is_the_teacher():
+    one_way = ckd_loss(STUDENT, TEACHER, tau=1.0)
+    other_way = ckd_loss(TEACHER, STUDENT, tau=1.0)
+    assert not torch.allclose(one_way, other_way)
+
+
+def test_invalid_rows_are_no_negatives():
+    valid = torch.tensor([True, False, True, True, False])
+    value = ckd_loss(STUDENT, TEACHER, tau=1.0, valid=valid)
+    expected = ckd_loss(STUDENT[valid], TEACHER[valid], tau=1.0)
+    torch.testing.assert_close(value[valid], expected)
+    assert value[~valid].eq(0).all()
+    everyone = ckd_loss(STUDENT, TEACHER, tau=1.0)
+    assert everyone[valid].gt(expected).all()
+
+
+def test_weight_belongs_to_the_anchor():
+    """A small weight makes a row count less, its negatives as much."""
+    weights = torch.tensor([1.0, 1.0, 0.25, 1.0, 1.0])
+    rows = ckd_loss(STUDENT, TEACHER, tau=1.0)
+    value = CKDLoss()(STUDENT, TEACHER, LABELS, weights)
+    torch.testing.assert_close(value, (weights * rows).sum() / 5)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+@pytest.mark.parametrize('whose', ['student', 'teacher', 'both'])
+def test_rows_of_zeros_have_similarity_zero(dtype, whose):
+    """A zero row is orthogonal to everything, in value and in gradient."""
+    axes = torch.eye(4, dtype=dtype)
+    student, teacher = axes.clone(), axes.clone()
+    if whose != 'teacher':
+        student[1] = 0
+    if whose != 'student':
+        teacher[1] = 0
+    student.requires_grad_()
+    value = ckd_loss(student, teacher, tau=1.0)
+    value[[0, 2, 3]].sum().backward()
+    floor = math.log(1 + 3 / math.e)
+    for row in (0, 2, 3):
+        assert value[row].item() == pytest.approx(floor, rel=1e-6)
+    assert value[1].item() == pytest.approx(math.log(4), rel=1e-6)
+    assert student.grad[[0, 2, 3]].isfinite().all()
+
+
+def test_gradient_of_a_zero_row_is_finite():
+    student = torch.zeros(4, 3, requires_grad=True)
+    value = CKDLoss()(student, torch.randn(4, 3), None)
+    value.backward()
+    assert value.item() == pytest.approx(math.log(4))
+    assert student.grad.isfinite().all()
+
+
+def test_no_gap_is_too_wide_for_a_small_tau():
+    student = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], requires_grad=True)
+    value = ckd_loss(student, -student.detach(), tau=1e-4)
+    value.sum().backward()
+    torch.testing.assert_close(value.detach(), torch.full((2,), 2e4))
+    assert student.grad.isfinite().all()

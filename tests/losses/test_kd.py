@@ -1,0 +1,52 @@
+"""KD: pinned values and what only KD promises."""
+
+import pytest
+import torch
+
+from mmkd_plugin.losses import KDLoss, kd_loss
+
+from .cases import PINNED, STUDENT, TEACHER
+
+
+@pytest.mark.parametrize(
+    'tau, expected',
+    [
+        (1.0, [0.434404706, 0.691471577, 0.134536550]),
+        (4.0, [0.388163523, 0.702083019, 1.296154666]),
+    ],
+)
+def test_pinned(tau, expected):
+    student, teacher, _ = PINNED
+    torch.testing.assert_close(
+        kd_loss(student, teacher, tau=tau), torch.tensor(expected)
+    )
+
+
+def test_student_equal_to_teacher():
+    student = TEACHER.clone().requires_grad_()
+    value = KDLoss(tau=2.0)(student, TEACHER, None)
+    value.backward()
+    assert value.item() == 0
+    torch.testing.assert_close(
+        student.grad, torch.zeros(5, 7), rtol=0, atol=1e-7
+    )
+
+
+def test_gradient_is_tau_times_the_difference_of_probabilities():
+    student = STUDENT.double().requires_grad_()
+    teacher = TEACHER.double()
+    kd_loss(student, teacher, tau=3.0).sum().backward()
+    expected = 3 * ((student / 3).softmax(1) - (teacher / 3).softmax(1))
+    torch.testing.assert_close(student.grad, expected.detach())
+
+
+def test_one_class():
+    student = torch.randn(3, 1, requires_grad=True)
+    value = kd_loss(student, torch.randn(3, 1))
+    value.sum().backward()
+    assert value.eq(0).all() and student.grad.eq(0).all()
+
+
+def test_soft_labels_are_welcome():
+    value = KDLoss()(STUDENT, TEACHER, TEACHER.softmax(1))
+    assert torch.equal(value, kd_loss(STUDENT, TEACHER).mean())
