@@ -111,7 +111,8 @@ def expect(what, got, wanted):
     """Raises CheckError if two tensors differ."""
     import torch
 
-    if not torch.allclose(got.cpu().float(), torch.tensor(wanted).float()):
+    got, reference = got.cpu().float(), torch.tensor(wanted).float()
+    if got.shape != reference.shape or not torch.allclose(got, reference):
         raise CheckError(
             f'Expected {what} to give {wanted} but got {got.tolist()}: '
             f'{REPAIR}.'

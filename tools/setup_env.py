@@ -377,16 +377,15 @@ class Environment:
             'import torch\n'
             'print(torch.version.cuda, torch.cuda.is_available())'
         ).split()
-        if os.environ.get('FORCE_CUDA') == '1':
+        fits = has_gpu == 'True' and find_nvcc(cuda) is not None
+        environ['FORCE_CUDA'] = os.environ.get('FORCE_CUDA', str(int(fits)))
+        if environ['FORCE_CUDA'] == '1':
             kind = 'CPU and CUDA ops, several times as long as CPU ops alone'
-        elif has_gpu == 'True' and find_nvcc(cuda):
-            kind = 'CPU and CUDA ops, several times as long as CPU ops alone'
-            environ['FORCE_CUDA'] = '1'
         else:
             minutes = max(1, round(BUILD_MINUTES / jobs))
             kind = f'CPU ops, about {minutes} min with {jobs} jobs'
             environ['CUDA_VISIBLE_DEVICES'] = ''
-            if has_gpu == 'True':
+            if has_gpu == 'True' and not fits:
                 say(
                     f'   There is a GPU but no nvcc of CUDA {cuda}: mmcv gets '
                     'CPU ops only, and training runs on the CPU. For the GPU, '
