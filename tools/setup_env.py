@@ -141,7 +141,7 @@ def explain(log):
 
 def read_progress(log):
     """Returns ninja's last '[12/104]' in a log, or an empty string."""
-    counts = re.findall(r'^\[(\d+/\d+)\]', log, re.MULTILINE)
+    counts = re.findall(r'^\s*\[(\d+/\d+)\]', log, re.MULTILINE)
     return f', {counts[-1]} files compiled' if counts else ''
 
 

@@ -250,7 +250,7 @@ def test_what_outlives_a_killed_set_up_still_holds_the_lock(env, tmp_path):
 
 def test_a_command_shows_signs_of_life(env, monkeypatch, capsys):
     monkeypatch.setattr(setup_env, 'BEAT', 0.2)
-    code = 'import time; print("[3/104] c++", flush=True); time.sleep(0.7)'
+    code = 'import time; print("  [3/104] c++", flush=True); time.sleep(0.7)'
     assert env.run([sys.executable, '-c', code], 'slow')
     output = capsys.readouterr().out
     assert '0 min 00 s, 3/104 files compiled' in output
