@@ -1,0 +1,7 @@
+"""When distillation happens: hooks for MMEngine's runner."""
+
+from .ckd_hook import CKDHook
+from .distill_hook import DistillHook
+from .rld_hook import RLDHook
+
+__all__ = ['CKDHook', 'DistillHook', 'RLDHook']

@@ -1,0 +1,34 @@
+"""Preset: distil by CKD."""
+
+from mmengine.registry import HOOKS
+
+from .distill_hook import DistillHook
+
+
+@HOOKS.register_module()
+class CKDHook(DistillHook):
+    """Train with a teacher by sample-wise contrastive distillation.
+
+    ``DistillHook`` with :class:`~mmkd_plugin.losses.CKDLoss` as ``loss_ckd``
+    and the released weight for detection.
+
+    Args:
+        teacher (dict): See :class:`DistillHook`.
+        tau (float): Temperature, > 0.
+        loss_weight (float): Weight of the term, >= 0.
+        **kwargs: The other arguments of :class:`DistillHook`.
+
+    References:
+        Zhu et al., "CKD: Contrastive Knowledge Distillation from A
+        Sample-wise Perspective", IEEE TIP 2025, arXiv 2404.14109.
+    """
+
+    def __init__(
+        self,
+        teacher: dict,
+        tau: float = 1.0,
+        loss_weight: float = 0.1,
+        **kwargs,
+    ) -> None:
+        loss = dict(type='CKDLoss', tau=tau, loss_weight=loss_weight)
+        super().__init__(teacher, losses=dict(loss_ckd=loss), **kwargs)

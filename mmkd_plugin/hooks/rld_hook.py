@@ -1,0 +1,48 @@
+"""Preset: distil by RLD."""
+
+from mmengine.registry import HOOKS
+
+from .distill_hook import DistillHook
+
+
+@HOOKS.register_module()
+class RLDHook(DistillHook):
+    """Train with a teacher by refined logit distillation.
+
+    ``DistillHook`` with :class:`~mmkd_plugin.losses.RLDLoss` as ``loss_rld``.
+    The paper has no detection experiment; the defaults are those of DKD for
+    detection, which RLD equals where the teacher is right.
+
+    Args:
+        teacher (dict): See :class:`DistillHook`.
+        alpha (float): Weight of sample confidence distillation, >= 0.
+        beta (float): Weight of masked correlation distillation, >= 0.
+        tau_scd (float): Temperature of the first, > 0.
+        tau_mcd (float): Temperature of the second, > 0.
+        loss_weight (float): Weight of the sum of both, >= 0.
+        **kwargs: The other arguments of :class:`DistillHook`.
+
+    References:
+        Sun et al., "Knowledge Distillation with Refined Logits", ICCV 2025,
+        arXiv 2408.07703.
+    """
+
+    def __init__(
+        self,
+        teacher: dict,
+        alpha: float = 1.0,
+        beta: float = 0.25,
+        tau_scd: float = 1.0,
+        tau_mcd: float = 1.0,
+        loss_weight: float = 1.0,
+        **kwargs,
+    ) -> None:
+        loss = dict(
+            type='RLDLoss',
+            alpha=alpha,
+            beta=beta,
+            tau_scd=tau_scd,
+            tau_mcd=tau_mcd,
+            loss_weight=loss_weight,
+        )
+        super().__init__(teacher, losses=dict(loss_rld=loss), **kwargs)

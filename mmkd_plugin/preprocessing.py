@@ -1,0 +1,91 @@
+"""From the student's normalised images to the teacher's."""
+
+import math
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class TeacherInput:
+    """Turn what the student is fed with into what the teacher expects.
+
+    Both data preprocessors read the same pixels, so the teacher's image is
+    an affine function of the student's, channel by channel, with the
+    channels reversed where one of the two works in RGB and the other in BGR.
+    Padding is the teacher's own, not an image of the student's padding.
+
+    Args:
+        student (nn.Module): Data preprocessor of the student, an
+            ``ImgDataPreprocessor`` or a class with the same attributes.
+        teacher (nn.Module): Data preprocessor of the teacher.
+    """
+
+    def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
+        mean_s, std_s = self._statistics(student)
+        mean_t, std_t = self._statistics(teacher)
+        self.reverse = getattr(
+            student, '_channel_conversion', False
+        ) != getattr(teacher, '_channel_conversion', False)
+        if self.reverse:
+            mean_s, std_s = mean_s.flip(0), std_s.flip(0)
+        self.scale = std_s / std_t
+        self.shift = (mean_s - mean_t) / std_t
+        self.divisor = getattr(teacher, 'pad_size_divisor', 1)
+        self.pad_value = getattr(teacher, 'pad_value', 0)
+        self.identity = (
+            not self.reverse
+            and torch.equal(mean_s, mean_t)
+            and torch.equal(std_s, std_t)
+            and self.divisor == getattr(student, 'pad_size_divisor', 1)
+            and self.pad_value == getattr(student, 'pad_value', 0)
+        )
+
+    @staticmethod
+    def _statistics(preprocessor: nn.Module):
+        """Mean and standard deviation, (3, 1, 1) or (1, 1, 1), float64."""
+        if not getattr(preprocessor, '_enable_normalize', False):
+            return torch.zeros(1, 1, 1).double(), torch.ones(1, 1, 1).double()
+        return (
+            preprocessor.mean.detach().cpu().double(),
+            preprocessor.std.detach().cpu().double(),
+        )
+
+    def __call__(self, inputs: Tensor, data_samples=None) -> Tensor:
+        """Convert one batch.
+
+        Args:
+            inputs (Tensor): The student's images, (B, 3, H, W).
+            data_samples (list, optional): One a image; ``img_shape`` says
+                how much of the padded image is not padding.  Without it the
+                whole of ``inputs`` counts as image.
+
+        Returns:
+            Tensor: The teacher's images, (B, 3, H', W'), where H' and W' are
+            the largest image rounded up to the teacher's divisor.
+        """
+        if self.identity:
+            return inputs
+        shapes = [tuple(inputs.shape[-2:])] * len(inputs)
+        if data_samples is not None:
+            shapes = [
+                tuple(sample.get('img_shape', inputs.shape[-2:])[:2])
+                for sample in data_samples
+            ]
+        images = inputs.flip(1) if self.reverse else inputs
+        images = images * self.scale.to(inputs) + self.shift.to(inputs)
+        height, width = (
+            math.ceil(max(sizes) / self.divisor) * self.divisor
+            for sizes in zip(*shapes)
+        )
+        return torch.stack(
+            [
+                F.pad(
+                    image[:, :h, :w],
+                    (0, width - w, 0, height - h),
+                    value=self.pad_value,
+                )
+                for image, (h, w) in zip(images, shapes)
+            ]
+        )

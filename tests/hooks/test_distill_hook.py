@@ -1,0 +1,359 @@
+"""DistillHook on MMEngine's runner, with real detectors."""
+
+import copy
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+from mmengine.registry import HOOKS, DefaultScope
+from mmengine.runner import Runner
+
+import mmkd_plugin
+from mmkd_plugin.compat import load_from_local
+from tests import tiny
+
+LOSSES = dict(loss_kd=dict(type='KDLoss'), loss_ckd=dict(type='CKDLoss'))
+
+
+def hook_cfg(teacher, **kwargs):
+    return dict(
+        type='DistillHook', **{'teacher': teacher, 'losses': LOSSES, **kwargs}
+    )
+
+
+def make_runner(tmp_path, hooks, mask=False, epochs=1, **kwargs):
+    """A runner over four batches of two images."""
+    tiny.build_detector(mask=mask)
+    loader = dict(
+        batch_size=2,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dict(type='Boxes', length=8, mask=mask),
+        collate_fn=dict(type='pseudo_collate'),
+    )
+    cfg = dict(
+        model=tiny.detector_cfg(mask=mask),
+        work_dir=str(tmp_path / 'work'),
+        train_dataloader=loader,
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.005)),
+        default_scope='mmdet',
+        default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),
+        custom_hooks=hooks,
+        randomness=dict(seed=1, deterministic=False),
+        experiment_name=f'{tmp_path.name}-{len(MessageHub._instance_dict)}',
+        log_level='WARNING',
+    )
+    cfg.update(kwargs)
+    return Runner.from_cfg(Config(cfg))
+
+
+def connect(hook, model, teacher_cfg, **attach):
+    """Connect a hook to a model as `before_train` does, without a runner."""
+
+    class Stub:
+        train_loop = None
+        logger = MessageHub.get_instance('stub')
+
+    Stub.logger = __import__('logging').getLogger('stub')
+    Stub.model = model
+    hook.before_train(Stub)
+    return hook
+
+
+@pytest.fixture
+def teacher(tmp_path):
+    return tiny.save_teacher(tmp_path / 'teacher.pth', width=16)
+
+
+@pytest.fixture
+def hook(teacher):
+    return HOOKS.build(hook_cfg(teacher))
+
+
+def losses_of(model, *indices, mask=False):
+    data = model.data_preprocessor(tiny.batch(*indices, mask=mask), True)
+    return model(**data, mode='loss')
+
+
+@pytest.mark.parametrize('mask', [False, True])
+def test_runner_trains_with_terms_in_log(tmp_path, mask):
+    teacher = tiny.save_teacher(tmp_path / 't.pth', width=16, mask=mask)
+    runner = make_runner(tmp_path, [hook_cfg(teacher)], mask=mask)
+    runner.train()
+    scalars = runner.message_hub.log_scalars
+    for name in ('loss_kd', 'loss_ckd', 'kd_agreement', 'kd_teacher_acc'):
+        values, _ = scalars[f'train/{name}'].data
+        assert len(values) == 4
+        assert (values >= 0).all()
+    assert max(scalars['train/loss_kd'].data[0]) > 0
+    assert ('train/loss_mask' in scalars) == mask
+    # `loss` is the sum of what is back-propagated, the terms included.
+    total = sum(
+        values.data[0][-1]
+        for key, values in scalars.items()
+        if key.startswith('train/loss_')
+    )
+    assert scalars['train/loss'].data[0][-1] == pytest.approx(total, rel=1e-5)
+
+
+def test_factor_zero_trains_as_without_hook(tmp_path, teacher):
+    weights = []
+    for name, hooks in (
+        ('plain', []),
+        ('off', [hook_cfg(teacher, begin=9)]),
+        ('on', [hook_cfg(teacher)]),
+    ):
+        runner = make_runner(tmp_path / name, hooks)
+        runner.train()
+        weights.append(
+            torch.cat([p.flatten() for p in runner.model.parameters()])
+        )
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_factor_zero_runs_no_teacher_and_clears_log(tmp_path, teacher):
+    calls = []
+    runner = make_runner(
+        tmp_path, [hook_cfg(teacher, end=3, by_epoch=False)], epochs=2
+    )
+    hook = next(h for h in runner.hooks if type(h).__name__ == 'DistillHook')
+    build = hook.before_train
+
+    def before_train(runner):
+        build(runner)
+        hook.teacher.register_forward_hook(lambda *a: calls.append('forward'))
+        hook.teacher.backbone.register_forward_hook(
+            lambda *a: calls.append('backbone')
+        )
+
+    hook.before_train = before_train
+    runner.train()
+    assert calls == ['backbone'] * 3
+    scalars = runner.message_hub.log_scalars
+    assert (scalars['train/loss_kd'].data[0] > 0).tolist() == [True] * 3 + [
+        False
+    ] * 5
+    assert 'train/kd_agreement' not in scalars
+
+
+def test_checkpoint_is_plain_student(tmp_path, teacher):
+    hooks = [
+        hook_cfg(teacher),
+        dict(type='EMAHook', ema_type='ExponentialMovingAverage'),
+    ]
+    runner = make_runner(tmp_path, hooks)
+    runner.train()
+    path = tmp_path / 'work' / 'epoch_1.pth'
+    plain = tiny.build_detector().state_dict()
+    saved = load_from_local(path)
+    assert saved['state_dict'].keys() == plain.keys()
+    assert {k.removeprefix('module.') for k in saved['ema_state_dict']} - {
+        'steps'
+    } == plain.keys()
+    numbers = sum(p.numel() for p in tiny.build_detector().parameters())
+    assert numbers == sum(
+        p.numel()
+        for g in runner.optim_wrapper.param_groups
+        for p in g['params']
+    )
+    # In a process that never heard of the plugin.
+    config = Config(dict(default_scope='mmdet', model=tiny.detector_cfg()))
+    config.dump(tmp_path / 'plain.py')
+    code = (
+        'import sys, torch\n'
+        'from mmengine.config import Config\n'
+        'from mmengine.registry import MODELS\n'
+        'from mmdet.utils import register_all_modules\n'
+        'register_all_modules()\n'
+        f'cfg = Config.fromfile({str(tmp_path / "plain.py")!r})\n'
+        'model = MODELS.build(cfg.model)\n'
+        f'saved = torch.load({str(path)!r}, weights_only=False)\n'
+        "print(model.load_state_dict(saved['state_dict'], strict=True))\n"
+        "assert not any('mmkd' in name for name in sys.modules)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert run.returncode == 0, run.stderr
+    assert 'All keys matched' in run.stdout
+
+
+def test_resume_goes_on_distilling(tmp_path, teacher):
+    whole = make_runner(tmp_path / 'a', [hook_cfg(teacher)], epochs=2)
+    whole.train()
+    make_runner(tmp_path / 'b', [hook_cfg(teacher)], epochs=1).train()
+    resumed = make_runner(
+        tmp_path / 'b', [hook_cfg(teacher)], epochs=2, resume=True
+    )
+    resumed.train()
+    assert resumed.iter == 8
+    values = resumed.message_hub.log_scalars['train/loss_kd'].data[0]
+    assert len(values) == 8
+    assert (values > 0).all()
+
+
+def test_gradients_reach_student_only(teacher, hook):
+    model = tiny.build_detector().train()
+    connect(hook, model, teacher)
+    losses = losses_of(model, 0, 1)
+    (losses['loss_kd'] + losses['loss_ckd']).backward()
+    for part in (model.backbone.conv1, model.neck, model.roi_head.bbox_head):
+        grads = [p.grad for p in part.parameters() if p.grad is not None]
+        assert grads
+        assert sum(grad.abs().sum() for grad in grads) > 0
+    assert model.roi_head.bbox_head.fc_cls.weight.grad.abs().sum() > 0
+    assert model.roi_head.bbox_head.fc_reg.weight.grad is None
+    assert all(p.grad is None for p in hook.teacher.parameters())
+    assert not any(p.requires_grad for p in hook.teacher.parameters())
+
+
+def test_teacher_stays_in_eval(hook, teacher):
+    model = tiny.build_detector().train()
+    connect(hook, model, teacher)
+    before = copy.deepcopy(hook.teacher.state_dict())
+    model.train()
+    losses_of(model, 0, 1)
+    assert not any(m.training for m in hook.teacher.modules())
+    after = hook.teacher.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_same_model_as_teacher_gives_zero(tmp_path):
+    teacher = tiny.save_teacher(tmp_path / 'same.pth', seed=0)
+    hook = HOOKS.build(
+        hook_cfg(
+            teacher,
+            losses=dict(
+                loss_kd=dict(type='KDLoss'), loss_dkd=dict(type='DKDLoss')
+            ),
+        )
+    )
+    model = tiny.build_detector(0).train()
+    connect(hook, model, teacher)
+    # With batch statistics frozen, both compute the same function.
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    losses = losses_of(model, 0, 1)
+    assert losses['loss_kd'].item() == pytest.approx(0, abs=1e-6)
+    assert losses['loss_dkd'].item() == pytest.approx(0, abs=1e-6)
+    assert losses['kd_agreement'].item() == 1
+
+
+def test_predict_and_eval_are_untouched(hook, teacher):
+    model = tiny.build_detector()
+    data = model.data_preprocessor(tiny.batch(0, 1), False)
+    model.eval()
+    plain = model(**copy.deepcopy(data), mode='predict')
+    connect(hook, model, teacher)
+    model.eval()
+    with_hook = model(**copy.deepcopy(data), mode='predict')
+    for a, b in zip(plain, with_hook, strict=True):
+        assert torch.equal(a.pred_instances.bboxes, b.pred_instances.bboxes)
+    assert 'loss_kd' not in losses_of(model, 0, 1)
+
+
+def test_model_is_given_back(hook, teacher):
+    model = tiny.build_detector().train()
+    connect(hook, model, teacher)
+    hook.after_train(None)
+    assert 'loss_kd' not in losses_of(model, 0, 1)
+    assert hook.teacher is None
+    assert not any(m._forward_pre_hooks for m in model.modules())
+    assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_copy_of_model_holds_no_teacher(hook, teacher):
+    model = tiny.build_detector().train()
+    connect(hook, model, teacher)
+    twin = copy.deepcopy(model)
+    (handler,) = twin._forward_hooks.values()
+    (original,) = model._forward_hooks.values()
+    assert handler is original
+    assert twin.state_dict().keys() == model.state_dict().keys()
+
+
+def test_no_roi_gives_zero_terms(hook, teacher):
+    model = tiny.build_detector().train()
+    connect(hook, model, teacher)
+    losses_of(model, 0)
+    hook.tap._on_loss = lambda *call: None  # as mmdet skips an empty head
+    losses = losses_of(model, 1)
+    assert losses['loss_kd'] == 0
+    assert 'kd_agreement' not in losses
+
+
+def test_own_terms_do_not_replace_those_of_the_model(teacher):
+    hook = HOOKS.build(
+        hook_cfg(teacher, losses=dict(loss_cls=dict(type='KDLoss')))
+    )
+    model = tiny.build_detector().train()
+    connect(hook, model, teacher)
+    with pytest.raises(
+        ValueError, match="already has a loss named 'loss_cls'"
+    ):
+        losses_of(model, 0)
+
+
+def test_schedule(teacher):
+    hook = HOOKS.build(hook_cfg(teacher, warmup=4, begin=2, end=8))
+    assert [hook.factor_at(step) for step in range(1, 10)] == [
+        0,
+        0,
+        0.25,
+        0.5,
+        0.75,
+        1,
+        1,
+        1,
+        0,
+    ]
+    hook = HOOKS.build(hook_cfg(teacher))
+    assert hook.factor_at(1) == hook.factor_at(99) == 1
+
+
+def test_epochs_with_iterations_are_refused(tmp_path, teacher):
+    runner = make_runner(
+        tmp_path,
+        [hook_cfg(teacher, warmup=2)],
+        train_cfg=dict(by_epoch=False, max_iters=2),
+    )
+    with pytest.raises(ValueError, match='by_epoch=False'):
+        runner.train()
+
+
+@pytest.mark.parametrize(
+    'change, error, message',
+    [
+        (dict(teacher=dict(config='a.py')), TypeError, '`checkpoint`'),
+        (dict(losses={}), TypeError, 'at least one loss'),
+        (dict(losses=dict(kd=dict(type='KDLoss'))), ValueError, "'kd'"),
+        (dict(warmup=-1), ValueError, '`warmup`'),
+        (dict(warmup=1.5), ValueError, '`warmup`'),
+        (dict(begin=3, end=3), ValueError, '`end`'),
+    ],
+)
+def test_bad_arguments(teacher, change, error, message):
+    cfg = {**hook_cfg(teacher), **change}
+    cfg.pop('type')
+    with pytest.raises(error, match=message):
+        mmkd_plugin.DistillHook(**cfg)
+
+
+@pytest.mark.parametrize('scope', ['mmengine', 'mmdet'])
+def test_presets_are_found_from_every_scope(scope, teacher):
+    with DefaultScope.overwrite_default_scope(scope):
+        ckd = HOOKS.build(dict(type='CKDHook', teacher=teacher, tau=0.5))
+        rld = HOOKS.build(dict(type='RLDHook', teacher=teacher, beta=2.0))
+    assert ckd.losses['loss_ckd'].tau == 0.5
+    assert ckd.losses['loss_ckd'].loss_weight == 0.1
+    assert rld.losses['loss_rld'].beta == 2.0
+    assert rld.losses['loss_rld'].tau_mcd == 1
