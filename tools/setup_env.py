@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -337,13 +338,11 @@ class Environment:
 
     def find_wheel(self):
         """Returns mmcv's wheel from an earlier build, or None."""
-        return next(self.wheels.glob('*.whl'), None)
-
-    def keep_wheel(self):
-        """Moves a finished wheel to where `find_wheel` looks."""
-        wheel = next((self.tmp / 'wheel').glob('*.whl'))
-        self.wheels.mkdir(parents=True, exist_ok=True)
-        wheel.replace(self.wheels / wheel.name)
+        for wheel in self.wheels.glob('*.whl'):
+            if zipfile.is_zipfile(wheel):
+                return wheel
+            wheel.unlink()  # cut off while pip wrote it
+        return None
 
     def fetch_wheel(self):
         """Takes mmcv's wheel from where pip is told to find links."""
@@ -353,14 +352,12 @@ class Environment:
             '--no-deps',
             '--only-binary=:all:',
             '--dest',
-            self.tmp / 'wheel',
+            self.wheels,
             self.mmcv,
             log='mmcv-fetch',
             hint=False,
         )
-        if found:
-            self.keep_wheel()
-        elif self.find_links:
+        if not found and self.find_links:
             say(f'   no wheel of {self.mmcv} that fits in {self.find_links}')
         return found
 
@@ -401,12 +398,11 @@ class Environment:
             '--no-deps',
             '--no-build-isolation',
             '--wheel-dir',
-            self.tmp / 'wheel',
+            self.wheels,
             self.mmcv,
             log='mmcv-build',
             **environ,
         )
-        self.keep_wheel()
 
     def get_mmcv(self):
         """Step 3: a wheel of mmcv with ops."""

@@ -4,6 +4,7 @@ import fcntl
 import os
 import sys
 import threading
+import zipfile
 from collections import namedtuple
 from pathlib import Path
 
@@ -323,9 +324,10 @@ class FakePip:
         self.calls.append((args[0], environ))
         if args[0] == 'download' and not self.offered:
             return False
-        wheel = self.env.tmp / 'wheel' / 'onedl_mmcv-2.3.6-cp311.whl'
-        wheel.parent.mkdir(exist_ok=True)
-        wheel.touch()
+        folder = self.env.wheels
+        folder.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(folder / 'onedl_mmcv-2.3.6.whl', 'w') as wheel:
+            wheel.writestr('mmcv/__init__.py', '')
         return True
 
 
@@ -359,6 +361,15 @@ def test_mmcv_is_built_once_for_each_torch(env, monkeypatch):
     pip = prepare(env, monkeypatch, torch='2.12.0')
     env.get_mmcv()
     assert [name for name, _ in pip.calls] == ['download', 'wheel']
+
+
+def test_a_wheel_that_was_cut_off_is_built_again(env, monkeypatch):
+    pip = prepare(env, monkeypatch)
+    env.get_mmcv()
+    wheel = env.find_wheel()
+    wheel.write_bytes(wheel.read_bytes()[:-30])
+    env.get_mmcv()
+    assert [name for name, _ in pip.calls] == ['download', 'wheel'] * 2
 
 
 @pytest.mark.parametrize(
