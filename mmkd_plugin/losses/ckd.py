@@ -18,6 +18,14 @@ from .reduction import (
 )
 
 
+def unit_rows(logits: Tensor) -> Tensor:
+    """Scale the rows of (N, C) to length 1, rows of (almost) zeros to 0."""
+    length = logits.norm(dim=1, keepdim=True)
+    eps = torch.finfo(logits.dtype).eps
+    # Not `clamp`: its gradient at a row of zeros would be 1 / eps.
+    return logits / length.masked_fill(length < eps, torch.inf)
+
+
 def ckd_loss(
     student: Tensor,
     teacher: Tensor,
@@ -46,7 +54,8 @@ def ckd_loss(
 
     Returns:
         Losses of shape (N,), float32 (float64 for float64 logits). Memory is
-        N x N. A row of zeros has no direction and gives similarity 0.
+        N x N. A row of zeros has no direction: its similarity to any row is
+        0, and so is its gradient.
 
     Raises:
         ValueError: The shapes of ``student`` and ``teacher`` differ.
@@ -65,9 +74,7 @@ def ckd_loss(
         3.19
     """
     student, teacher = prepare_logits(student, teacher)
-    eps = torch.finfo(student.dtype).eps
-    student = F.normalize(student, dim=1, eps=eps)
-    teacher = F.normalize(teacher, dim=1, eps=eps)
+    student, teacher = unit_rows(student), unit_rows(teacher)
     # Autocast would run this product, alone of all ops in losses/, in half
     # precision, however the operands are stored.
     with torch.autocast(student.device.type, enabled=False):

@@ -84,7 +84,6 @@ def test_weight_belongs_to_the_anchor():
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
 @pytest.mark.parametrize('whose', ['student', 'teacher', 'both'])
 def test_rows_of_zeros_have_similarity_zero(dtype, whose):
-    """A zero row is orthogonal to everything, in value and in gradient."""
     axes = torch.eye(4, dtype=dtype)
     student, teacher = axes.clone(), axes.clone()
     if whose != 'teacher':
@@ -93,20 +92,22 @@ def test_rows_of_zeros_have_similarity_zero(dtype, whose):
         teacher[1] = 0
     student.requires_grad_()
     value = ckd_loss(student, teacher, tau=1.0)
-    value[[0, 2, 3]].sum().backward()
+    value.sum().backward()
     floor = math.log(1 + 3 / math.e)
     for row in (0, 2, 3):
         assert value[row].item() == pytest.approx(floor, rel=1e-6)
     assert value[1].item() == pytest.approx(math.log(4), rel=1e-6)
-    assert student.grad[[0, 2, 3]].isfinite().all()
+    assert student.grad.isfinite().all()
+    if whose != 'teacher':
+        assert student.grad[1].eq(0).all()
 
 
-def test_gradient_of_a_zero_row_is_finite():
+def test_a_head_that_gives_only_zeros():
     student = torch.zeros(4, 3, requires_grad=True)
     value = CKDLoss()(student, torch.randn(4, 3), None)
     value.backward()
     assert value.item() == pytest.approx(math.log(4))
-    assert student.grad.isfinite().all()
+    assert student.grad.eq(0).all()
 
 
 def test_no_gap_is_too_wide_for_a_small_tau():
