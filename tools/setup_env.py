@@ -307,15 +307,8 @@ class Environment:
                     f'run it again, or see {self.logs / "venv.log"}.'
                 )
         self.drop_leftovers()
-        self.pip(
-            'install',
-            '--upgrade',
-            'pip',
-            'setuptools<81',
-            'wheel',
-            'ninja',
-            log='tools',
-        )
+        tools = ('pip>=24', 'setuptools>=70,<81', 'wheel', 'ninja')
+        self.pip('install', *tools, log='tools')
         # A missing compiler should not come to light after a long download.
         local = self.find_links or os.environ.get('PIP_FIND_LINKS')
         if not (local or list(self.path.glob('wheels/*/*.whl'))):
