@@ -1,18 +1,19 @@
-"""The teacher: built from a config, loaded strictly, frozen."""
+"""The teacher: built from a config, loaded strictly, frozen, matched."""
 
+import contextlib
 import importlib
-import os
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.error import URLError
-from urllib.parse import urlparse
 
 import torch
 import torch.nn as nn
 from mmengine.config import Config
-from mmengine.dist import barrier
 from mmengine.registry import MODELS, DefaultScope
+from torch import Tensor
 
-from .compat import load_from_local
+from .checkpoint import load_strictly, read_checkpoint
+from .class_names import match_classes
+from .preprocessing import TeacherInput
 
 
 def load_config(config) -> Config:
@@ -75,147 +76,162 @@ def _config_path(name: str) -> str:
     return str(path)
 
 
-def load_checkpoint(checkpoint: str) -> dict:
-    """Read a checkpoint without running any code that it may hold.
-
-    Args:
-        checkpoint (str): Path or http(s) URL.  A URL is downloaded once a
-            node into torch's hub directory.
-
-    Returns:
-        dict: Parameter names to tensors, on the CPU.
-
-    Raises:
-        FileNotFoundError: If there is no such file, or it cannot be
-            downloaded.
-        ValueError: If the file is not a checkpoint of tensors.
-    """
-    path = Path(checkpoint).expanduser()
-    if urlparse(checkpoint).scheme in ('http', 'https'):
-        path = _download(checkpoint)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"The teacher's checkpoint {checkpoint!r} was not found: give "
-            'the path or the URL of an existing file.'
-        )
-    try:
-        content = load_from_local(path)
-    except Exception as error:  # noqa: BLE001, torch raises many kinds
-        raise ValueError(
-            f"The teacher's checkpoint {path} could not be read as weights "
-            f'({str(error).strip().splitlines()[0]}): expected a file '
-            'written by torch.save with tensors and what OpenMMLab keeps '
-            'beside them.'
-        ) from error
-    state = (
-        content.get('state_dict', content)
-        if isinstance(content, dict)
-        else None
-    )
-    if not state or not all(
-        isinstance(value, torch.Tensor) for value in state.values()
-    ):
-        raise ValueError(
-            f"The teacher's checkpoint {path} holds no state dict: expected "
-            'names and tensors, at the top level or under `state_dict`.'
-        )
-    if all(key.startswith('module.') for key in state):
-        state = {key[len('module.') :]: state[key] for key in state}
-    return state
+PRECISIONS = {
+    'same': None,
+    'fp32': torch.float32,
+    'bf16': torch.bfloat16,
+    'fp16': torch.float16,
+}
 
 
-def _download(url: str) -> Path:
-    """Fetch a URL into torch's hub directory, once a node."""
-    path = Path(
-        torch.hub.get_dir(),
-        'checkpoints',
-        os.path.basename(urlparse(url).path),
-    )
-    failure = None
-    if int(os.environ.get('LOCAL_RANK', 0)) == 0 and not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, str(path))
-        except (URLError, OSError) as error:
-            failure = error
-    barrier()
-    if failure is not None or not path.is_file():
-        raise FileNotFoundError(
-            f"The teacher's checkpoint {url} could not be downloaded "
-            f'({failure or "see the log of the first rank of this node"}): '
-            f'put the file at {path}, or set the `checkpoint` of the teacher '
-            'to a local path.'
-        )
-    return path
-
-
-def load_strictly(model: nn.Module, state: dict, source: str) -> None:
-    """Load a state dict and refuse anything but a complete match.
-
-    Args:
-        model (nn.Module): The model to fill.
-        state (dict): Parameter names to tensors.
-        source (str): Where the state dict comes from, for the message.
-
-    Raises:
-        ValueError: If names are missing, unexpected or of another shape.
-    """
-    wanted = model.state_dict()
-    shapes = [
-        f'{key} {tuple(state[key].shape)} instead of '
-        f'{tuple(wanted[key].shape)}'
-        for key in wanted
-        if key in state and state[key].shape != wanted[key].shape
-    ]
-    fitting = {
-        key: value
-        for key, value in state.items()
-        if key not in wanted or value.shape == wanted[key].shape
-    }
-    # Not compared by name alone: modules rename what older versions saved.
-    missing, unexpected = model.load_state_dict(fitting, strict=False)
-    missing = [
-        key
-        for key in missing
-        if key not in state and not key.endswith('num_batches_tracked')
-    ]
-    problems = [
-        f'{len(names)} {kind} ({", ".join(names[:3])}'
-        f'{", ..." if len(names) > 3 else ""})'
-        for kind, names in (
-            ('missing', missing),
-            ('unexpected', unexpected),
-            ('of another shape', shapes),
-        )
-        if names
-    ]
-    if problems:
-        raise ValueError(
-            f"The teacher's checkpoint {source} does not fit its config: "
-            f'{"; ".join(problems)} of {len(wanted)} entries. Give the '
-            'config that this checkpoint was trained with.'
-        )
-
-
-def build_teacher(config, checkpoint: str) -> nn.Module:
-    """Build a teacher: load it strictly, freeze it, put it in eval mode.
+class Teacher:
+    """A frozen model, and how a student's batch is shown to it.
 
     Args:
         config (str | Path | dict | Config): See :func:`load_config`.
-        checkpoint (str): See :func:`load_checkpoint`.
+        checkpoint (str): Path or URL, see
+            :func:`~mmkd_plugin.checkpoint.read_checkpoint`.
+        prefix (str): What the names in the checkpoint begin with where it
+            was saved by a wrapper around the model.
+        trust_checkpoint (bool): Whether to run code in the checkpoint.
+        precision (str): 'same' as the student, 'fp32', 'bf16' or 'fp16'.
+        classes (Sequence[str], optional): The teacher's class names in
+            order, where neither checkpoint nor config tells them.
 
-    Returns:
-        nn.Module: The teacher on the CPU; no parameter requires a gradient.
+    Attributes:
+        model (nn.Module): The teacher, in eval mode; no parameter requires
+            a gradient.
+        classes (tuple[str] | None): Its class names, if known.
 
     Raises:
-        FileNotFoundError, TypeError, ValueError: As the functions above say.
+        FileNotFoundError: If a file is not there.
+        TypeError, ValueError: If an argument or a file is not as expected.
     """
-    cfg = load_config(config)
-    # The student must see the same random numbers with a teacher or without.
-    with (
-        torch.random.fork_rng(devices=[]),
-        DefaultScope.overwrite_default_scope(cfg.get('default_scope')),
-    ):
-        model = MODELS.build(cfg.model)
-    load_strictly(model, load_checkpoint(checkpoint), checkpoint)
-    return model.requires_grad_(False).eval()
+
+    def __init__(
+        self,
+        config,
+        checkpoint: str,
+        prefix: str = '',
+        trust_checkpoint: bool = False,
+        precision: str = 'same',
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise ValueError(
+                'Expected `precision` of the teacher to be one of '
+                f'{list(PRECISIONS)} but got {precision!r}.'
+            )
+        cfg = load_config(config)
+        state, meta = read_checkpoint(checkpoint, prefix, trust_checkpoint)
+        # The student must see the same random numbers with or without.
+        with (
+            torch.random.fork_rng(devices=[]),
+            DefaultScope.overwrite_default_scope(cfg.get('default_scope')),
+        ):
+            model = MODELS.build(cfg.model)
+        load_strictly(model, state, checkpoint)
+        self.model = model.requires_grad_(False).eval()
+        self.source = str(checkpoint)
+        self.dtype = PRECISIONS[precision]
+        self.classes = classes or _classes_of(meta, cfg)
+
+    def prepare(
+        self,
+        student: nn.Module,
+        tap,
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        """Fit the teacher to a student.
+
+        Args:
+            student (nn.Module): The model in training.
+            tap: The tap that reads the logits of both.
+            classes (Sequence[str], optional): The student's class names.
+
+        Raises:
+            TypeError, ValueError: If the two cannot be compared.
+        """
+        self.model.to(next(student.parameters()).device)
+        self._to_input = TeacherInput(
+            student.data_preprocessor, self.model.data_preprocessor
+        )
+        self._columns = match_classes(
+            classes,
+            self.classes,
+            tap.num_classes(student),
+            tap.num_classes(self.model),
+            tap.background,
+        )
+
+    @torch.no_grad()
+    def logits(self, tap, record, inputs: Tensor, data_samples) -> Tensor:
+        """The teacher's logits for what the student has just classified.
+
+        Args:
+            tap: The tap that made the record.
+            record: What it read from the student's forward, N samples.
+            inputs (Tensor): The student's images, (B, 3, H, W).
+            data_samples (list): One a image.
+
+        Returns:
+            Tensor: (N, C), C in the order of the student's classes.
+        """
+        inputs = self._to_input(inputs, data_samples)
+        precision = contextlib.nullcontext()
+        if self.dtype is not None:
+            precision = torch.autocast(
+                inputs.device.type,
+                dtype=self.dtype,
+                enabled=self.dtype != torch.float32,
+            )
+        with precision:
+            logits = tap.teacher_logits(self.model, inputs, record)
+        if self._columns is not None:
+            logits = logits[:, self._columns]
+        return logits
+
+    def relabel(self, outputs: list) -> list:
+        """Rename predicted classes to the student's, and drop others.
+
+        Args:
+            outputs (list): What ``model.val_step`` gave; changed in place.
+
+        Returns:
+            list: The same.
+        """
+        if self._columns is None:
+            return outputs
+        for output in outputs:
+            if 'pred_instances' in output:
+                found = output.pred_instances
+                match = found.labels[:, None] == found.labels.new_tensor(
+                    self._columns
+                )
+                found = found[match.any(1)]
+                found.labels = match[match.any(1)].int().argmax(1)
+                output.pred_instances = found
+        return outputs
+
+    def __str__(self) -> str:
+        count = sum(p.numel() for p in self.model.parameters()) / 1e6
+        notes = [f'{count:.1f} M parameters', self.source]
+        if not self._to_input.identity:
+            notes.append('images converted to its own preprocessing')
+        if self._columns is not None:
+            notes.append('classes matched by name')
+        return f'{type(self.model).__name__} ({", ".join(notes)})'
+
+
+def _classes_of(meta: dict, cfg: Config) -> tuple | None:
+    """A teacher's class names, from its checkpoint or else its config."""
+    for source in (meta.get('dataset_meta'), meta):
+        for key in ('classes', 'CLASSES'):
+            if isinstance(source, dict) and source.get(key):
+                return tuple(source[key])
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        dataset = cfg.get(loader, {}).get('dataset', {})
+        names = dataset.get('metainfo', {}).get('classes')
+        if names:
+            return tuple(names)
+    return None

@@ -26,13 +26,29 @@ ALLOWED = {
         'torch',
         'mmengine',
         'mmkd_plugin.teacher',
+        'mmkd_plugin.teacher_metric',
         'mmkd_plugin.compat',
+    },
+    'teacher_metric.py': {'torch', 'mmengine', 'mmkd_plugin.teacher'},
+    'teacher.py': {
+        'torch',
+        'mmengine',
+        'mmkd_plugin.checkpoint',
+        'mmkd_plugin.class_names',
         'mmkd_plugin.preprocessing',
     },
-    'teacher.py': {'torch', 'mmengine', 'mmkd_plugin.compat'},
+    'checkpoint.py': {
+        'torch',
+        'safetensors',
+        'mmkd_plugin.download',
+        'mmkd_plugin.unpickling',
+    },
+    'unpickling.py': {'torch', 'numpy', 'mmengine', 'mmkd_plugin.download'},
+    'download.py': {'torch', 'mmengine'},
+    'class_names.py': set(),
     'preprocessing.py': {'torch'},
     'launch.py': {'mmengine', 'mmkd_plugin'},
-    'compat.py': {'torch', 'numpy', 'mmengine'},
+    'compat.py': {'mmengine'},
 }
 FILES = sorted(
     path for path in PACKAGE.rglob('*.py') if '.mim' not in path.parts

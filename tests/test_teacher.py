@@ -1,12 +1,11 @@
-"""Building and loading a teacher."""
-
-import shutil
-from pathlib import Path
+"""Building a teacher and fitting it to a student."""
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import TASK_UTILS
 
+import mmkd_plugin  # noqa: F401, registers the tap
 from mmkd_plugin import teacher as T
 from tests import tiny
 
@@ -16,13 +15,26 @@ def saved(tmp_path):
     return tiny.save_teacher(tmp_path / 't.pth')
 
 
+@pytest.fixture
+def tap():
+    return TASK_UTILS.build(dict(type='RoIHeadTap'))
+
+
 def test_built_as_saved_frozen_and_in_eval(saved):
-    model = T.build_teacher(**saved)
+    model = T.Teacher(**saved).model
     state = torch.load(saved['checkpoint'])['state_dict']
     for key, value in model.state_dict().items():
         assert torch.equal(value, state[key])
     assert not any(p.requires_grad for p in model.parameters())
     assert not any(m.training for m in model.modules())
+
+
+def test_building_draws_no_random_numbers(saved):
+    torch.manual_seed(3)
+    wanted = torch.rand(2)
+    torch.manual_seed(3)
+    T.Teacher(**saved)
+    assert torch.equal(torch.rand(2), wanted)
 
 
 def test_config_as_dict_path_and_name(saved, tmp_path):
@@ -50,83 +62,96 @@ def test_wrong_config(config, error, message):
         T.load_config(config)
 
 
-def save(path, **changes):
-    state = tiny.build_detector().state_dict()
-    for key, value in changes.items():
-        key = key.replace('__', '.')
-        if value is None:
-            del state[key]
-        else:
-            state[key] = value
-    torch.save(state, path)
-    return str(path)
+def forward(student, tap, *indices):
+    """What the hook has at hand after a forward of the student."""
+    tap.attach(student)
+    data = student.data_preprocessor(tiny.batch(*indices), True)
+    student(**data, mode='loss')
+    return tap.take(), data['inputs'], data['data_samples']
 
 
 @pytest.mark.parametrize(
-    'changes, message',
+    'precision, dtype',
     [
-        (dict(backbone__conv1__weight=None), '1 missing .backbone.conv1'),
-        (dict(extra=torch.zeros(1)), r'1 unexpected \(extra\)'),
-        (
-            dict(roi_head__bbox_head__fc_cls__bias=torch.zeros(81)),
-            r'fc_cls.bias \(81,\) instead of \(4,\)',
-        ),
+        ('same', torch.float32),
+        ('fp32', torch.float32),
+        ('bf16', torch.bfloat16),
     ],
 )
-def test_half_loaded_teacher_is_refused(tmp_path, saved, changes, message):
-    path = save(tmp_path / 'bad.pth', **changes)
-    with pytest.raises(ValueError, match=message):
-        T.build_teacher(saved['config'], path)
-
-
-def test_names_of_a_wrapped_model_are_unwrapped(tmp_path, saved):
-    state = tiny.build_detector(7).state_dict()
-    path = tmp_path / 'ddp.pth'
-    torch.save({f'module.{key}': state[key] for key in state}, path)
-    model = T.build_teacher(saved['config'], str(path))
-    assert torch.equal(
-        model.backbone.conv1.weight, state['backbone.conv1.weight']
+def test_precision(saved, tap, precision, dtype):
+    student = tiny.build_detector().train()
+    teacher = T.Teacher(**saved, precision=precision)
+    teacher.prepare(student, tap)
+    record, *batch = forward(student, tap, 0)
+    # RoIAlign has no bfloat16 kernel on the CPU.
+    teacher.model.roi_head.bbox_roi_extractor.register_forward_pre_hook(
+        lambda module, args: ([x.float() for x in args[0]], args[1])
+    )
+    exact = T.Teacher(**saved)
+    exact.prepare(student, tap)
+    logits = teacher.logits(tap, record, *batch)
+    assert logits.dtype == dtype
+    torch.testing.assert_close(
+        logits.float(), exact.logits(tap, record, *batch), rtol=0.1, atol=0.1
     )
 
 
-def test_missing_and_damaged_files(tmp_path, saved):
-    with pytest.raises(FileNotFoundError, match='no.pth'):
-        T.load_checkpoint(str(tmp_path / 'no.pth'))
-    text = tmp_path / 'text.pth'
-    text.write_text('hello')
-    with pytest.raises(ValueError, match='could not be read as weights'):
-        T.load_checkpoint(str(text))
-    whole = Path(saved['checkpoint']).read_bytes()
-    cut = tmp_path / 'cut.pth'
-    cut.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match='could not be read as weights'):
-        T.load_checkpoint(str(cut))
-    other = tmp_path / 'other.pth'
-    torch.save(dict(state_dict=dict(a=1)), other)
-    with pytest.raises(ValueError, match='holds no state dict'):
-        T.load_checkpoint(str(other))
+def test_fp32_teacher_ignores_autocast(saved, tap):
+    student = tiny.build_detector().train()
+    record, *batch = forward(student, tap, 0)
+    teacher = T.Teacher(**saved, precision='fp32')
+    teacher.prepare(student, tap)
+    plain = teacher.logits(tap, record, *batch)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert torch.equal(teacher.logits(tap, record, *batch), plain)
 
 
-def test_url_that_cannot_be_reached(tmp_path, monkeypatch):
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-
-    def download(*args):
-        raise OSError('no route')
-
-    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
-    with pytest.raises(FileNotFoundError, match='no route.*put the file at'):
-        T.load_checkpoint('https://example.com/teacher.pth')
+def test_unknown_precision(saved):
+    with pytest.raises(ValueError, match="but got 'int8'"):
+        T.Teacher(**saved, precision='int8')
 
 
-def test_url_is_downloaded_once(tmp_path, monkeypatch, saved):
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-    calls = []
+def test_classes_are_matched_by_name(saved, tap, tmp_path):
+    """A student of two classes, in another order than the teacher's."""
+    student = tiny.build_detector(num_classes=2).train()
+    teacher = T.Teacher(**saved, classes=tiny.CLASSES)
+    teacher.prepare(student, tap, ('owl', 'cat'))
+    record, *batch = forward(student, tap, 4)
+    # Without labels for a class that the student does not know.
+    whole = tap.teacher_logits(teacher.model, batch[0], record)
+    logits = teacher.logits(tap, record, *batch)
+    assert torch.equal(logits, whole[:, [2, 0, 3]])
 
-    def download(url, path):
-        calls.append(url)
-        shutil.copy(saved['checkpoint'], path)
 
-    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
-    for _ in range(2):
-        assert T.load_checkpoint('https://example.com/teacher.pth')
-    assert calls == ['https://example.com/teacher.pth']
+def test_predictions_are_renamed(saved, tap):
+    student = tiny.build_detector(num_classes=2)
+    teacher = T.Teacher(**saved, classes=tiny.CLASSES)
+    teacher.prepare(student, tap, ('owl', 'cat'))
+    outputs = teacher.model.test_step(tiny.batch(0, 1))
+    before = [output.pred_instances.labels.clone() for output in outputs]
+    assert any(len(labels) for labels in before)
+    teacher.relabel(outputs)
+    for output, labels in zip(outputs, before):
+        wanted = [{2: 0, 0: 1}[n] for n in labels.tolist() if n != 1]
+        assert output.pred_instances.labels.tolist() == wanted
+
+
+@pytest.mark.parametrize('key', ['classes', 'CLASSES'])
+def test_classes_come_from_checkpoint(tmp_path, saved, key):
+    content = torch.load(saved['checkpoint'])
+    meta = dict(CLASSES=tiny.CLASSES)
+    if key == 'classes':
+        meta = dict(dataset_meta=dict(classes=list(tiny.CLASSES)))
+    path = tmp_path / 'with_meta.pth'
+    torch.save(dict(state_dict=content['state_dict'], meta=meta), path)
+    teacher = T.Teacher(saved['config'], str(path))
+    assert teacher.classes == tiny.CLASSES
+
+
+def test_classes_come_from_config(saved):
+    config = dict(
+        saved['config'],
+        train_dataloader=dict(dataset=dict(metainfo=dict(classes=['a']))),
+    )
+    teacher = T.Teacher(config, saved['checkpoint'])
+    assert teacher.classes == ('a',)

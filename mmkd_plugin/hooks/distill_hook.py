@@ -1,5 +1,6 @@
 """The hook that makes a runner train its model with a teacher."""
 
+import math
 from numbers import Integral
 
 import torch
@@ -11,10 +12,9 @@ from mmengine.runner import IterBasedTrainLoop
 from torch import Tensor
 
 from ..compat import check_versions
-from ..preprocessing import TeacherInput
-from ..teacher import build_teacher
-
-DIAGNOSTICS = ('kd_agreement', 'kd_teacher_acc')
+from ..teacher import Teacher
+from ..teacher_metric import check_teacher
+from .term_guard import TermGuard
 
 
 @HOOKS.register_module()
@@ -31,9 +31,15 @@ class DistillHook(Hook):
     which student and teacher choose the same class, and ``kd_teacher_acc``,
     the share of which the teacher chooses the label; both in [0, 1].
 
+    The first step is checked on every rank: each term must be finite and
+    give the student a gradient.
+
     Args:
-        teacher (dict): ``config``, a path, an ``mmdet::`` name or a dict,
-            and ``checkpoint``, a path or URL.
+        teacher (dict | list[dict]): Arguments of
+            :class:`~mmkd_plugin.teacher.Teacher`, ``config`` and
+            ``checkpoint`` among them.  Of several teachers the averaged
+            probabilities teach, as logits; to give each its own losses, use
+            one hook a teacher.
         losses (dict): Name of each term in the log to the config of its
             loss.  A name must contain 'loss', because MMEngine
             back-propagates no other.
@@ -43,32 +49,44 @@ class DistillHook(Hook):
         begin (int): Epochs before the first one that distils.
         end (int, optional): Last epoch that distils, counted from 1.
         by_epoch (bool): Whether the three count epochs or iterations.
+        check (bool): Whether to evaluate the teacher on the validation set
+            before the first step, and print its metrics.
+        min_metric (dict, optional): Metrics that the teacher must reach,
+            name to value; implies ``check``.
+        on_nonfinite (str): 'raise' or 'skip' a term that is NaN or Inf.
+        log_prefix (str): What the names of the two shares, and of the share
+            of terms that were skipped, begin with.
 
     Raises:
         TypeError, ValueError: If an argument is not as said above.
     """
 
-    # After the hooks that prepare an iteration, before the loggers.
-    priority = 'NORMAL'
-
     def __init__(
         self,
-        teacher: dict,
+        teacher: dict | list[dict],
         losses: dict[str, dict],
         tap: dict | None = None,
         warmup: int = 0,
         begin: int = 0,
         end: int | None = None,
         by_epoch: bool = True,
+        check: bool = False,
+        min_metric: dict | None = None,
+        on_nonfinite: str = 'raise',
+        log_prefix: str = 'kd',
     ) -> None:
-        if not isinstance(teacher, dict) or set(teacher) != {
-            'config',
-            'checkpoint',
-        }:
-            raise TypeError(
-                'Expected argument `teacher` to be a dict with `config` and '
-                f'`checkpoint` but got {teacher!r}.'
-            )
+        self.teacher_cfgs = (
+            list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
+        )
+        for cfg in self.teacher_cfgs or [None]:
+            if not isinstance(cfg, dict) or not {
+                'config',
+                'checkpoint',
+            } <= set(cfg):
+                raise TypeError(
+                    'Expected argument `teacher` to be a dict with `config` '
+                    f'and `checkpoint`, or a list of them, but got {cfg!r}.'
+                )
         if not isinstance(losses, dict) or not losses:
             raise TypeError(
                 'Expected argument `losses` to be a dict with the config of '
@@ -81,6 +99,11 @@ class DistillHook(Hook):
                     f'got {name!r}, which MMEngine would log and never '
                     'back-propagate.'
                 )
+        if 'loss' in log_prefix:
+            raise ValueError(
+                "Expected argument `log_prefix` not to contain 'loss' but "
+                f'got {log_prefix!r}: MMEngine would back-propagate it.'
+            )
         for name, value in dict(
             warmup=warmup, begin=begin, end=0 if end is None else end
         ).items():
@@ -94,17 +117,20 @@ class DistillHook(Hook):
                 'Expected argument `end` to be larger than '
                 f'`begin` = {begin} but got {end}.'
             )
-        self.teacher_cfg = teacher
         self.losses = {
             name: MODELS.build(loss) for name, loss in losses.items()
         }
         self.tap = TASK_UTILS.build(tap or dict(type='RoIHeadTap'))
+        self.guard = TermGuard(on_nonfinite, f'{log_prefix}_skipped')
         self.warmup = warmup
         self.begin = begin
         self.end = end
         self.by_epoch = by_epoch
+        self.check = check or bool(min_metric)
+        self.min_metric = min_metric
+        self.log_prefix = log_prefix
         self.factor = 1.0
-        self.teacher: nn.Module | None = None
+        self.teachers: list[Teacher] = []
 
     def factor_at(self, step: int) -> float:
         """Factor of the terms in an epoch or iteration counted from 1.
@@ -117,7 +143,7 @@ class DistillHook(Hook):
         return min((step - self.begin) / max(self.warmup, 1), 1.0)
 
     def before_train(self, runner) -> None:
-        """Build the teacher and connect it to the model.
+        """Build the teachers and connect them to the model.
 
         Raises:
             FileNotFoundError, TypeError, ValueError: If there is no teacher
@@ -139,22 +165,23 @@ class DistillHook(Hook):
         package = type(model).__module__.split('.')[0]
         if package in ('mmdet', 'mmpretrain'):
             check_versions(package, 'mmcv')
-        self.teacher = build_teacher(**self.teacher_cfg)
-        self.tap.attach(model, self.teacher)
-        self.teacher.to(next(model.parameters()).device)
-        self._to_teacher_input = TeacherInput(
-            model.data_preprocessor, self.teacher.data_preprocessor
-        )
+        self.tap.check('student', model)
+        dataset = runner.train_loop.dataloader.dataset
+        classes = getattr(dataset, 'metainfo', {}).get('classes')
+        self.teachers = [Teacher(**cfg) for cfg in self.teacher_cfgs]
+        for teacher in self.teachers:
+            self.tap.check('teacher', teacher.model)
+            teacher.prepare(model, self.tap, classes)
+            runner.logger.info(
+                f'{type(self).__name__}: teacher {teacher}, terms '
+                f'{", ".join(self.losses)}'
+            )
+            if self.check:
+                check_teacher(runner, teacher, self.min_metric)
+        self.tap.attach(model)
         # A plain function: deepcopy would copy a bound method's object.
         self._handle = model.register_forward_hook(
             lambda *call: self._add_terms(*call), with_kwargs=True
-        )
-        count = sum(p.numel() for p in self.teacher.parameters()) / 1e6
-        runner.logger.info(
-            f'{type(self).__name__}: teacher {type(self.teacher).__name__} '
-            f'({count:.1f} M parameters, {self.teacher_cfg["checkpoint"]}), '
-            f'terms {", ".join(self.losses)}'
-            f'{"" if self._to_teacher_input.identity else ", renormalised"}'
         )
 
     def before_train_iter(
@@ -166,14 +193,22 @@ class DistillHook(Hook):
         )
         if self.factor == 0:
             # The log shows the last value of a key that is not written.
-            for name in DIAGNOSTICS:
-                runner.message_hub.log_scalars.pop(f'train/{name}', None)
+            for name in ('agreement', 'teacher_acc', 'skipped'):
+                runner.message_hub.log_scalars.pop(
+                    f'train/{self.log_prefix}_{name}', None
+                )
+
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        """Check the terms of this iteration."""
+        self.guard.after_step(runner, self.losses, self.factor)
 
     def after_train(self, runner) -> None:
-        """Give the model back as it was, and free the teacher."""
+        """Give the model back as it was, and free the teachers."""
         self._handle.remove()
         self.tap.detach()
-        self.teacher = None
+        self.teachers = []
 
     def _add_terms(
         self, model: nn.Module, args: tuple, kwargs: dict, output
@@ -182,40 +217,56 @@ class DistillHook(Hook):
         call = dict(zip(('inputs', 'data_samples', 'mode'), args), **kwargs)
         if not model.training or call.get('mode') != 'loss':
             return None
-        clash = self.losses.keys() & output.keys()
+        record = self.tap.take()
+        if self.factor == 0 or record is None:
+            zero = call['inputs'].new_zeros(())
+            added = dict.fromkeys(self.losses, zero)
+        else:
+            teacher = self._teach(record, call)
+            pair = (record.logits, teacher, record.labels, record.weights)
+            added = {
+                name: self.guard.term(name, loss, self.factor, pair)
+                for name, loss in self.losses.items()
+            }
+            added.update(self._diagnose(*pair), **self.guard.skipped())
+        clash = added.keys() & output.keys()
         if clash:
             raise ValueError(
-                f'The model already has a loss named {min(clash)!r}: give '
-                'the distillation term another name.'
+                f'The model already logs {min(clash)!r}: give the '
+                'distillation term another name, or the hook another '
+                '`log_prefix`.'
             )
-        inputs = call['inputs']
-        if self.factor == 0:
-            self.tap.clear()
-            pair = None
-        else:
-            with torch.no_grad():
-                teacher_inputs = self._to_teacher_input(
-                    inputs, call.get('data_samples')
-                )
-            pair = self.tap.read(self.teacher, teacher_inputs)
-        if pair is None:
-            zero = inputs.new_zeros(())
-            return {**output, **dict.fromkeys(self.losses, zero)}
-        terms = {
-            name: self.factor * loss(*pair)
-            for name, loss in self.losses.items()
+        return {**output, **added}
+
+    @torch.no_grad()
+    def _teach(self, record, call: dict) -> Tensor:
+        """Logits of the teacher, or of the average of several, (N, C)."""
+        logits = [
+            teacher.logits(
+                self.tap, record, call['inputs'], call.get('data_samples')
+            )
+            for teacher in self.teachers
+        ]
+        if len(logits) == 1:
+            return logits[0]
+        probabilities = torch.stack(logits).float().log_softmax(-1)
+        return probabilities.logsumexp(0) - math.log(len(logits))
+
+    @torch.no_grad()
+    def _diagnose(
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        labels: Tensor,
+        weights: Tensor,
+    ) -> dict[str, Tensor]:
+        """Shares of samples with one choice, among those of weight > 0."""
+        counted = (weights > 0).float()
+        total = counted.sum().clamp(min=1)
+        choice = teacher.argmax(1)
+        shares = {
+            'agreement': ((choice == student.argmax(1)) * counted).sum()
+            / total,
+            'teacher_acc': ((choice == labels) * counted).sum() / total,
         }
-        return {**output, **terms, **_diagnose(*pair)}
-
-
-@torch.no_grad()
-def _diagnose(
-    student: Tensor, teacher: Tensor, labels: Tensor, weights: Tensor
-) -> dict[str, Tensor]:
-    """Shares of samples with one choice, among those of weight > 0."""
-    counted = (weights > 0).float()
-    total = counted.sum().clamp(min=1)
-    choice = teacher.argmax(1)
-    agreement = ((choice == student.argmax(1)) * counted).sum() / total
-    accuracy = ((choice == labels) * counted).sum() / total
-    return dict(zip(DIAGNOSTICS, (agreement, accuracy)))
+        return {f'{self.log_prefix}_{name}': shares[name] for name in shares}

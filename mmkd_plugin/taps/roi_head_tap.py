@@ -4,12 +4,29 @@ B images, N RoIs sampled over the batch, K classes, C = K + 1 logits with the
 background last.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn as nn
 from mmengine.registry import TASK_UTILS
 from torch import Tensor
 
-from .logit_pair import LogitPair
+
+class RoILogits(NamedTuple):
+    """What a student's RoI head was trained with in one forward.
+
+    Attributes:
+        logits (Tensor): With their graph, (N, C).
+        labels (Tensor): Class ids in [0, C), (N,).
+        weights (Tensor): Weight of each RoI, >= 0, (N,).
+        rois (Tensor): Image index and corners x1, y1, x2, y2 in pixels of
+            the padded batch, (N, 5).
+    """
+
+    logits: Tensor
+    labels: Tensor
+    weights: Tensor
+    rois: Tensor
 
 
 @TASK_UTILS.register_module()
@@ -24,35 +41,32 @@ class RoIHeadTap:
     box head trained by softmax cross entropy (Faster R-CNN, Mask R-CNN).
     """
 
+    # Logits after those of the classes.
+    background = 1
+
     def __init__(self) -> None:
         self._handles: list = []
         self._rois: Tensor | None = None
-        self._record: tuple | None = None
+        self._record: RoILogits | None = None
 
-    def attach(self, student: nn.Module, teacher: nn.Module) -> None:
-        """Start to listen to the student.
+    def num_classes(self, model: nn.Module) -> int:
+        """Number of classes that a detector tells apart, K."""
+        return model.roi_head.bbox_head.num_classes
+
+    def check(self, role: str, model: nn.Module) -> None:
+        """Refuse a model whose RoI head the tap cannot read.
 
         Args:
-            student (nn.Module): The detector in training, not wrapped.
-            teacher (nn.Module): The detector that teaches it.
+            role (str): What to call the model in the message.
+            model (nn.Module): A student or teacher, not wrapped.
 
         Raises:
-            TypeError: If one of the two has no RoI head of a known kind.
-            ValueError: If the two heads tell different numbers of classes
-                apart.
+            TypeError: If it has no RoI head of a known kind.
         """
-        for role, model in (('student', student), ('teacher', teacher)):
-            _check_roi_head(role, model)
-        classes = [
-            model.roi_head.bbox_head.num_classes
-            for model in (student, teacher)
-        ]
-        if classes[0] != classes[1]:
-            raise ValueError(
-                f'The student tells {classes[0]} classes apart and the '
-                f'teacher {classes[1]}: give a teacher that was trained on '
-                "the student's classes."
-            )
+        _check_roi_head(role, model)
+
+    def attach(self, student: nn.Module) -> None:
+        """Start to listen to a student that :meth:`check` accepts."""
         # Plain functions, because deepcopy copies a bound method's object,
         # and with it all that hangs on it, into every copy of the model.
         self._handles = [
@@ -98,34 +112,39 @@ class RoIHeadTap:
         if weights is None:
             weights = logits.new_ones(len(logits))
         # Taken now: a mask branch may share the extractor and overwrite it.
-        self._record = (logits, named['label'], weights, rois)
+        self._record = RoILogits(logits, named['label'], weights, rois)
 
-    def read(self, teacher: nn.Module, inputs: Tensor) -> LogitPair | None:
-        """Run the teacher on the RoIs of the student's last forward.
-
-        What was recorded is handed out once.
-
-        Args:
-            teacher (nn.Module): The frozen teacher, in eval mode.
-            inputs (Tensor): The images of that forward, (B, 3, H, W),
-                normalised as the teacher expects.
+    def take(self) -> RoILogits | None:
+        """Hand out what the student's last forward left, once.
 
         Returns:
-            LogitPair | None: None if the student classified no RoI.
+            RoILogits | None: None if the student classified no RoI.
         """
         record = self._record
         self.clear()
-        if record is None:
-            return None
-        logits, labels, weights, rois = record
-        with torch.no_grad():
-            features = teacher.extract_feat(inputs)
-            # The one call that makes a StandardRoIHead classify given boxes,
-            # shared head included.
-            teacher_logits = teacher.roi_head._bbox_forward(
-                features, rois.detach()
-            )['cls_score']
-        return LogitPair(logits, teacher_logits, labels, weights)
+        return record
+
+    @torch.no_grad()
+    def teacher_logits(
+        self, teacher: nn.Module, inputs: Tensor, record: RoILogits
+    ) -> Tensor:
+        """Run the teacher on the RoIs of the student.
+
+        Args:
+            teacher (nn.Module): The frozen teacher, in eval mode.
+            inputs (Tensor): The images of the student's forward,
+                (B, 3, H, W), normalised as the teacher expects.
+            record (RoILogits): What :meth:`take` gave.
+
+        Returns:
+            Tensor: The teacher's logits, (N, C).
+        """
+        features = teacher.extract_feat(inputs)
+        # The one call that makes a StandardRoIHead classify given boxes,
+        # shared head included.
+        return teacher.roi_head._bbox_forward(features, record.rois.detach())[
+            'cls_score'
+        ]
 
 
 def _check_roi_head(role: str, model: nn.Module) -> None:

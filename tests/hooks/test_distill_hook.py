@@ -1,8 +1,10 @@
 """DistillHook on MMEngine's runner, with real detectors."""
 
 import copy
+import logging
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from mmengine.registry import HOOKS, DefaultScope
 from mmengine.runner import Runner
 
 import mmkd_plugin
-from mmkd_plugin.compat import load_from_local
+from mmkd_plugin.unpickling import load_from_local
 from tests import tiny
 
 LOSSES = dict(loss_kd=dict(type='KDLoss'), loss_ckd=dict(type='CKDLoss'))
@@ -51,16 +53,14 @@ def make_runner(tmp_path, hooks, mask=False, epochs=1, **kwargs):
     return Runner.from_cfg(Config(cfg))
 
 
-def connect(hook, model, teacher_cfg, **attach):
+def connect(hook, model):
     """Connect a hook to a model as `before_train` does, without a runner."""
-
-    class Stub:
-        train_loop = None
-        logger = MessageHub.get_instance('stub')
-
-    Stub.logger = __import__('logging').getLogger('stub')
-    Stub.model = model
-    hook.before_train(Stub)
+    loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=tiny.Boxes()))
+    hook.before_train(
+        SimpleNamespace(
+            train_loop=loop, model=model, logger=logging.getLogger('test')
+        )
+    )
     return hook
 
 
@@ -126,8 +126,9 @@ def test_factor_zero_runs_no_teacher_and_clears_log(tmp_path, teacher):
 
     def before_train(runner):
         build(runner)
-        hook.teacher.register_forward_hook(lambda *a: calls.append('forward'))
-        hook.teacher.backbone.register_forward_hook(
+        model = hook.teachers[0].model
+        model.register_forward_hook(lambda *a: calls.append('forward'))
+        model.backbone.register_forward_hook(
             lambda *a: calls.append('backbone')
         )
 
@@ -202,7 +203,7 @@ def test_resume_goes_on_distilling(tmp_path, teacher):
 
 def test_gradients_reach_student_only(teacher, hook):
     model = tiny.build_detector().train()
-    connect(hook, model, teacher)
+    connect(hook, model)
     losses = losses_of(model, 0, 1)
     (losses['loss_kd'] + losses['loss_ckd']).backward()
     for part in (model.backbone.conv1, model.neck, model.roi_head.bbox_head):
@@ -211,18 +212,20 @@ def test_gradients_reach_student_only(teacher, hook):
         assert sum(grad.abs().sum() for grad in grads) > 0
     assert model.roi_head.bbox_head.fc_cls.weight.grad.abs().sum() > 0
     assert model.roi_head.bbox_head.fc_reg.weight.grad is None
-    assert all(p.grad is None for p in hook.teacher.parameters())
-    assert not any(p.requires_grad for p in hook.teacher.parameters())
+    assert all(p.grad is None for p in hook.teachers[0].model.parameters())
+    assert not any(
+        p.requires_grad for p in hook.teachers[0].model.parameters()
+    )
 
 
 def test_teacher_stays_in_eval(hook, teacher):
     model = tiny.build_detector().train()
-    connect(hook, model, teacher)
-    before = copy.deepcopy(hook.teacher.state_dict())
+    connect(hook, model)
+    before = copy.deepcopy(hook.teachers[0].model.state_dict())
     model.train()
     losses_of(model, 0, 1)
-    assert not any(m.training for m in hook.teacher.modules())
-    after = hook.teacher.state_dict()
+    assert not any(m.training for m in hook.teachers[0].model.modules())
+    after = hook.teachers[0].model.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
@@ -237,7 +240,7 @@ def test_same_model_as_teacher_gives_zero(tmp_path):
         )
     )
     model = tiny.build_detector(0).train()
-    connect(hook, model, teacher)
+    connect(hook, model)
     # With batch statistics frozen, both compute the same function.
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -253,7 +256,7 @@ def test_predict_and_eval_are_untouched(hook, teacher):
     data = model.data_preprocessor(tiny.batch(0, 1), False)
     model.eval()
     plain = model(**copy.deepcopy(data), mode='predict')
-    connect(hook, model, teacher)
+    connect(hook, model)
     model.eval()
     with_hook = model(**copy.deepcopy(data), mode='predict')
     for a, b in zip(plain, with_hook, strict=True):
@@ -263,17 +266,17 @@ def test_predict_and_eval_are_untouched(hook, teacher):
 
 def test_model_is_given_back(hook, teacher):
     model = tiny.build_detector().train()
-    connect(hook, model, teacher)
+    connect(hook, model)
     hook.after_train(None)
     assert 'loss_kd' not in losses_of(model, 0, 1)
-    assert hook.teacher is None
+    assert hook.teachers == []
     assert not any(m._forward_pre_hooks for m in model.modules())
     assert not any(m._forward_hooks for m in model.modules())
 
 
 def test_copy_of_model_holds_no_teacher(hook, teacher):
     model = tiny.build_detector().train()
-    connect(hook, model, teacher)
+    connect(hook, model)
     twin = copy.deepcopy(model)
     (handler,) = twin._forward_hooks.values()
     (original,) = model._forward_hooks.values()
@@ -283,7 +286,7 @@ def test_copy_of_model_holds_no_teacher(hook, teacher):
 
 def test_no_roi_gives_zero_terms(hook, teacher):
     model = tiny.build_detector().train()
-    connect(hook, model, teacher)
+    connect(hook, model)
     losses_of(model, 0)
     hook.tap._on_loss = lambda *call: None  # as mmdet skips an empty head
     losses = losses_of(model, 1)
@@ -296,10 +299,8 @@ def test_own_terms_do_not_replace_those_of_the_model(teacher):
         hook_cfg(teacher, losses=dict(loss_cls=dict(type='KDLoss')))
     )
     model = tiny.build_detector().train()
-    connect(hook, model, teacher)
-    with pytest.raises(
-        ValueError, match="already has a loss named 'loss_cls'"
-    ):
+    connect(hook, model)
+    with pytest.raises(ValueError, match="already logs 'loss_cls'"):
         losses_of(model, 0)
 
 
@@ -357,3 +358,50 @@ def test_presets_are_found_from_every_scope(scope, teacher):
     assert ckd.losses['loss_ckd'].loss_weight == 0.1
     assert rld.losses['loss_rld'].beta == 2.0
     assert rld.losses['loss_rld'].tau_mcd == 1
+
+
+def test_several_teachers_average_their_probabilities(tmp_path, teacher):
+    other = tiny.save_teacher(tmp_path / 'other.pth', seed=3)
+    model = tiny.build_detector().train()
+    hook = connect(HOOKS.build(hook_cfg([teacher, other])), model)
+    seen = []
+    loss = hook.losses['loss_kd']
+    loss.register_forward_pre_hook(lambda m, args: seen.append(args[1]))
+    record = []
+    take = hook.tap.take
+    hook.tap.take = lambda: record.append(take()) or record[-1]
+    data = model.data_preprocessor(tiny.batch(0, 1), True)
+    model(**data, mode='loss')
+    wanted = sum(
+        hook.tap.teacher_logits(t.model, data['inputs'], record[0]).softmax(1)
+        for t in hook.teachers
+    )
+    torch.testing.assert_close(seen[0].exp(), wanted / 2)
+
+
+def test_two_hooks_teach_one_student(tmp_path, teacher):
+    other = tiny.save_teacher(tmp_path / 'other.pth', seed=3)
+    hooks = [
+        dict(type='CKDHook', teacher=teacher),
+        dict(type='RLDHook', teacher=other, log_prefix='second'),
+    ]
+    runner = make_runner(tmp_path, hooks)
+    runner.train()
+    logged = {
+        key.removeprefix('train/') for key in runner.message_hub.log_scalars
+    }
+    assert {
+        'loss_ckd',
+        'loss_rld',
+        'kd_agreement',
+        'second_agreement',
+    } < logged
+
+
+def test_two_hooks_with_one_name_are_refused(tmp_path, teacher):
+    hooks = [
+        dict(type='CKDHook', teacher=teacher),
+        dict(type='RLDHook', teacher=teacher),
+    ]
+    with pytest.raises(ValueError, match='another `log_prefix`'):
+        make_runner(tmp_path, hooks).train()

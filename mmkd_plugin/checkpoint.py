@@ -1,0 +1,183 @@
+"""Reading a teacher's checkpoint, and comparing it with a model."""
+
+import warnings
+from pathlib import Path
+from urllib.parse import urlparse
+
+import torch
+import torch.nn as nn
+
+from .download import download
+from .unpickling import UnsafeFileError, load_from_local
+
+
+def read_checkpoint(
+    checkpoint: str, prefix: str = '', trust_checkpoint: bool = False
+) -> tuple[dict, dict]:
+    """Read a checkpoint without running any code that it may hold.
+
+    Args:
+        checkpoint (str): Path or http(s) URL of a file written by
+            ``torch.save``, or of a ``.safetensors`` file.  A URL is
+            downloaded once a node into torch's hub directory.
+        prefix (str): Keep only names that begin so, and cut it off.
+        trust_checkpoint (bool): Whether to run the code that the file may
+            hold.
+
+    Returns:
+        tuple[dict, dict]: Names to tensors on the CPU, and the ``meta`` that
+        OpenMMLab keeps beside them, empty if there is none.
+
+    Raises:
+        FileNotFoundError: If there is no such file, or it cannot be
+            downloaded.
+        ValueError: If the file is not a checkpoint of tensors, or holds
+            anything that is not known to be harmless.
+    """
+    path = Path(checkpoint).expanduser()
+    if urlparse(str(checkpoint)).scheme in ('http', 'https'):
+        path = download(checkpoint)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"The teacher's checkpoint {str(checkpoint)!r} was not found: "
+            'give the path or the URL of an existing file.'
+        )
+    content = _unpack(path, trust_checkpoint)
+    state, meta = content, {}
+    if isinstance(content, dict) and 'state_dict' in content:
+        state, meta = content['state_dict'], content.get('meta') or {}
+    if (
+        not isinstance(state, dict)
+        or not state
+        or not all(isinstance(value, torch.Tensor) for value in state.values())
+    ):
+        raise ValueError(
+            f"The teacher's checkpoint {path} holds no state dict: expected "
+            'names and tensors, at the top level or under `state_dict`.'
+        )
+    # What DistributedDataParallel adds.
+    if not prefix and all(key.startswith('module.') for key in state):
+        prefix = 'module.'
+    kept = {
+        key[len(prefix) :]: value
+        for key, value in state.items()
+        if key.startswith(prefix)
+    }
+    if not kept:
+        raise ValueError(
+            f"No name in the teacher's checkpoint {path} begins with the "
+            f'`prefix` {prefix!r}; the first one is {next(iter(state))!r}.'
+        )
+    return kept, meta
+
+
+def _unpack(path: Path, trust_checkpoint: bool) -> object:
+    """Read a file of any supported kind."""
+    try:
+        if path.suffix == '.safetensors':
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        if trust_checkpoint:
+            warnings.warn(
+                f'The checkpoint {path} is read with trust_checkpoint=True: '
+                'any code that it holds is run.',
+                stacklevel=2,
+            )
+            return torch.load(path, map_location='cpu', weights_only=False)
+        return load_from_local(path)
+    except ImportError as error:
+        raise ValueError(
+            f"The teacher's checkpoint {path} is a safetensors file, which "
+            'needs the package safetensors: pip install safetensors.'
+        ) from error
+    except UnsafeFileError as error:
+        raise ValueError(
+            f"The teacher's checkpoint {path} was refused: {error} Set "
+            '`trust_checkpoint=True` in `teacher` if you know where the file '
+            'comes from.'
+        ) from error
+    except Exception as error:  # torch and zipfile raise many kinds
+        raise ValueError(
+            f"The teacher's checkpoint {path} could not be read "
+            f'({str(error).strip().splitlines()[0]}): it is damaged or no '
+            'checkpoint; download or save it again.'
+        ) from error
+
+
+def load_strictly(model: nn.Module, state: dict, source: str) -> None:
+    """Load a state dict and refuse anything but a complete match.
+
+    Args:
+        model (nn.Module): The model to fill.
+        state (dict): Names to tensors.
+        source (str): Where the state dict comes from, for the message.
+
+    Raises:
+        ValueError: If names are missing, unexpected or of another shape.
+    """
+    wanted = model.state_dict()
+    shapes = [
+        f'{key} {tuple(state[key].shape)} instead of '
+        f'{tuple(wanted[key].shape)}'
+        for key in wanted
+        if key in state and state[key].shape != wanted[key].shape
+    ]
+    fitting = {
+        key: value
+        for key, value in state.items()
+        if key not in wanted or value.shape == wanted[key].shape
+    }
+    # Not compared by name alone: modules rename what older versions saved.
+    missing, unexpected = model.load_state_dict(fitting, strict=False)
+    missing = [
+        key
+        for key in missing
+        if key not in state and not key.endswith('num_batches_tracked')
+    ]
+    problems = [
+        f'{len(names)} {kind} ({", ".join(names[:3])}'
+        f'{", ..." if len(names) > 3 else ""})'
+        for kind, names in (
+            ('missing', missing),
+            ('unexpected', unexpected),
+            ('of another shape', shapes),
+        )
+        if names
+    ]
+    if problems:
+        raise ValueError(
+            f"The teacher's checkpoint {source} does not fit its config: "
+            f'{"; ".join(problems)} of {len(wanted)} entries. '
+            f'{_likely_cause(wanted, state, missing, unexpected, shapes)}'
+        )
+
+
+def _likely_cause(
+    wanted: dict, state: dict, missing: list, unexpected: list, shapes: list
+) -> str:
+    """One sentence on what to change, from what does not fit."""
+    last = max(wanted, key=len)
+    for key in state:
+        prefix = key[: -len(last)] if key.endswith(last) else ''
+        if prefix and all(
+            prefix + name in state
+            for name in wanted
+            if not name.endswith('num_batches_tracked')
+        ):
+            return (
+                'It was saved by a wrapper around the model: set '
+                f'`prefix={prefix!r}` in `teacher`.'
+            )
+    heads = ('fc_cls', 'fc_reg', 'head.fc', 'conv_logits', 'mask_head')
+    if shapes and all(any(h in name for h in heads) for name in shapes):
+        return (
+            'Its head is for another number of classes: set `num_classes` '
+            "in the teacher's config to that of the checkpoint."
+        )
+    if any('backbone.' in name for name in (*missing, *unexpected)):
+        return (
+            'Its backbone is another one, perhaps of another depth: give the '
+            'config that this checkpoint was trained with.'
+        )
+    return 'Give the config that this checkpoint was trained with.'

@@ -1,0 +1,166 @@
+"""Reading files of ``torch.save`` without running code that they may hold.
+
+A pickle may name any function and have it called.  Here a name is looked up
+in a list of what OpenMMLab checkpoints really hold, and a file with any other
+name is refused.  That works alike on every torch, while ``weights_only`` of
+``torch.load`` knows nothing of OpenMMLab and differs from version to version.
+"""
+
+import collections
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+import torch._utils
+from mmengine.config import ConfigDict
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+
+from .download import download
+
+
+class UnsafeFileError(pickle.UnpicklingError):
+    """A file names something that is not known to be harmless."""
+
+
+def _history_buffer_method(owner: type, name: str):
+    """Stand in for ``getattr`` while a checkpoint is unpickled.
+
+    A pickled :class:`HistoryBuffer` refers to its own statistics methods
+    through ``getattr``; nothing else may be looked up.
+    """
+    if owner is not HistoryBuffer or name not in (
+        'min',
+        'max',
+        'current',
+        'mean',
+    ):
+        raise UnsafeFileError(f'it looks up {name!r} of {owner!r}.')
+    return getattr(owner, name)
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """What pickle writes for bytes in protocol 2, and nothing more."""
+    if encoding != 'latin1':
+        raise UnsafeFileError(f'it encodes by {encoding!r}.')
+    return text.encode('latin1')
+
+
+def _harmless() -> dict:
+    """Full name of all that a file may name, to what it stands for."""
+    multiarray = (getattr(np, '_core', None) or np.core).multiarray
+    known = {
+        'builtins.getattr': _history_buffer_method,
+        '_codecs.encode': _encode,
+        'mmengine.logging.history_buffer.HistoryBuffer': HistoryBuffer,
+        'mmengine.config.config.ConfigDict': ConfigDict,
+        'numpy.ndarray': np.ndarray,
+        'numpy.dtype': np.dtype,
+        'torch.Size': torch.Size,
+        'torch.device': torch.device,
+        'torch.nn.parameter.Parameter': torch.nn.Parameter,
+    }
+    for kind in (bool, bytearray, complex, float, int, list, set, slice, str):
+        known[f'builtins.{kind.__name__}'] = kind
+    for name in ('OrderedDict', 'defaultdict', 'deque', 'Counter'):
+        known[f'collections.{name}'] = getattr(collections, name)
+    for name in (
+        '_rebuild_tensor',
+        '_rebuild_tensor_v2',
+        '_rebuild_parameter',
+    ):
+        known[f'torch._utils.{name}'] = getattr(torch._utils, name)
+    for name, value in vars(torch).items():
+        if isinstance(value, torch.dtype):
+            known[f'torch.{name}'] = value
+    # numpy 1 and 2 keep these under different names, and a file may have
+    # been written under the other one.
+    for name in ('_reconstruct', 'scalar'):
+        for package in ('numpy.core', 'numpy._core'):
+            known[f'{package}.multiarray.{name}'] = getattr(multiarray, name)
+    for code in '?bBhHiIlLqQefd':
+        kind = type(np.dtype(code))
+        known[f'numpy.dtypes.{kind.__name__}'] = kind
+    return known
+
+
+_HARMLESS = _harmless()
+
+
+class _Unpickler(pickle.Unpickler):
+    """Looks names up among the harmless ones, whoever asks."""
+
+    def find_class(self, module: str, name: str):
+        full = f'{module}.{name}'.replace('__builtin__.', 'builtins.')
+        if full not in _HARMLESS:
+            raise UnsafeFileError(
+                f'it holds {full}, which is not among the classes known to '
+                'be harmless.'
+            )
+        return _HARMLESS[full]
+
+
+def _load(file, **kwargs) -> object:
+    return _Unpickler(file, **kwargs).load()
+
+
+_PICKLE_MODULE = SimpleNamespace(
+    __name__=__name__, Unpickler=_Unpickler, load=_load
+)
+
+
+def load_from_local(filename, map_location='cpu') -> object:
+    """Read a file of tensors and what OpenMMLab keeps beside them.
+
+    Args:
+        filename (str | Path): A file written by ``torch.save``.
+        map_location: As in :func:`torch.load`.
+
+    Returns:
+        object: The content of the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        UnsafeFileError: If the file names a class or function that
+            is not known to be harmless; nothing of it was run.
+    """
+    path = Path(filename).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'The checkpoint {filename} was not found: give the path of an '
+            'existing file.'
+        )
+    return torch.load(
+        path,
+        map_location=map_location,
+        pickle_module=_PICKLE_MODULE,
+        weights_only=False,
+    )
+
+
+def load_from_http(url: str, map_location='cpu') -> object:
+    """Download a file once a node and read it by :func:`load_from_local`.
+
+    Args:
+        url (str): An http(s) URL.
+        map_location: As in :func:`torch.load`.
+
+    Raises:
+        FileNotFoundError: If the file cannot be downloaded.
+        UnsafeFileError: As :func:`load_from_local`.
+    """
+    return load_from_local(download(url), map_location)
+
+
+def install_checkpoint_loader() -> None:
+    """Let MMEngine read checkpoints, at ``load_from`` and resume too, so.
+
+    Its own loader, depending on its and torch's version, refuses the log
+    history in its own checkpoints or runs what a file holds.
+    """
+    CheckpointLoader.register_scheme('', load_from_local, force=True)
+    CheckpointLoader.register_scheme(
+        ['http://', 'https://'], load_from_http, force=True
+    )
