@@ -1,6 +1,7 @@
 """Every config of the repository, without a training run."""
 
 import copy
+import functools
 import re
 from pathlib import Path
 
@@ -50,6 +51,16 @@ distilled_config = pytest.mark.parametrize(
 )
 
 
+@functools.cache
+def read(path):
+    return Config.fromfile(path)
+
+
+def load(path):
+    """A config of its own for each test; reading one takes a second."""
+    return copy.deepcopy(read(path))
+
+
 def drop_init_cfg(node):
     """Remove what would load weights, in place."""
     if isinstance(node, dict):
@@ -80,7 +91,7 @@ def test_opens_with_a_comment(path):
 
 @every_config
 def test_survives_copy_and_dump(path, tmp_path):
-    cfg = Config.fromfile(path)
+    cfg = load(path)
     dumped = tmp_path / 'dumped.py'
     cfg.dump(dumped)
     assert Config.fromfile(dumped).to_dict() == cfg.to_dict()
@@ -90,7 +101,7 @@ def test_survives_copy_and_dump(path, tmp_path):
 @every_config
 def test_hooks_build_without_their_teacher(path):
     """A path that does not exist is not looked at before training."""
-    cfg = Config.fromfile(path)
+    cfg = load(path)
     for hook in cfg.get('custom_hooks', []):
         if 'teacher' in hook:
             hook.teacher.checkpoint = '/does/not/exist.pth'
@@ -99,7 +110,7 @@ def test_hooks_build_without_their_teacher(path):
 
 @coco_config
 def test_coco_settings(path):
-    cfg = Config.fromfile(path)
+    cfg = load(path)
     assert cfg.default_scope == 'mmdet'
     assert cfg.custom_imports['imports'] == ['mmkd_plugin']
     assert cfg.auto_scale_lr.base_batch_size == 16
@@ -120,7 +131,7 @@ def test_coco_settings(path):
 
 @coco_config
 def test_student_is_the_one_in_the_name(path):
-    cfg = Config.fromfile(path)
+    cfg = load(path)
     parts = path.stem.split('_')
     student = parts[2] if parts[-1] in METHODS else parts[1]
     backbone = cfg.model.backbone
@@ -144,7 +155,7 @@ def test_student_is_the_one_in_the_name(path):
 @pytest.mark.parametrize('name', ['frcnn_r18', 'frcnn_r50', 'frcnn_mv2'])
 def test_student_builds(name):
     """Its features have the strides that its heads are set up for."""
-    model = build(Config.fromfile(CONFIGS / f'{name}.py').model).eval()
+    model = build(load(CONFIGS / f'{name}.py').model).eval()
     with torch.no_grad():
         features = model.extract_feat(torch.randn(1, 3, 64, 128))
     assert [tuple(f.shape) for f in features] == [
@@ -155,9 +166,9 @@ def test_student_builds(name):
 @distilled_config
 def test_training_is_that_of_the_student_alone(path):
     """A distillation config adds its hook and changes nothing else."""
-    cfg = Config.fromfile(path).to_dict()
+    cfg = load(path).to_dict()
     student = path.stem.split('_')[2]
-    alone = Config.fromfile(CONFIGS / f'frcnn_{student}.py').to_dict()
+    alone = load(CONFIGS / f'frcnn_{student}.py').to_dict()
     for key in ('custom_hooks', 'teacher', 'distill'):
         cfg.pop(key)
     assert cfg == alone
@@ -165,7 +176,7 @@ def test_training_is_that_of_the_student_alone(path):
 
 @distilled_config
 def test_method_is_the_one_in_the_name(path):
-    cfg = Config.fromfile(path)
+    cfg = load(path)
     (hook,) = cfg.custom_hooks
     method = path.stem.rpartition('_')[2]
     assert hook.type == METHODS[method]
@@ -184,7 +195,7 @@ def test_method_is_the_one_in_the_name(path):
     ],
 )
 def test_method_settings(method, settings):
-    cfg = Config.fromfile(CONFIGS / f'frcnn_r101_r18_{method}.py')
+    cfg = load(CONFIGS / f'frcnn_r101_r18_{method}.py')
     hook = HOOKS.build(cfg.custom_hooks[0])
     loss = hook.losses[f'loss_{method}']
     assert {key: getattr(loss, key) for key in settings} == settings
@@ -202,7 +213,7 @@ def zoo():
 
 @distilled_config
 def test_teacher_is_the_strongest_of_its_name(path):
-    cfg = Config.fromfile(path)
+    cfg = load(path)
     (hook,) = cfg.custom_hooks
     depth = path.stem.split('_')[1]
     entries = [
@@ -222,7 +233,7 @@ def test_teacher_is_the_strongest_of_its_name(path):
 
 @pytest.mark.parametrize('depth', [101, 50])
 def test_teacher_builds(depth):
-    cfg = Config.fromfile(CONFIGS / f'_base_/teachers/frcnn_r{depth}.py')
+    cfg = load(CONFIGS / f'_base_/teachers/frcnn_r{depth}.py')
     from mmkd_plugin.teacher import load_config
 
     model = load_config(cfg.teacher.config).model
