@@ -475,8 +475,7 @@ def parse_args():
 def main():
     args = parse_args()
     begin = time.monotonic()
-    sys.path.insert(0, str(ROOT / 'tools'))
-    import make_digits
+    import make_digits  # beside this script
 
     if not WEIGHTS.is_file():
         raise SystemExit(
