@@ -183,10 +183,16 @@ def test_watch_prints_every_epoch(tmp_path, capsys):
     processes = {
         name: subprocess.Popen([sys.executable, '-c', '']) for name in logs
     }
-    quickstart.watch(processes, logs, 0.0)
+    quickstart.watch(processes, logs, 2)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines[-2:]] == ['1', '2']
-    assert lines[-1].split()[2:] == ['1.500', '0.200', '1.500', '0.200']
+    assert [line.split()[0] for line in lines[-2:]] == ['1/2', '2/2']
+    assert lines[-1].split()[1:] == [
+        '0:00',
+        '1.500',
+        '0.200',
+        '1.500',
+        '0.200',
+    ]
 
 
 def test_shipped_teacher_loads_strictly():
