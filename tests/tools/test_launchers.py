@@ -8,6 +8,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -370,17 +371,25 @@ def test_bad_options_give_one_sentence(train_cfg, capsys):
     assert "expected KEY=VALUE but got 'data_root'" in capsys.readouterr().err
 
 
-def test_failed_download_gives_one_sentence(monkeypatch):
-    from urllib.error import URLError
-
-    tool = load_tool('train')
+@pytest.mark.parametrize(
+    'error, sentence',
+    [
+        (URLError('no route'), 'no route.*init_cfg.checkpoint=FILE'),
+        (FileNotFoundError('no a.json.'), 'no a.json. If.*data_root=/path'),
+    ],
+)
+@pytest.mark.parametrize('name', ['train', 'test'])
+def test_missing_files_give_one_sentence(monkeypatch, name, error, sentence):
+    tool = load_tool(name)
 
     def fail(cfg):
-        raise URLError('no route to host')
+        raise error
 
     monkeypatch.setattr(tool.Runner, 'from_cfg', fail)
-    monkeypatch.setattr(sys, 'argv', ['train.py', str(CKD)])
-    with pytest.raises(SystemExit, match='init_cfg.checkpoint=FILE'):
+    # Any file that exists will do for the checkpoint.
+    argv = [f'{name}.py', str(CKD)] + [__file__] * (name == 'test')
+    monkeypatch.setattr(sys, 'argv', argv)
+    with pytest.raises(SystemExit, match=sentence):
         tool.main()
 
 
