@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, MODELS, init_default_scope
 
 import mmkd_plugin  # noqa: F401
+from mmkd_plugin.teacher import load_config
 
 mmdet = pytest.importorskip('mmdet')
 
@@ -211,32 +212,49 @@ def zoo():
     return yaml.safe_load(path.read_text())['Models']
 
 
-@distilled_config
-def test_teacher_is_the_strongest_of_its_name(path):
-    cfg = load(path)
-    (hook,) = cfg.custom_hooks
-    depth = path.stem.split('_')[1]
+def strongest(depth):
+    """The zoo's Faster R-CNN FPN of this depth with the highest box AP."""
     entries = [
         entry
         for entry in zoo()
-        if re.search(rf'faster-rcnn_{depth}[-_].*fpn', entry['Config'])
+        if re.search(rf'faster-rcnn_r{depth}[-_].*fpn', entry['Config'])
     ]
     assert len(entries) > 3
-    best = max(
+    return max(
         entries, key=lambda entry: entry['Results'][0]['Metrics']['box AP']
     )
-    assert 'mmdet::' + best['Config'].removeprefix('configs/') == (
-        hook.teacher.config
-    )
-    assert best['Weights'] == hook.teacher.checkpoint
+
+
+@distilled_config
+def test_teacher_is_the_strongest_of_its_name(path):
+    depth = path.stem.split('_')[1].removeprefix('r')
+    (hook,) = load(path).custom_hooks
+    assert hook.teacher.checkpoint == strongest(depth)['Weights']
+
+
+@pytest.mark.parametrize('depth', [101, 50])
+def test_teacher_config_is_that_of_its_weights(depth):
+    """The same model as in the zoo, with the input that it was trained on."""
+    teacher = load(CONFIGS / f'_base_/teachers/frcnn_r{depth}.py').teacher
+    model = load_config(teacher.config).model
+    listed = strongest(depth)['Config'].removeprefix('configs/')
+    zoo_model = load_config(f'mmdet::{listed}').model
+
+    preprocessor = model.pop('data_preprocessor')
+    zoo_preprocessor = zoo_model.pop('data_preprocessor')
+    assert model.to_dict() == zoo_model.to_dict()
+    if model.backbone.style == 'caffe':
+        assert preprocessor.mean == [103.53, 116.28, 123.675]
+        assert preprocessor.std == [1.0, 1.0, 1.0]
+        assert not preprocessor.bgr_to_rgb
+    else:
+        assert preprocessor == zoo_preprocessor
 
 
 @pytest.mark.parametrize('depth', [101, 50])
 def test_teacher_builds(depth):
-    cfg = load(CONFIGS / f'_base_/teachers/frcnn_r{depth}.py')
-    from mmkd_plugin.teacher import load_config
-
-    model = load_config(cfg.teacher.config).model
+    teacher = load(CONFIGS / f'_base_/teachers/frcnn_r{depth}.py').teacher
+    model = load_config(teacher.config).model
     assert model.backbone.depth == depth
     assert model.roi_head.bbox_head.num_classes == 80
     build(model)
