@@ -2,7 +2,9 @@
 
 import argparse
 import os
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import URLError
 
 from mmengine.config import Config, DictAction
 
@@ -106,6 +108,29 @@ def load_config(args):
         or str(Path('work_dirs', Path(args.config).stem))
     )
     return cfg
+
+
+@contextmanager
+def explain_missing_files():
+    """Turn a missing file or a failed download into one sentence.
+
+    Raises:
+        SystemExit: Instead of ``FileNotFoundError`` and ``URLError``.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SystemExit(
+            f'{str(error).rstrip(".")}. If the file belongs to the data, '
+            'name their folder with --cfg-options data_root=/path/to/data/.'
+        ) from error
+    except URLError as error:
+        raise SystemExit(
+            f'A file could not be downloaded ({error}): put it where the '
+            'last lines of the log say, or give a local one, for the '
+            "student's first weights with --cfg-options "
+            'model.backbone.init_cfg.checkpoint=FILE.'
+        ) from error
 
 
 def _move_data(cfg, new_root):

@@ -24,6 +24,7 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
+from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs' / 'demo'
@@ -114,41 +115,35 @@ def clock(seconds):
     return f'{int(seconds) // 60}:{int(seconds) % 60:02d}'
 
 
-def watch(processes, work_dirs, begin):
+def watch(processes, work_dirs, epochs):
     """Print one line an epoch until every process has ended.
 
     Args:
         processes (dict[str, subprocess.Popen]): Runs by name.
         work_dirs (dict[str, Path]): Their work directories.
-        begin (float): `time.monotonic()` at the start.
+        epochs (int): Length of the schedule.
     """
-    print('\n' + ' ' * 17 + ''.join(f'{name:<24}' for name in processes))
-    print(f'{"time":>6}{"epoch":>8}   ' + 'loss    mAP             ' * 2)
-    shown, running = 0, True
-    while running:
-        running = any(p.poll() is None for p in processes.values())
+    begin, shown, ended = time.monotonic(), 0, False
+    print('\n' + ' ' * 19 + ''.join(f'{name:<22}' for name in processes))
+    print('  epoch     left   ' + 'task loss    mAP      ' * len(processes))
+    while not ended:
+        ended = all(p.poll() is not None for p in processes.values())
         logs = {name: read_log(path) for name, path in work_dirs.items()}
         for name, process in processes.items():
             check(process, work_dirs[name])
-        # An epoch is over in all runs when the slowest is in a later one.
-        over = (
-            min(
-                train[-1]['epoch'] - 1 if train else 0
-                for train, _ in logs.values()
-            )
-            if running
-            else None
-        )
-        last = max(
-            (train[-1]['epoch'] for train, _ in logs.values() if train),
-            default=0,
-        )
-        for epoch in range(shown + 1, (last if over is None else over) + 1):
-            line = f'{clock(time.monotonic() - begin):>6}{epoch:>8}   '
+        # Records come during an epoch, its mAP after it.
+        seen = [
+            train[-1]['epoch'] if train else 0 for train, _ in logs.values()
+        ]
+        over = max(seen) if ended else min(seen) - 1
+        for epoch in range(shown + 1, over + 1):
+            left = (time.monotonic() - begin) / epoch * (epochs - epoch)
+            line = f'{epoch:>4}/{epochs}{clock(left):>9}   '
             for train, scores in logs.values():
-                loss = [r['loss'] for r in train if r['epoch'] == epoch]
+                record = [r for r in train if r['epoch'] == epoch][-1]
+                loss = record['loss'] - record.get('loss_ckd', 0)
                 score = f'{scores[epoch]:.3f}' if epoch in scores else ''
-                line += f'{loss[-1] if loss else 0:<8.3f}{score:<16}'
+                line += f'{loss:9.3f}  {score:>5}      '
             print(line.rstrip(), flush=True)
             shown = epoch
         time.sleep(0.5)
@@ -475,8 +470,7 @@ def parse_args():
 def main():
     args = parse_args()
     begin = time.monotonic()
-    sys.path.insert(0, str(ROOT / 'tools'))
-    import make_digits
+    import make_digits  # beside this script
 
     if not WEIGHTS.is_file():
         raise SystemExit(
@@ -498,9 +492,13 @@ def main():
     found = {'teacher': teacher_dir / 'found.bbox.json'}
     results = {'teacher': [evaluate(annotations, found['teacher'])]}
 
-    if args.epochs:
-        options['train_cfg.max_epochs'] = args.epochs
-        options['param_scheduler.1.T_max'] = args.epochs
+    epochs = args.epochs
+    if epochs is None:
+        config = CONFIGS / f'{RUNS["student"]}.py'
+        epochs = Config.fromfile(config).train_cfg.max_epochs
+    else:
+        options['train_cfg.max_epochs'] = epochs
+        options['param_scheduler.1.T_max'] = epochs
     for name in RUNS:
         results[name] = []
     for seed in args.seeds:
@@ -522,7 +520,7 @@ def main():
                     work_dirs[name],
                     {**options, 'randomness.seed': seed},
                 )
-            watch(processes, work_dirs, begin)
+            watch(processes, work_dirs, epochs)
         finally:
             for process in processes.values():
                 process.terminate()

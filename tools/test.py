@@ -6,7 +6,11 @@ from pathlib import Path
 from mmengine.evaluator import DumpResults
 from mmengine.runner import Runner
 
-from mmkd_plugin.launch import build_parser, load_config
+from mmkd_plugin.launch import (
+    build_parser,
+    explain_missing_files,
+    load_config,
+)
 
 
 def parse_args():
@@ -30,10 +34,12 @@ def main():
             'give the path or URL of trained weights.'
         )
     cfg.load_from = args.checkpoint
-    runner = Runner.from_cfg(cfg)
-    if args.out:
-        runner.test_evaluator.metrics.append(DumpResults(args.out))
-    runner.test()
+
+    with explain_missing_files():
+        runner = Runner.from_cfg(cfg)
+        if args.out:
+            runner.test_evaluator.metrics.append(DumpResults(args.out))
+        runner.test()
 
 
 if __name__ == '__main__':

@@ -1,11 +1,13 @@
 #!/usr/bin/env python
 """Train a model, with a teacher if its config has a distillation hook."""
 
-from urllib.error import URLError
-
 from mmengine.runner import Runner
 
-from mmkd_plugin.launch import build_parser, load_config
+from mmkd_plugin.launch import (
+    build_parser,
+    explain_missing_files,
+    load_config,
+)
 
 
 def parse_args():
@@ -49,15 +51,8 @@ def main():
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
 
-    try:
+    with explain_missing_files():
         Runner.from_cfg(cfg).train()
-    except URLError as error:
-        raise SystemExit(
-            f'A file could not be downloaded ({error}): put it where the '
-            'last lines of the log say, or give a local one, for the '
-            "student's first weights with --cfg-options "
-            'model.backbone.init_cfg.checkpoint=FILE.'
-        ) from error
 
 
 if __name__ == '__main__':
