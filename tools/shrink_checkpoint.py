@@ -6,7 +6,7 @@ import argparse
 
 import torch
 
-from mmkd_plugin.compat import load_from_local
+from mmkd_plugin.unpickling import load_from_local
 
 
 def shrink(source, target):

@@ -17,7 +17,7 @@ from mmengine.config import Config
 pytest.importorskip('mmdet')
 cv2 = pytest.importorskip('cv2')
 
-from mmkd_plugin.teacher import load_checkpoint  # noqa: E402
+from mmkd_plugin.checkpoint import read_checkpoint  # noqa: E402
 from tests import tiny  # noqa: E402
 
 REPO = Path(__file__).parents[2]
@@ -165,7 +165,7 @@ def test_train_logs_every_term_and_evaluates(trained):
 
 
 def test_train_saves_the_plain_student(trained):
-    saved = load_checkpoint(str(trained.work / 'epoch_1.pth'))
+    saved, _ = read_checkpoint(str(trained.work / 'epoch_1.pth'))
     student = tiny.build_detector()
     assert saved.keys() == student.state_dict().keys()
 
@@ -217,7 +217,7 @@ model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
     assert 'GPU number: 2' in output
     assert 'Epoch(train) [1][1/1]' in output  # 2 processes x 2 images
     assert ' loss_ckd: ' in output
-    saved = load_checkpoint(str(work / 'epoch_1.pth'))
+    saved, _ = read_checkpoint(str(work / 'epoch_1.pth'))
     student = tiny.build_detector()
     assert saved.keys() == student.state_dict().keys()
 

@@ -199,13 +199,13 @@ def test_shipped_teacher_loads_strictly():
     pytest.importorskip('mmdet')
     import torch
 
-    from mmkd_plugin.teacher import build_teacher
+    from mmkd_plugin.teacher import Teacher
 
     assert quickstart.WEIGHTS.stat().st_size < 3 * 2**20
     content = torch.load(quickstart.WEIGHTS, weights_only=True)
     assert ''.join(content['meta']['dataset_meta']['classes']) == '0123456789'
     config = quickstart.CONFIGS / f'{quickstart.TEACHER}.py'
-    teacher = build_teacher(str(config), str(quickstart.WEIGHTS))
+    teacher = Teacher(str(config), str(quickstart.WEIGHTS)).model
     for name, value in teacher.state_dict().items():
         assert torch.equal(value, content['state_dict'][name].to(value.dtype))
         assert value.isfinite().all()
