@@ -16,6 +16,6 @@ custom_hooks = [
             checkpoint='{{ fileDirname }}/frcnn_digits_teacher.pth',
         ),
         tau=1.0,
-        loss_weight=1.0,
+        loss_weight=30.0,
     )
 ]
