@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,6 +77,22 @@ def _config_path(name: str) -> str:
     return str(path)
 
 
+def _build(cfg: Config) -> nn.Module:
+    """Build the model of a config in the current scope."""
+    try:
+        return MODELS.build(cfg.model)
+    except KeyError as error:
+        found = re.match(r'(\S+) is not in the', str(error.args[0]))
+        if not found:
+            raise
+        raise ValueError(
+            f"The teacher's config needs the type {found[1]!r}, "
+            'which nothing registers in its `default_scope` '
+            f'{cfg.get("default_scope")!r}: correct the name or the scope, '
+            'or install the package that has it.'
+        ) from error
+
+
 PRECISIONS = {
     'same': None,
     'fp32': torch.float32,
@@ -129,7 +146,7 @@ class Teacher:
             torch.random.fork_rng(devices=[]),
             DefaultScope.overwrite_default_scope(cfg.get('default_scope')),
         ):
-            model = MODELS.build(cfg.model)
+            model = _build(cfg)
         load_strictly(model, state, checkpoint)
         self.model = model.requires_grad_(False).eval()
         self.source = str(checkpoint)

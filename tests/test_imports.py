@@ -28,6 +28,7 @@ ALLOWED = {
         'mmkd_plugin.teacher',
         'mmkd_plugin.teacher_metric',
         'mmkd_plugin.compat',
+        'mmkd_plugin.data_check',
     },
     'teacher_metric.py': {'torch', 'mmengine', 'mmkd_plugin.teacher'},
     'teacher.py': {
@@ -46,6 +47,8 @@ ALLOWED = {
     'unpickling.py': {'torch', 'numpy', 'mmengine', 'mmkd_plugin.download'},
     'download.py': {'torch', 'mmengine'},
     'class_names.py': set(),
+    'data_check.py': set(),
+    'errors.py': set(),
     'preprocessing.py': {'torch'},
     'launch.py': {'mmengine', 'mmkd_plugin'},
     'compat.py': {'mmengine'},

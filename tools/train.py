@@ -3,11 +3,9 @@
 
 from mmengine.runner import Runner
 
-from mmkd_plugin.launch import (
-    build_parser,
-    explain_missing_files,
-    load_config,
-)
+from mmkd_plugin.data_check import check_data
+from mmkd_plugin.errors import explain_errors
+from mmkd_plugin.launch import build_parser, check_start, load_config
 
 
 def parse_args():
@@ -31,6 +29,7 @@ def parse_args():
     return parser.parse_args()
 
 
+@explain_errors()
 def main():
     args = parse_args()
     cfg = load_config(args)
@@ -42,8 +41,9 @@ def main():
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise SystemExit(
-                '--auto-scale-lr needs `auto_scale_lr.base_batch_size` in '
-                'the config: the batch size that its learning rate is for.'
+                'error: --auto-scale-lr needs `base_batch_size` of '
+                '`auto_scale_lr` in the config: the batch size that its '
+                'learning rate is for.'
             )
         cfg.auto_scale_lr.enable = True
 
@@ -51,8 +51,10 @@ def main():
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
 
-    with explain_missing_files():
-        Runner.from_cfg(cfg).train()
+    check_start(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+    runner = Runner.from_cfg(cfg)
+    check_data(runner, 'train', 'val')
+    runner.train()
 
 
 if __name__ == '__main__':

@@ -1,17 +1,19 @@
 """The hook that makes a runner train its model with a teacher."""
 
 import math
+from inspect import signature
 from numbers import Integral
 
 import torch
 import torch.nn as nn
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.registry import HOOKS, MODELS, TASK_UTILS
+from mmengine.registry import HOOKS, MODELS, TASK_UTILS, Registry
 from mmengine.runner import IterBasedTrainLoop
 from torch import Tensor
 
 from ..compat import check_versions
+from ..data_check import check_dataset
 from ..teacher import Teacher
 from ..teacher_metric import check_teacher
 from .term_guard import TermGuard
@@ -78,7 +80,7 @@ class DistillHook(Hook):
         self.teacher_cfgs = (
             list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
         )
-        for cfg in self.teacher_cfgs or [None]:
+        for cfg in self.teacher_cfgs or [[]]:
             if not isinstance(cfg, dict) or not {
                 'config',
                 'checkpoint',
@@ -86,6 +88,12 @@ class DistillHook(Hook):
                 raise TypeError(
                     'Expected argument `teacher` to be a dict with `config` '
                     f'and `checkpoint`, or a list of them, but got {cfg!r}.'
+                )
+            unknown = set(cfg) - set(signature(Teacher).parameters)
+            if unknown:
+                raise TypeError(
+                    f'Unknown key {min(unknown)!r} in argument `teacher`: '
+                    f'expected {", ".join(signature(Teacher).parameters)}.'
                 )
         if not isinstance(losses, dict) or not losses:
             raise TypeError(
@@ -118,9 +126,12 @@ class DistillHook(Hook):
                 f'`begin` = {begin} but got {end}.'
             )
         self.losses = {
-            name: MODELS.build(loss) for name, loss in losses.items()
+            name: _build(MODELS, loss, f'`losses.{name}`', 'losses')
+            for name, loss in losses.items()
         }
-        self.tap = TASK_UTILS.build(tap or dict(type='RoIHeadTap'))
+        self.tap = _build(
+            TASK_UTILS, tap or dict(type='RoIHeadTap'), '`tap`', 'taps'
+        )
         self.guard = TermGuard(on_nonfinite, f'{log_prefix}_skipped')
         self.warmup = warmup
         self.begin = begin
@@ -167,6 +178,7 @@ class DistillHook(Hook):
             check_versions(package, 'mmcv')
         self.tap.check('student', model)
         dataset = runner.train_loop.dataloader.dataset
+        check_dataset('train', dataset)
         classes = getattr(dataset, 'metainfo', {}).get('classes')
         self.teachers = [Teacher(**cfg) for cfg in self.teacher_cfgs]
         for teacher in self.teachers:
@@ -270,3 +282,24 @@ class DistillHook(Hook):
             'teacher_acc': ((choice == labels) * counted).sum() / total,
         }
         return {f'{self.log_prefix}_{name}': shares[name] for name in shares}
+
+
+def _build(registry: Registry, cfg: dict, what: str, package: str):
+    """Build a loss or tap, or say which ones the plugin has."""
+    if not isinstance(cfg, dict) or 'type' not in cfg:
+        raise TypeError(
+            f'Expected {what} to be a dict with `type` but got {cfg!r}.'
+        )
+    try:
+        return registry.build(cfg)
+    except KeyError as error:
+        known = sorted(
+            name
+            for name, kind in registry.module_dict.items()
+            if kind.__module__.startswith(f'mmkd_plugin.{package}.')
+        )
+        raise ValueError(
+            f'Expected the `type` of {what} to be one of {", ".join(known)}, '
+            'or one that `custom_imports` in the config registers, but got '
+            f'{cfg["type"]!r}.'
+        ) from error

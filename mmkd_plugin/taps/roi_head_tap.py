@@ -178,3 +178,12 @@ def _check_roi_head(role: str, model: nn.Module) -> None:
             'but distillation of classification logits needs a softmax over '
             'the classes and background: set `use_sigmoid=False`.'
         )
+    logits = getattr(getattr(box_head, 'fc_cls', None), 'out_features', None)
+    wanted = box_head.num_classes + 1
+    if logits not in (None, wanted):
+        raise TypeError(
+            f'The box head of the {role} {name} gives {logits} logits for '
+            f'{box_head.num_classes} classes, but RoIHeadTap expects '
+            f'{wanted}, the background last: use a head that tells each '
+            'class apart.'
+        )

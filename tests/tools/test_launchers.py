@@ -291,6 +291,7 @@ def train_cfg(monkeypatch):
         monkeypatch.setattr(
             tool.Runner, 'from_cfg', lambda cfg: seen.append(cfg) or runner
         )
+        monkeypatch.setattr(tool, 'check_data', lambda *args: None)
         monkeypatch.setattr(
             sys, 'argv', ['train.py', *[str(part) for part in argv]]
         )
@@ -331,8 +332,8 @@ def test_auto_scale_lr(train_cfg, tmp_path):
 @pytest.mark.parametrize(
     'argv, load_from', [(['--resume'], None), (['--resume', 'a.pth'], 'a.pth')]
 )
-def test_resume(train_cfg, argv, load_from):
-    cfg = train_cfg(CKD, *argv)
+def test_resume(train_cfg, argv, load_from, tmp_path):
+    cfg = train_cfg(CKD, '--work-dir', tmp_path, *argv)
     assert cfg.resume is True
     assert cfg.get('load_from') == load_from
 
