@@ -226,12 +226,12 @@ def check_ranks_stay_identical(folder):
                 batch_size=1,
                 num_workers=0,
                 sampler=dict(type='DefaultSampler', shuffle=False),
-                dataset=dict(type='RaggedBoxes', length=16),
+                dataset=dict(type='RaggedBoxes', length=8 * steps),
                 collate_fn=dict(type='pseudo_collate'),
             ),
         )
         runner.train()
-        assert runner.iter == 4
+        assert runner.iter == 2 * steps
         counts = everywhere(runner.counts)
         assert set(counts[3]) == {0} and 0 not in counts[0] + counts[2]
         assert len({n for per_rank in counts for n in per_rank}) > 3
@@ -309,7 +309,7 @@ def check_split_images_equal_the_whole(folder):
         counts = []
         model, wrapped, hook = build_pair(folder, True, *sizes)
         model.roi_head.bbox_head.register_forward_hook(
-            lambda module, args, output: counts.append(len(output[0]))
+            lambda *call, counts=counts: counts.append(len(call[2][0]))
         )
         # Of one size, so that neither is padded for the other.
         grad, values = distil(model, wrapped, terms, 2 * dist.get_rank())

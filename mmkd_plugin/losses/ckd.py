@@ -60,8 +60,8 @@ def ckd_loss(
 
     Returns:
         Losses of shape (N,), float32 (float64 for float64 logits). Memory is
-        N x (N + M). A row of zeros has no direction: its similarity to any row is
-        0, and so is its gradient.
+        N x (N + M). A row of zeros has no direction: its similarity to any
+        row is 0, and so is its gradient.
 
     Raises:
         ValueError: The shapes of ``student`` and ``teacher`` differ.
