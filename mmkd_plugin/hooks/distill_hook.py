@@ -222,6 +222,8 @@ class DistillHook(Hook):
         self.tap.detach()
         self.teachers = []
 
+    # Dynamo would drop the guard's tensor hooks.
+    @torch.compiler.disable
     def _add_terms(
         self, model: nn.Module, args: tuple, kwargs: dict, output
     ) -> dict | None:
@@ -240,7 +242,9 @@ class DistillHook(Hook):
                 name: self.guard.term(name, loss, self.factor, pair)
                 for name, loss in self.losses.items()
             }
-            added.update(self._diagnose(*pair), **self.guard.skipped())
+            added.update(self.guard.skipped())
+            if len(record.logits):
+                added.update(self._diagnose(*pair))
         clash = added.keys() & output.keys()
         if clash:
             raise ValueError(
@@ -253,6 +257,8 @@ class DistillHook(Hook):
     @torch.no_grad()
     def _teach(self, record, call: dict) -> Tensor:
         """Logits of the teacher, or of the average of several, (N, C)."""
+        if len(record.logits) == 0:
+            return record.logits.detach()
         logits = [
             teacher.logits(
                 self.tap, record, call['inputs'], call.get('data_samples')

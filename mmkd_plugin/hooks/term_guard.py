@@ -66,14 +66,16 @@ class TermGuard:
                 branch.register_hook(
                     lambda grad: grad.where(finite, torch.zeros_like(grad))
                 )
-        if not self.proven and branch.requires_grad:
+        if not self.proven and branch.requires_grad and len(student):
             branch.register_hook(
                 lambda grad: self._gradients.update({name: grad.abs().max()})
             )
-        self._ranges = {
-            'student': torch.aminmax(student.detach()) if len(student) else (),
-            'teacher': torch.aminmax(rest[0]) if len(student) else (),
-        }
+        self._ranges = {}
+        if len(student):
+            self._ranges = {
+                'student': torch.aminmax(student.detach()),
+                'teacher': torch.aminmax(rest[0]),
+            }
         return value
 
     def skipped(self) -> dict[str, Tensor]:
@@ -158,5 +160,4 @@ class TermGuard:
             f"the {role}'s logits lie in "
             f'[{float(bounds[0]):.4g}, {float(bounds[1]):.4g}]'
             for role, bounds in self._ranges.items()
-            if len(bounds)
         )

@@ -76,6 +76,9 @@ class RoIHeadTap:
             student.roi_head.bbox_head.loss_cls.register_forward_pre_hook(
                 lambda *call: self._on_loss(*call), with_kwargs=True
             ),
+            student.roi_head.bbox_head.register_forward_hook(
+                lambda *call: self._on_classified(*call)
+            ),
         ]
 
     def detach(self) -> None:
@@ -91,9 +94,29 @@ class RoIHeadTap:
 
     def _on_extract(
         self, module: nn.Module, args: tuple, kwargs: dict
+    ) -> tuple[tuple, dict] | None:
+        if not module.training:
+            return None
+        named = dict(zip(('feats', 'rois'), args), **kwargs)
+        self._rois = named['rois']
+        if named['feats'][0].dtype != torch.bfloat16:
+            return None
+        # RoIAlign has no kernel for it, and it would round corners to 8 px.
+        feats = [level.float() for level in named['feats']]
+        return (), {**kwargs, 'feats': feats, 'rois': self._rois}
+
+    def _on_classified(
+        self, module: nn.Module, args: tuple, output: tuple
     ) -> None:
-        if module.training:
-            self._rois = args[1] if len(args) > 1 else kwargs['rois']
+        """Keep the logits of no RoI, for which there is no ``loss_cls``.
+
+        They tie the terms to the classifier, as other processes need.
+        """
+        logits = output[0]
+        if module.training and len(logits) == 0:
+            labels = logits.new_zeros(0, dtype=torch.int64)
+            rois = logits.new_zeros(0, 5)
+            self._record = RoILogits(logits, labels, rois[:, 0], rois)
 
     def _on_loss(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         if not module.training:
@@ -118,7 +141,7 @@ class RoIHeadTap:
         """Hand out what the student's last forward left, once.
 
         Returns:
-            RoILogits | None: None if the student classified no RoI.
+            RoILogits | None: None if the student's box head did not run.
         """
         record = self._record
         self.clear()
@@ -139,7 +162,8 @@ class RoIHeadTap:
         Returns:
             Tensor: The teacher's logits, (N, C).
         """
-        features = teacher.extract_feat(inputs)
+        # Under autocast too, because half precision would round the RoIs.
+        features = [x.float() for x in teacher.extract_feat(inputs)]
         # The one call that makes a StandardRoIHead classify given boxes,
         # shared head included.
         return teacher.roi_head._bbox_forward(features, record.rois.detach())[
