@@ -234,6 +234,9 @@ class DistillHook(Hook):
         record = self.tap.take()
         if self.factor == 0 or record is None:
             zero = call['inputs'].new_zeros(())
+            if record is not None:
+                # Attached: without RoIs, nothing else uses the classifier.
+                zero = record.logits[:0].sum()
             added = dict.fromkeys(self.losses, zero)
         else:
             teacher = self._teach(record, call)

@@ -148,8 +148,10 @@ class TermGuard:
                     f'{get_rank()}, and the largest gradient that it gives '
                     f'to the logits of the student is {found}, so it cannot '
                     f'teach ({self._describe()}): check that the student is '
-                    'not its own teacher and that the weights of the loss '
-                    'are not 0.'
+                    'not its own teacher, that the weights of the loss are '
+                    'not 0, and that the head of the student is neither '
+                    'frozen nor cut off by `activation_checkpointing`, as '
+                    'that of an RoI extractor does.'
                 )
         self.proven = True
         self._gradients.clear()

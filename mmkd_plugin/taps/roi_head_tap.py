@@ -11,6 +11,8 @@ import torch.nn as nn
 from mmengine.registry import TASK_UTILS
 from torch import Tensor
 
+from .roi_align import feed_readable, readable
+
 
 class RoILogits(NamedTuple):
     """What a student's RoI head was trained with in one forward.
@@ -80,6 +82,11 @@ class RoIHeadTap:
                 lambda *call: self._on_classified(*call)
             ),
         ]
+        self._handles += [
+            module.register_forward_pre_hook(feed_readable, with_kwargs=True)
+            for module in student.roi_head.modules()
+            if hasattr(module, 'roi_layers')
+        ]
 
     def detach(self) -> None:
         """Stop listening and forget what was heard."""
@@ -94,16 +101,9 @@ class RoIHeadTap:
 
     def _on_extract(
         self, module: nn.Module, args: tuple, kwargs: dict
-    ) -> tuple[tuple, dict] | None:
-        if not module.training:
-            return None
-        named = dict(zip(('feats', 'rois'), args), **kwargs)
-        self._rois = named['rois']
-        if named['feats'][0].dtype != torch.bfloat16:
-            return None
-        # RoIAlign has no kernel for it, and it would round corners to 8 px.
-        feats = [level.float() for level in named['feats']]
-        return (), {**kwargs, 'feats': feats, 'rois': self._rois}
+    ) -> None:
+        if module.training:
+            self._rois = args[1] if len(args) > 1 else kwargs['rois']
 
     def _on_classified(
         self, module: nn.Module, args: tuple, output: tuple
@@ -163,7 +163,7 @@ class RoIHeadTap:
             Tensor: The teacher's logits, (N, C).
         """
         # Under autocast too, because half precision would round the RoIs.
-        features = [x.float() for x in teacher.extract_feat(inputs)]
+        features = [x.float() for x in readable(teacher.extract_feat(inputs))]
         # The one call that makes a StandardRoIHead classify given boxes,
         # shared head included.
         return teacher.roi_head._bbox_forward(features, record.rois.detach())[
