@@ -2,20 +2,19 @@
 
 import math
 from inspect import signature
-from numbers import Integral
 
 import torch
 import torch.nn as nn
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS, MODELS, TASK_UTILS, Registry
-from mmengine.runner import IterBasedTrainLoop
 from torch import Tensor
 
 from ..compat import check_versions
 from ..data_check import check_dataset
 from ..teacher import Teacher
 from ..teacher_metric import check_teacher
+from .schedule import Schedule
 from .term_guard import TermGuard
 
 
@@ -46,11 +45,8 @@ class DistillHook(Hook):
             loss.  A name must contain 'loss', because MMEngine
             back-propagates no other.
         tap (dict): Config of the tap that reads the logits.
-        warmup (int): The terms grow linearly over this many epochs, the
-            first being 1 / warmup.
-        begin (int): Epochs before the first one that distils.
-        end (int, optional): Last epoch that distils, counted from 1.
-        by_epoch (bool): Whether the three count epochs or iterations.
+        warmup, begin, end, by_epoch: See
+            :class:`~mmkd_plugin.hooks.schedule.Schedule`.
         check (bool): Whether to evaluate the teacher on the validation set
             before the first step, and print its metrics.
         min_metric (dict, optional): Metrics that the teacher must reach,
@@ -112,19 +108,6 @@ class DistillHook(Hook):
                 "Expected argument `log_prefix` not to contain 'loss' but "
                 f'got {log_prefix!r}: MMEngine would back-propagate it.'
             )
-        for name, value in dict(
-            warmup=warmup, begin=begin, end=0 if end is None else end
-        ).items():
-            if not isinstance(value, Integral) or value < 0:
-                raise ValueError(
-                    f'Expected argument `{name}` to be an '
-                    f'integer >= 0 but got {value!r}.'
-                )
-        if end is not None and end <= begin:
-            raise ValueError(
-                'Expected argument `end` to be larger than '
-                f'`begin` = {begin} but got {end}.'
-            )
         self.losses = {
             name: _build(MODELS, loss, f'`losses.{name}`', 'losses')
             for name, loss in losses.items()
@@ -133,25 +116,12 @@ class DistillHook(Hook):
             TASK_UTILS, tap or dict(type='RoIHeadTap'), '`tap`', 'taps'
         )
         self.guard = TermGuard(on_nonfinite, f'{log_prefix}_skipped')
-        self.warmup = warmup
-        self.begin = begin
-        self.end = end
-        self.by_epoch = by_epoch
+        self.schedule = Schedule(warmup, begin, end, by_epoch)
         self.check = check or bool(min_metric)
         self.min_metric = min_metric
         self.log_prefix = log_prefix
         self.factor = 1.0
         self.teachers: list[Teacher] = []
-
-    def factor_at(self, step: int) -> float:
-        """Factor of the terms in an epoch or iteration counted from 1.
-
-        Returns:
-            float: In [0, 1].
-        """
-        if step <= self.begin or (self.end is not None and step > self.end):
-            return 0.0
-        return min((step - self.begin) / max(self.warmup, 1), 1.0)
 
     def before_train(self, runner) -> None:
         """Build the teachers and connect them to the model.
@@ -160,16 +130,7 @@ class DistillHook(Hook):
             FileNotFoundError, TypeError, ValueError: If there is no teacher
                 that fits the model.
         """
-        if (
-            self.by_epoch
-            and (self.warmup or self.begin or self.end)
-            and isinstance(runner.train_loop, IterBasedTrainLoop)
-        ):
-            raise ValueError(
-                f'{type(self).__name__} was given `warmup`, `begin` or `end` '
-                'in epochs, but the training loop counts iterations: give '
-                'them in iterations and set `by_epoch=False`.'
-            )
+        self.schedule.check(runner)
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
@@ -200,9 +161,7 @@ class DistillHook(Hook):
         self, runner, batch_idx: int, data_batch=None
     ) -> None:
         """Set the factor of this iteration."""
-        self.factor = self.factor_at(
-            (runner.epoch if self.by_epoch else runner.iter) + 1
-        )
+        self.factor = self.schedule.factor_now(runner)
         if self.factor == 0:
             # The log shows the last value of a key that is not written.
             for name in ('agreement', 'teacher_acc', 'skipped'):

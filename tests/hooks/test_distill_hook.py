@@ -304,23 +304,6 @@ def test_own_terms_do_not_replace_those_of_the_model(teacher):
         losses_of(model, 0)
 
 
-def test_schedule(teacher):
-    hook = HOOKS.build(hook_cfg(teacher, warmup=4, begin=2, end=8))
-    assert [hook.factor_at(step) for step in range(1, 10)] == [
-        0,
-        0,
-        0.25,
-        0.5,
-        0.75,
-        1,
-        1,
-        1,
-        0,
-    ]
-    hook = HOOKS.build(hook_cfg(teacher))
-    assert hook.factor_at(1) == hook.factor_at(99) == 1
-
-
 def test_epochs_with_iterations_are_refused(tmp_path, teacher):
     runner = make_runner(
         tmp_path,
