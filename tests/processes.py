@@ -165,6 +165,16 @@ def check_half_precision_is_summed_in_full(folder):
     torch.testing.assert_close(part.grad, 4 * whole.grad[own])
 
 
+@in_group_of(4)
+def check_a_value_that_is_not_finite_is_so_everywhere(folder):
+    """So all leave the term out, or none."""
+    student, teacher, _ = draw(3, 7, seed=dist.get_rank())
+    if dist.get_rank() == 2:
+        teacher[0] = torch.nan
+    value = CKDLoss(gather=True)(student.requires_grad_(), teacher, None)
+    assert value.isnan()
+
+
 # Whole training runs.
 
 

@@ -56,7 +56,9 @@ class TermGuard:
             is, if the loss is not finite.
         """
         student, *rest = pair
-        branch = student.view_as(student)
+        # In float32, where the engine's loss scale does not overflow.
+        dtype = torch.promote_types(student.dtype, torch.float32)
+        branch = student.view_as(student).to(dtype)
         value = weight * loss(branch, *rest)
         if self.skip:
             finite = value.isfinite()

@@ -110,8 +110,8 @@ class CKDLoss(nn.Module):
         gather: Whether the student's rows of all processes are negatives, as
             in one big batch. Value and, under ``DistributedDataParallel``,
             gradients are then those of that batch, however its rows are
-            spread. It costs three small collectives forward and two backward,
-            and waiting for the GPU once. If False, as in the authors' code,
+            spread. It costs four collectives forward and two backward, and
+            waiting for the GPU twice. If False, as in the authors' code,
             each process has its own negatives and takes its own mean.
 
     Raises:
@@ -167,7 +167,9 @@ class CKDLoss(nn.Module):
             student, teacher, tau=self.tau, valid=valid, negatives=negatives
         )
         if self.gather:
-            losses = torch.cat(gather_rows(losses))
-            if weights is not None:
-                weights = torch.cat(gather_rows(weights.to(losses)))
+            if weights is None:
+                weights = torch.ones_like(losses)
+            rows = torch.stack([losses, weights.to(losses)], dim=1)
+            losses, weights = torch.cat(gather_rows(rows)).unbind(1)
+            weights = weights.detach()
         return self.loss_weight * weighted_mean(losses, weights)
