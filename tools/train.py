@@ -5,6 +5,7 @@ from urllib.error import URLError
 
 from mmengine.runner import Runner
 
+from mmkd_plugin import ExactResumeHook
 from mmkd_plugin.launch import build_parser, load_config
 
 
@@ -50,7 +51,11 @@ def main():
         cfg.load_from = None if args.resume == 'auto' else args.resume
 
     try:
-        Runner.from_cfg(cfg).train()
+        runner = Runner.from_cfg(cfg)
+        # Not by the config: a list in it replaces that of its base.
+        if not any(isinstance(hook, ExactResumeHook) for hook in runner.hooks):
+            runner.register_hook(ExactResumeHook())
+        runner.train()
     except URLError as error:
         raise SystemExit(
             f'A file could not be downloaded ({error}): put it where the '
