@@ -12,18 +12,26 @@ __version__ = '0.1.0'
 check_versions('torch', 'mmengine')
 
 from . import hooks, losses, models, taps  # noqa: E402, F401
-from .hooks import CKDHook, DistillHook, RLDHook  # noqa: E402
+from .atomic import install_atomic_saving  # noqa: E402
+from .hooks import (  # noqa: E402
+    CKDHook,
+    DistillHook,
+    ExactResumeHook,
+    RLDHook,
+)
 from .losses import CKDLoss, DKDLoss, KDLoss, RLDLoss  # noqa: E402
 from .taps import RoIHeadTap  # noqa: E402
 from .unpickling import install_checkpoint_loader  # noqa: E402
 
 install_checkpoint_loader()
+install_atomic_saving()
 
 __all__ = [
     'CKDHook',
     'CKDLoss',
     'DKDLoss',
     'DistillHook',
+    'ExactResumeHook',
     'KDLoss',
     'RLDHook',
     'RLDLoss',

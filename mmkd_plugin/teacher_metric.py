@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from mmengine.dist import broadcast_object_list, is_main_process
 
+from .atomic import write_text
 from .teacher import Teacher
 
 CACHE = 'teacher_metrics.json'
@@ -56,7 +57,7 @@ def teacher_metrics(runner, teacher: Teacher) -> dict:
     metrics = {name: float(value) for name, value in metrics.items()}
     if is_main_process():
         kept = json.loads(cache.read_text()) if cache.is_file() else {}
-        cache.write_text(json.dumps({**kept, key: metrics}, indent=2))
+        write_text(cache, json.dumps({**kept, key: metrics}, indent=2))
     return metrics
 
 

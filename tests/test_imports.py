@@ -29,8 +29,17 @@ ALLOWED = {
         'mmkd_plugin.teacher_metric',
         'mmkd_plugin.compat',
         'mmkd_plugin.data_check',
+        'mmkd_plugin.atomic',
+        'mmkd_plugin.last_checkpoint',
+        'mmkd_plugin.loading',
+        'mmkd_plugin.randomness',
     },
-    'teacher_metric.py': {'torch', 'mmengine', 'mmkd_plugin.teacher'},
+    'teacher_metric.py': {
+        'torch',
+        'mmengine',
+        'mmkd_plugin.atomic',
+        'mmkd_plugin.teacher',
+    },
     'teacher.py': {
         'torch',
         'mmengine',
@@ -52,6 +61,10 @@ ALLOWED = {
     'preprocessing.py': {'torch'},
     'launch.py': {'mmengine', 'mmkd_plugin'},
     'compat.py': {'mmengine'},
+    'atomic.py': {'mmengine'},
+    'last_checkpoint.py': {'mmkd_plugin.atomic', 'mmkd_plugin.unpickling'},
+    'loading.py': {'torch'},
+    'randomness.py': {'torch', 'numpy'},
 }
 FILES = sorted(
     path for path in PACKAGE.rglob('*.py') if '.mim' not in path.parts

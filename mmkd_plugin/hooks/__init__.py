@@ -2,6 +2,7 @@
 
 from .ckd_hook import CKDHook
 from .distill_hook import DistillHook
+from .exact_resume_hook import ExactResumeHook
 from .rld_hook import RLDHook
 
-__all__ = ['CKDHook', 'DistillHook', 'RLDHook']
+__all__ = ['CKDHook', 'DistillHook', 'ExactResumeHook', 'RLDHook']

@@ -1,0 +1,307 @@
+"""Go on after an interruption as if there had been none."""
+
+import signal
+import threading
+from pathlib import Path
+
+import torch
+from mmengine.dist import (
+    all_reduce,
+    barrier,
+    broadcast_object_list,
+    get_rank,
+    get_world_size,
+    is_main_process,
+)
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import EpochBasedTrainLoop
+
+from ..atomic import LateRemoval
+from ..last_checkpoint import last_named, name_last, repair_last
+from ..loading import rest_of, sampler_of, shield_workers
+from ..randomness import SeededSamples, seed_by
+
+STOPPED = 'stopped.pth'
+# What a shell reports of a process that SIGTERM ended.
+EXIT_CODE = 128 + signal.SIGTERM
+
+
+@HOOKS.register_module()
+class ExactResumeHook(Hook):
+    """Lose nothing when a run is killed or preempted.
+
+    With ``resume=True``, a run that was interrupted ends with the weights of
+    one that was not:
+
+    * The random numbers of an iteration, and under ``EpochBasedTrainLoop``
+      those of a sample, depend on the seed and their place in the training
+      only.
+    * A validation that was interrupted is made up for.
+    * An old checkpoint is removed after the new one is whole. One that is
+      damaged or missing gives way to the newest whole one.
+    * At SIGTERM the run saves ``stopped.pth`` after the current iteration
+      and ends with exit code 143. Resuming it skips the batches of the epoch
+      that have been seen.
+
+    A checkpoint holds a few plain numbers more, under ``exact_resume``.
+    """
+
+    # After CheckpointHook has saved.
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._handler = None
+        self._kept: dict | None = None
+        self._samples: SeededSamples | None = None
+        self._backends: list[LateRemoval] = []
+        self._whole_loader = None
+        self._seen = 0
+        self._first_iter = 0
+        self._has_saved = False
+        self._saved_at: tuple | None = None
+        self._is_stopping = False
+
+    def before_run(self, runner) -> None:
+        """Let an automatic resume find a whole checkpoint.
+
+        Raises:
+            ValueError: If a checkpoint is named and there is no whole one.
+        """
+        if not runner._resume or runner._load_from is not None:
+            return
+        result: list = [None, None]
+        if is_main_process():
+            try:
+                result[0] = repair_last(runner.work_dir)
+            except ValueError as error:
+                result[1] = str(error)
+        broadcast_object_list(result)
+        message, problem = result
+        if problem:
+            raise ValueError(problem)
+        if message:
+            runner.logger.warning(message)
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Take over what :meth:`before_save_checkpoint` has put in."""
+        if runner._resume:
+            self._kept = checkpoint.get('exact_resume', {})
+
+    def before_train(self, runner) -> None:
+        """Prepare loading, saving and stopping; take up what was left."""
+        loader = runner.train_dataloader
+        shield_workers(loader)
+        if runner.val_loop is not None:
+            shield_workers(runner.val_loop.dataloader)
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            self._samples = SeededSamples(loader.dataset, runner.seed)
+            loader.dataset.__getitems__ = self._samples
+            _warn_of_accumulation(runner)
+        self._backends = []
+        for hook in runner.hooks:
+            if isinstance(hook, CheckpointHook):
+                hook.file_backend = LateRemoval(hook.file_backend)
+                self._backends.append(hook.file_backend)
+                # Without it MMEngine does not keep the best score of a
+                # validation that is made up for.
+                hook.last_ckpt = runner.message_hub.get_info('last_ckpt')
+        # Signals can be handled in the main thread alone.
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(
+                signal.SIGTERM, lambda *_: self._ask_to_stop()
+            )
+        self._first_iter = runner.iter
+        if self._kept is not None:
+            self._take_up(runner, self._kept)
+            self._kept = None
+
+    def before_train_epoch(self, runner) -> None:
+        """Leave out what has been seen of a resumed epoch."""
+        self._first_iter = runner.iter - self._seen
+        if self._samples is not None:
+            self._samples.epoch.fill_(runner.epoch)
+        if self._seen:
+            loop = runner.train_loop
+            self._whole_loader = loop.dataloader
+            loop.dataloader = rest_of(loop.dataloader, self._seen)
+
+    def before_train_iter(
+        self, runner, batch_idx: int, data_batch=None
+    ) -> None:
+        """Seed the iteration."""
+        seed_by('iteration', runner.seed, get_rank(), runner.iter)
+
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        """Stop, if a rank was asked to and no gradient would be lost."""
+        self._tidy(runner)
+        asked = torch.tensor(float(self._asked))
+        all_reduce(asked, 'max')
+        if asked and runner.optim_wrapper.should_update():
+            self._stop(runner, runner.iter + 1)
+            barrier()
+            raise SystemExit(EXIT_CODE)
+
+    def after_train_epoch(self, runner) -> None:
+        """Give a resumed epoch's loader back."""
+        self._tidy(runner)
+        self._first_iter = runner.iter
+        if self._seen:
+            runner.train_loop.dataloader = self._whole_loader
+            self._seen = 0
+
+    def before_val_epoch(self, runner) -> None:
+        """Seed the validation."""
+        seed_by('validation', runner.seed, get_rank(), runner.iter)
+
+    def after_val_iter(
+        self, runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        """Stop within a validation, each rank for itself.
+
+        They cannot agree here, because one may have more batches than
+        another; and only the main one has something to save.
+        """
+        if self._asked:
+            for hook in runner.hooks:
+                if isinstance(hook, EMAHook):
+                    hook.after_val_epoch(runner)  # swaps the weights back
+            self._stop(runner, runner.iter)
+            raise SystemExit(EXIT_CODE)
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        """Remove the best checkpoint that has been replaced."""
+        self._tidy(runner)
+
+    def after_train(self, runner) -> None:
+        """Leave the data set and the handling of signals as they were."""
+        if self._samples is not None:
+            del runner.train_dataloader.dataset.__getitems__
+        self._release_signal()
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Note where in the training this is, in plain numbers."""
+        self._has_saved = True
+        if 'optimizer' not in checkpoint:
+            return  # a best checkpoint, not made for resuming
+        meta = checkpoint['meta']
+        self._saved_at = (meta['epoch'], meta['iter'])
+        at_end = meta['epoch'] > runner.epoch
+        in_validation = runner.message_hub.get_info('loop_stage') == 'val'
+        loader = runner.train_dataloader
+        checkpoint['exact_resume'] = dict(
+            batches_seen=0 if at_end else meta['iter'] - self._first_iter,
+            batches=len(loader) + self._seen,
+            world_size=get_world_size(),
+            sampler_seed=getattr(sampler_of(loader), 'seed', None),
+            validated=in_validation and not self._is_stopping,
+        )
+
+    def _take_up(self, runner, kept: dict) -> None:
+        """Go on at the place that a checkpoint was saved at."""
+        if not kept:
+            runner.logger.warning(
+                'The checkpoint was saved without ExactResumeHook: training '
+                'goes on from it, but draws other random numbers than '
+                'without the interruption.'
+            )
+            return
+        if runner._load_from is None:
+            self._saved_at = (runner.epoch, runner.iter)
+        loader = runner.train_dataloader
+        if kept['sampler_seed'] is not None:
+            sampler_of(loader).seed = kept['sampler_seed']
+        place = f'iteration {runner.iter}'
+        if self._samples is not None:
+            place = f'epoch {runner.epoch}'
+            self._seen = kept['batches_seen']
+            now = (len(loader), get_world_size())
+            before = (kept['batches'], kept['world_size'])
+            if self._seen and now != before:
+                runner.logger.warning(
+                    f'{self._seen} batches of epoch {runner.epoch + 1} have '
+                    f'been seen, of {before[0]} on {before[1]} ranks, but '
+                    f'now there are {now[0]} on {now[1]}: the epoch starts '
+                    'anew.'
+                )
+                self._seen = 0
+            if self._seen:
+                place = (
+                    f'batch {self._seen} of {now[0]} in epoch '
+                    f'{runner.epoch + 1}'
+                )
+        runner.logger.info(f'Going on after {place}.')
+        if not kept['validated'] and self._is_validation_due(runner):
+            runner.logger.info('Making up for its validation.')
+            runner.val_loop.run()
+
+    def _is_validation_due(self, runner) -> bool:
+        """Whether the loop validates at this place."""
+        loop = runner.train_loop
+        if runner.val_loop is None or self._seen:
+            return False
+        now, last = runner.iter, runner.max_iters
+        if self._samples is not None:
+            now, last = runner.epoch, runner.max_epochs
+        loop._decide_current_val_interval()
+        return now >= loop.val_begin and (
+            now % loop.val_interval == 0 or now == last
+        )
+
+    def _stop(self, runner, iteration: int) -> None:
+        """Save, unless this place is saved, and say so."""
+        if is_main_process() and self._saved_at != (runner.epoch, iteration):
+            self._is_stopping = True
+            runner.save_checkpoint(
+                runner.work_dir,
+                STOPPED,
+                meta=dict(epoch=runner.epoch, iter=iteration),
+                by_epoch=False,
+            )
+            name_last(runner.work_dir, Path(runner.work_dir, STOPPED))
+        runner.logger.warning(
+            f'Stopped by SIGTERM after iteration {iteration} of '
+            f'{runner.max_iters}. {last_named(runner.work_dir)} holds all of '
+            'it: --resume goes on from there.'
+        )
+        self._release_signal()
+
+    def _tidy(self, runner) -> None:
+        """Remove what is old, after a checkpoint was saved."""
+        if not self._has_saved:
+            return
+        self._has_saved = False
+        info = runner.message_hub.runtime_info
+        keep = {path for path in info.values() if isinstance(path, str)}
+        for backend in self._backends:
+            backend.remove_marked(keep)
+        stopped = Path(runner.work_dir, STOPPED)
+        if last_named(runner.work_dir) != str(stopped):
+            stopped.unlink(missing_ok=True)
+
+    def _ask_to_stop(self) -> None:
+        """Handle SIGTERM."""
+        self._asked = True
+        # torch raises an error wherever we are when a worker dies.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+    def _release_signal(self) -> None:
+        if self._handler is not None:
+            signal.signal(signal.SIGTERM, self._handler)
+            self._handler = None
+
+
+def _warn_of_accumulation(runner) -> None:
+    """Say that gradients are in no checkpoint, where that matters."""
+    steps = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+    batches = len(runner.train_dataloader)
+    if batches % steps:
+        runner.logger.warning(
+            f'`accumulative_counts={steps}` does not divide the {batches} '
+            'batches of an epoch: a checkpoint at its end lacks the '
+            'gradients accumulated so far, so a resumed run will differ a '
+            'little from an uninterrupted one.'
+        )
