@@ -6,6 +6,7 @@ under its name there is always the old content or the new one.
 
 import os
 
+from mmengine.dist import get_rank
 from mmengine.fileio import LocalBackend, register_backend
 
 
@@ -20,8 +21,9 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
         OSError: If it cannot be written; the old file is then untouched.
     """
     path = os.path.realpath(path)
-    # One name, so that what a killed process left is written over.
-    part = f'{path}.part'
+    # One name a rank, because several may write one file at a time, and no
+    # more, so that what a killed process left is written over.
+    part = f'{path}.{get_rank()}.part'
     try:
         with open(part, 'wb') as file:
             file.write(content)

@@ -287,7 +287,9 @@ def train_cfg(monkeypatch):
 
     def call(*argv):
         seen = []
-        runner = types.SimpleNamespace(train=lambda: None)
+        runner = types.SimpleNamespace(
+            hooks=[], register_hook=lambda hook: None, train=lambda: None
+        )
         monkeypatch.setattr(
             tool.Runner, 'from_cfg', lambda cfg: seen.append(cfg) or runner
         )
