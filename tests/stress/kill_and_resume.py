@@ -98,7 +98,7 @@ class SlowFile:
         for start in range(0, len(content), size):
             self.file.write(content[start : start + size])
             self.file.flush()
-            time.sleep(0.04)
+            time.sleep(0.03)
 
 
 def write_config(folder):
@@ -115,7 +115,7 @@ def write_config(folder):
             default_scope='mmdet',
             model=tiny.detector_cfg(),
             train_dataloader=loader,
-            val_dataloader=loader,
+            val_dataloader=dict(loader, dataset=dict(type='Boxes', length=96)),
             train_cfg=dict(by_epoch=True, max_epochs=EPOCHS, val_interval=1),
             val_cfg=dict(),
             val_evaluator=dict(type='Scores'),
