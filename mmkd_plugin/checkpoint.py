@@ -8,7 +8,7 @@ import torch
 import torch.nn as nn
 
 from .download import download
-from .unpickling import UnsafeFileError, load_from_local
+from .unpickling import UnsafeFileError, explain_damage, load_from_local
 
 
 def read_checkpoint(
@@ -39,22 +39,11 @@ def read_checkpoint(
         path = download(checkpoint)
     if not path.is_file():
         raise FileNotFoundError(
-            f"The teacher's checkpoint {str(checkpoint)!r} was not found: "
-            'give the path or the URL of an existing file.'
+            f"The teacher's checkpoint {str(checkpoint)!r} "
+            f'{"is a folder" if path.is_dir() else "was not found"}: give '
+            'the path or the URL of an existing file.'
         )
-    content = _unpack(path, trust_checkpoint)
-    state, meta = content, {}
-    if isinstance(content, dict) and 'state_dict' in content:
-        state, meta = content['state_dict'], content.get('meta') or {}
-    if (
-        not isinstance(state, dict)
-        or not state
-        or not all(isinstance(value, torch.Tensor) for value in state.values())
-    ):
-        raise ValueError(
-            f"The teacher's checkpoint {path} holds no state dict: expected "
-            'names and tensors, at the top level or under `state_dict`.'
-        )
+    state, meta = split_checkpoint(_unpack(path, trust_checkpoint), str(path))
     # What DistributedDataParallel adds.
     if not prefix and all(key.startswith('module.') for key in state):
         prefix = 'module.'
@@ -71,20 +60,51 @@ def read_checkpoint(
     return kept, meta
 
 
+def split_checkpoint(content: object, source: str) -> tuple[dict, dict]:
+    """Take the weights out of what a file holds.
+
+    Args:
+        content (object): What was read.
+        source (str): Where from, for the message.
+
+    Returns:
+        tuple[dict, dict]: Names to tensors, and the ``meta`` beside them.
+
+    Raises:
+        ValueError: If there are no weights.
+    """
+    state, meta = content, {}
+    if isinstance(content, dict) and 'state_dict' in content:
+        state, meta = content['state_dict'], content.get('meta') or {}
+    if (
+        not isinstance(state, dict)
+        or not state
+        or not all(isinstance(value, torch.Tensor) for value in state.values())
+    ):
+        raise ValueError(
+            f'The checkpoint {source} holds no state dict: expected names '
+            'and tensors, at the top level or under `state_dict`; give a '
+            'file with the weights of a model.'
+        )
+    return state, meta
+
+
 def _unpack(path: Path, trust_checkpoint: bool) -> object:
     """Read a file of any supported kind."""
     try:
         if path.suffix == '.safetensors':
             from safetensors.torch import load_file
 
-            return load_file(path)
+            with explain_damage(path):
+                return load_file(path)
         if trust_checkpoint:
             warnings.warn(
                 f'The checkpoint {path} is read with trust_checkpoint=True: '
                 'any code that it holds is run.',
                 stacklevel=2,
             )
-            return torch.load(path, map_location='cpu', weights_only=False)
+            with explain_damage(path):
+                return torch.load(path, map_location='cpu', weights_only=False)
         return load_from_local(path)
     except ImportError as error:
         raise ValueError(
@@ -93,25 +113,22 @@ def _unpack(path: Path, trust_checkpoint: bool) -> object:
         ) from error
     except UnsafeFileError as error:
         raise ValueError(
-            f"The teacher's checkpoint {path} was refused: {error} Set "
+            f'The checkpoint {path} was refused: {error.__cause__} Set '
             '`trust_checkpoint=True` in `teacher` if you know where the file '
             'comes from.'
         ) from error
-    except Exception as error:  # torch and zipfile raise many kinds
-        raise ValueError(
-            f"The teacher's checkpoint {path} could not be read "
-            f'({str(error).strip().splitlines()[0]}): it is damaged or no '
-            'checkpoint; download or save it again.'
-        ) from error
 
 
-def load_strictly(model: nn.Module, state: dict, source: str) -> None:
+def load_strictly(
+    model: nn.Module, state: dict, source: str, role: str = 'teacher'
+) -> None:
     """Load a state dict and refuse anything but a complete match.
 
     Args:
         model (nn.Module): The model to fill.
         state (dict): Names to tensors.
         source (str): Where the state dict comes from, for the message.
+        role (str): What to call the model in the message.
 
     Raises:
         ValueError: If names are missing, unexpected or of another shape.
@@ -147,14 +164,19 @@ def load_strictly(model: nn.Module, state: dict, source: str) -> None:
     ]
     if problems:
         raise ValueError(
-            f"The teacher's checkpoint {source} does not fit its config: "
+            f"The {role}'s checkpoint {source} does not fit its config: "
             f'{"; ".join(problems)} of {len(wanted)} entries. '
-            f'{_likely_cause(wanted, state, missing, unexpected, shapes)}'
+            + _likely_cause(role, wanted, state, missing, unexpected, shapes)
         )
 
 
 def _likely_cause(
-    wanted: dict, state: dict, missing: list, unexpected: list, shapes: list
+    role: str,
+    wanted: dict,
+    state: dict,
+    missing: list,
+    unexpected: list,
+    shapes: list,
 ) -> str:
     """One sentence on what to change, from what does not fit."""
     last = max(wanted, key=len)
@@ -165,15 +187,17 @@ def _likely_cause(
             for name in wanted
             if not name.endswith('num_batches_tracked')
         ):
-            return (
-                'It was saved by a wrapper around the model: set '
-                f'`prefix={prefix!r}` in `teacher`.'
+            change = (
+                f'set `prefix={prefix!r}` in `teacher`'
+                if role == 'teacher'
+                else f'take {prefix!r} off its names'
             )
+            return f'It was saved by a wrapper around the model: {change}.'
     heads = ('fc_cls', 'fc_reg', 'head.fc', 'conv_logits', 'mask_head')
     if shapes and all(any(h in name for h in heads) for name in shapes):
         return (
             'Its head is for another number of classes: set `num_classes` '
-            "in the teacher's config to that of the checkpoint."
+            f"in the {role}'s config to that of the checkpoint."
         )
     if any('backbone.' in name for name in (*missing, *unexpected)):
         return (

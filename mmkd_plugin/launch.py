@@ -2,9 +2,16 @@
 
 import argparse
 import os
+import shutil
+from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
+from textwrap import shorten
 
 from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.dist import is_distributed
+from mmengine.runner import Runner
 
 DATA_KEYS = (
     'train_dataloader',
@@ -13,6 +20,33 @@ DATA_KEYS = (
     'val_evaluator',
     'test_evaluator',
 )
+# What MMEngine reads of a config: the arguments of its runner, and these.
+CONFIG_KEYS = {
+    *signature(Runner.__init__).parameters,
+    'activation_checkpointing',
+    'compile',
+    'custom_imports',
+    'efficient_conv_bn_eval',
+    'model_wrapper_cfg',
+    'runner_type',
+}
+# Launcher -> variables that it sets, and how it is started.
+LAUNCHERS = dict(
+    pytorch=(
+        ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'),
+        'torchrun, as in tools/dist_train.sh',
+    ),
+    slurm=(
+        ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
+        'srun, as in tools/slurm_train.sh',
+    ),
+    mpi=(
+        ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE'),
+        "Open MPI's mpirun",
+    ),
+)
+# Bytes in the work directory for the log and the config.
+LEAST_SPACE = 1 << 20
 
 
 class _KeyValues(DictAction):
@@ -54,7 +88,7 @@ def build_parser(description):
     )
     parser.add_argument(
         '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        choices=['none', *LAUNCHERS],
         default='none',
         help='what starts the processes of a distributed run',
     )
@@ -81,24 +115,43 @@ def load_config(args):
         Config: The config, with ``work_dir`` and ``launcher`` set.
 
     Raises:
-        SystemExit: With one sentence, if the file is not there or an option
-            does not fit it.
+        FileNotFoundError: If the file is not there.
+        ValueError: If it cannot be read, or an option does not fit it.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if not Path(args.config).is_file():
-        raise SystemExit(
+        raise FileNotFoundError(
             f'The config file {args.config!r} was not found: '
             'give the path of an existing config.'
         )
-    cfg = Config.fromfile(args.config)
+    try:
+        cfg = Config.fromfile(args.config)
+    except (ImportError, OSError, SyntaxError, NameError, KeyError) as error:
+        # MMEngine adds all of `sys.path` to a failed import.
+        reason = str(error.__context__ or error).strip().splitlines()[0]
+        raise ValueError(
+            f'The config file {args.config!r} could not be read '
+            f'({type(error).__name__}: {reason}): correct it.'
+        ) from error
     if 'data_root' in args.cfg_options:
         _move_data(cfg, args.cfg_options['data_root'])
-    try:
-        cfg.merge_from_dict(args.cfg_options)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise SystemExit(
-            f'--cfg-options does not fit the config {args.config!r}: {error}'
-        ) from error
+    for key, value in args.cfg_options.items():
+        top = key.split('.')[0]
+        if top not in cfg and top not in CONFIG_KEYS:
+            near = get_close_matches(top, {*cfg, *CONFIG_KEYS}, 1)
+            raise ValueError(
+                f'--cfg-options {key} names nothing that the config '
+                f'{args.config!r} has or MMEngine reads: '
+                f'{f"did you mean {near[0]}?" if near else "correct it."}'
+            )
+        try:
+            cfg.merge_from_dict({key: value})
+        except (AttributeError, KeyError, TypeError) as error:
+            reason = shorten(str(error.args[0]), 100, placeholder=' ...')
+            raise ValueError(
+                f'--cfg-options does not fit the config {args.config!r} at '
+                f'{key} ({reason}): give a key and an index that it has.'
+            ) from error
     cfg.launcher = args.launcher
     cfg.work_dir = (
         args.work_dir
@@ -108,11 +161,91 @@ def load_config(args):
     return cfg
 
 
+def check_start(cfg, *needed):
+    """Refuse what would fail, or be passed over, after minutes of loading.
+
+    Nothing is written.
+
+    Args:
+        cfg (Config): As :func:`load_config` returned it.
+        needed (str): Keys that the config must have.
+
+    Raises:
+        ValueError: If a key is missing, or the process was not started as
+            the launcher does it.
+        OSError: If the work directory cannot be written.
+    """
+    missing = [key for key in needed if cfg.get(key) is None]
+    if missing:
+        raise ValueError(
+            f'The config {cfg.filename} has no `{missing[0]}`, which this '
+            'command needs: give a whole config, not a part of one.'
+        )
+    _check_launcher(cfg.launcher)
+    _check_work_dir(Path(cfg.work_dir))
+    if (
+        cfg.get('resume')
+        and not cfg.get('load_from')
+        and not Path(cfg.work_dir).is_dir()
+    ):
+        raise FileNotFoundError(
+            f'There is nothing to resume in the work directory '
+            f'{cfg.work_dir}, which does not exist: name the one of the run '
+            'with --work-dir, or start without --resume.'
+        )
+
+
+def _check_launcher(launcher):
+    """Compare what the launcher should have set with what is there."""
+    if launcher == 'none' or is_distributed():
+        return
+    variables, command = LAUNCHERS[launcher]
+    missing = [name for name in variables if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f'--launcher {launcher} expects the environment of {command}, '
+            f'but {missing[0]} is not set: start it so, or leave --launcher '
+            'out to train in one process.'
+        )
+    if get_device() == 'cpu':
+        raise ValueError(
+            f'--launcher {launcher} needs a GPU for each process, but '
+            'PyTorch finds none: leave --launcher out to run on the CPU.'
+        )
+
+
+def _check_work_dir(path):
+    """Ask whether a folder can be made and written, without doing so."""
+    # Not `Path.exists`, which raises where a folder may not be looked into.
+    there = next(
+        parent
+        for parent in (path, *path.absolute().parents)
+        if os.path.exists(parent)
+    )
+    if not there.is_dir():
+        raise NotADirectoryError(
+            f'The work directory {path} cannot be made, because {there} is a '
+            'file: choose another with --work-dir.'
+        )
+    by_effective = os.access in os.supports_effective_ids
+    if not os.access(there, os.W_OK | os.X_OK, effective_ids=by_effective):
+        raise PermissionError(
+            f'The work directory {path} cannot be written, because {there} '
+            'is read-only for this user: choose another with --work-dir.'
+        )
+    if shutil.disk_usage(there).free < LEAST_SPACE:
+        raise OSError(
+            f'The work directory {path} has less than '
+            f'{LEAST_SPACE >> 20} MiB left: free some space or choose '
+            'another with --work-dir.'
+        )
+
+
 def _move_data(cfg, new_root):
     """Replace the config's ``data_root`` wherever a path begins with it."""
     old_root = cfg.get('data_root')
     if not old_root:
-        raise SystemExit(
+        raise ValueError(
             'The config has no `data_root` for --cfg-options data_root=... '
             'to replace: give the paths of its datasets and evaluators.'
         )

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,6 +77,22 @@ def _config_path(name: str) -> str:
     return str(path)
 
 
+def _build(cfg: Config) -> nn.Module:
+    """Build the model of a config in the current scope."""
+    try:
+        return MODELS.build(cfg.model)
+    except KeyError as error:
+        found = re.match(r'(\S+) is not in the', str(error.args[0]))
+        if not found:
+            raise
+        raise ValueError(
+            f"The teacher's config needs the type {found[1]!r}, "
+            'which nothing registers in its `default_scope` '
+            f'{cfg.get("default_scope")!r}: correct the name or the scope, '
+            'or install the package that has it.'
+        ) from error
+
+
 PRECISIONS = {
     'same': None,
     'fp32': torch.float32,
@@ -129,7 +146,7 @@ class Teacher:
             torch.random.fork_rng(devices=[]),
             DefaultScope.overwrite_default_scope(cfg.get('default_scope')),
         ):
-            model = MODELS.build(cfg.model)
+            model = _build(cfg)
         load_strictly(model, state, checkpoint)
         self.model = model.requires_grad_(False).eval()
         self.source = str(checkpoint)
@@ -150,9 +167,12 @@ class Teacher:
             classes (Sequence[str], optional): The student's class names.
 
         Raises:
-            TypeError, ValueError: If the two cannot be compared.
+            TypeError, ValueError: If the two cannot be compared, or the
+                device cannot compute in the teacher's precision.
         """
-        self.model.to(next(student.parameters()).device)
+        device = next(student.parameters()).device
+        self.model.to(device)
+        self._check_precision(device)
         self._to_input = TeacherInput(
             student.data_preprocessor, self.model.data_preprocessor
         )
@@ -162,6 +182,30 @@ class Teacher:
             tap.num_classes(student),
             tap.num_classes(self.model),
             tap.background,
+        )
+
+    def _check_precision(self, device: torch.device) -> None:
+        """Try autocast, which some devices refuse and some ignore."""
+        if self.dtype in (None, torch.float32):
+            return
+        image = torch.ones(1, 1, 3, 3, device=device)
+        found = 'an error'
+        with contextlib.suppress(RuntimeError), self._autocast(device.type):
+            found = torch.conv2d(image, image).dtype
+        if found != self.dtype:
+            raise ValueError(
+                f'The teacher was given the precision {self.dtype}, but a '
+                f'convolution on {device} gives {found}: set '
+                "`precision='fp32'` in `teacher`."
+            )
+
+    def _autocast(self, device_type: str):
+        if self.dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(
+            device_type,
+            dtype=self.dtype,
+            enabled=self.dtype != torch.float32,
         )
 
     @torch.no_grad()
@@ -178,14 +222,7 @@ class Teacher:
             Tensor: (N, C), C in the order of the student's classes.
         """
         inputs = self._to_input(inputs, data_samples)
-        precision = contextlib.nullcontext()
-        if self.dtype is not None:
-            precision = torch.autocast(
-                inputs.device.type,
-                dtype=self.dtype,
-                enabled=self.dtype != torch.float32,
-            )
-        with precision:
+        with self._autocast(inputs.device.type):
             logits = tap.teacher_logits(self.model, inputs, record)
         if self._columns is not None:
             logits = logits[:, self._columns]

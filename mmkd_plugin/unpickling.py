@@ -8,6 +8,7 @@ name is refused.  That works alike on every torch, while ``weights_only`` of
 
 import collections
 import pickle
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -125,19 +126,47 @@ def load_from_local(filename, map_location='cpu') -> object:
         FileNotFoundError: If there is no such file.
         UnsafeFileError: If the file names a class or function that
             is not known to be harmless; nothing of it was run.
+        ValueError: If the file is damaged or of another kind.
     """
     path = Path(filename).expanduser()
     if not path.is_file():
         raise FileNotFoundError(
-            f'The checkpoint {filename} was not found: give the path of an '
-            'existing file.'
+            f'The checkpoint {filename} '
+            f'{"is a folder" if path.is_dir() else "was not found"}: give '
+            'the path of an existing file.'
         )
-    return torch.load(
-        path,
-        map_location=map_location,
-        pickle_module=_PICKLE_MODULE,
-        weights_only=False,
-    )
+    with explain_damage(path):
+        return torch.load(
+            path,
+            map_location=map_location,
+            pickle_module=_PICKLE_MODULE,
+            weights_only=False,
+        )
+
+
+@contextmanager
+def explain_damage(path: Path):
+    """Name the file in what is raised while it is read.
+
+    Raises:
+        UnsafeFileError: If that was raised.
+        ValueError: For whatever torch, pickle or zipfile raises.
+    """
+    try:
+        yield
+    except UnsafeFileError as error:
+        raise UnsafeFileError(
+            f'The checkpoint {path} was refused: {error} Give another file.'
+        ) from error
+    except (PermissionError, MemoryError, torch.cuda.OutOfMemoryError):
+        raise  # not for what the file holds
+    except Exception as error:
+        reason = str(error).strip() or type(error).__name__
+        raise ValueError(
+            f'The checkpoint {path} could not be read '
+            f'({reason.splitlines()[0]}): it is damaged or no checkpoint; '
+            'download or save it again.'
+        ) from error
 
 
 def load_from_http(url: str, map_location='cpu') -> object:

@@ -76,6 +76,7 @@ def forward(student, tap, *indices):
         ('same', torch.float32),
         ('fp32', torch.float32),
         ('bf16', torch.bfloat16),
+        ('fp16', torch.float16),
     ],
 )
 def test_precision(saved, tap, precision, dtype):
@@ -83,14 +84,16 @@ def test_precision(saved, tap, precision, dtype):
     teacher = T.Teacher(**saved, precision=precision)
     teacher.prepare(student, tap)
     record, *batch = forward(student, tap, 0)
-    # RoIAlign has no bfloat16 kernel on the CPU.
-    teacher.model.roi_head.bbox_roi_extractor.register_forward_pre_hook(
-        lambda module, args: ([x.float() for x in args[0]], args[1])
+    extractor = teacher.model.roi_head.bbox_roi_extractor
+    seen = []
+    extractor.register_forward_pre_hook(
+        lambda module, args: seen.append(args[0][0].dtype)
     )
     exact = T.Teacher(**saved)
     exact.prepare(student, tap)
     logits = teacher.logits(tap, record, *batch)
     assert logits.dtype == dtype
+    assert seen == [torch.float32]
     torch.testing.assert_close(
         logits.float(), exact.logits(tap, record, *batch), rtol=0.1, atol=0.1
     )
@@ -104,6 +107,21 @@ def test_fp32_teacher_ignores_autocast(saved, tap):
     plain = teacher.logits(tap, record, *batch)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         assert torch.equal(teacher.logits(tap, record, *batch), plain)
+
+
+@pytest.mark.parametrize('answer', ['refuses', 'ignores'])
+def test_device_without_the_precision(saved, tap, monkeypatch, answer):
+    """Said before training, whether autocast raises or does nothing."""
+
+    def conv2d(images, weight):
+        if answer == 'refuses':
+            raise RuntimeError('"slow_conv2d" not implemented for "Half"')
+        return images
+
+    monkeypatch.setattr(torch, 'conv2d', conv2d)
+    teacher = T.Teacher(**saved, precision='fp16')
+    with pytest.raises(ValueError, match="set `precision='fp32'`"):
+        teacher.prepare(tiny.build_detector(), tap)
 
 
 def test_unknown_precision(saved):

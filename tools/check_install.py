@@ -166,7 +166,8 @@ def main():
                 print("ops         torchvision's and mmcv's work on cuda")
             except CheckError as error:
                 print(
-                    f'WARNING: training needs CUDA_VISIBLE_DEVICES=. {error}'
+                    f'WARNING: {error} Until then, run with '
+                    'CUDA_VISIBLE_DEVICES= set, on the CPU.'
                 )
         print(f'mmkd_plugin {load("mmkd_plugin").__version__}')
     except CheckError as error:

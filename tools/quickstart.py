@@ -24,6 +24,7 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
+from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs' / 'demo'
@@ -32,7 +33,9 @@ WEIGHTS = CONFIGS / 'frcnn_digits_teacher.pth'
 # Name in the table to config of what is trained.
 RUNS = {'student': 'frcnn_r18w8', 'student + CKD': 'frcnn_r18w24_r18w8_ckd'}
 METRICS = ('mAP', 'AP50', 'AP75')
-SHOWN_SCORE = 0.4  # detections below it are not drawn
+# Detections below it are not drawn. For all three models it is about where
+# the harmonic mean of precision and recall is best.
+SHOWN_SCORE = 0.7
 
 
 def launch(tool, config, work_dir, options, *args):
@@ -114,41 +117,35 @@ def clock(seconds):
     return f'{int(seconds) // 60}:{int(seconds) % 60:02d}'
 
 
-def watch(processes, work_dirs, begin):
+def watch(processes, work_dirs, epochs):
     """Print one line an epoch until every process has ended.
 
     Args:
         processes (dict[str, subprocess.Popen]): Runs by name.
         work_dirs (dict[str, Path]): Their work directories.
-        begin (float): `time.monotonic()` at the start.
+        epochs (int): Length of the schedule.
     """
-    print('\n' + ' ' * 17 + ''.join(f'{name:<24}' for name in processes))
-    print(f'{"time":>6}{"epoch":>8}   ' + 'loss    mAP             ' * 2)
-    shown, running = 0, True
-    while running:
-        running = any(p.poll() is None for p in processes.values())
+    begin, shown, ended = time.monotonic(), 0, False
+    print('\n' + ' ' * 19 + ''.join(f'{name:<22}' for name in processes))
+    print('  epoch     left   ' + 'task loss    mAP      ' * len(processes))
+    while not ended:
+        ended = all(p.poll() is not None for p in processes.values())
         logs = {name: read_log(path) for name, path in work_dirs.items()}
         for name, process in processes.items():
             check(process, work_dirs[name])
-        # An epoch is over in all runs when the slowest is in a later one.
-        over = (
-            min(
-                train[-1]['epoch'] - 1 if train else 0
-                for train, _ in logs.values()
-            )
-            if running
-            else None
-        )
-        last = max(
-            (train[-1]['epoch'] for train, _ in logs.values() if train),
-            default=0,
-        )
-        for epoch in range(shown + 1, (last if over is None else over) + 1):
-            line = f'{clock(time.monotonic() - begin):>6}{epoch:>8}   '
+        # Records come during an epoch, its mAP after it.
+        seen = [
+            train[-1]['epoch'] if train else 0 for train, _ in logs.values()
+        ]
+        over = max(seen) if ended else min(seen) - 1
+        for epoch in range(shown + 1, over + 1):
+            left = (time.monotonic() - begin) / epoch * (epochs - epoch)
+            line = f'{epoch:>4}/{epochs}{clock(left):>9}   '
             for train, scores in logs.values():
-                loss = [r['loss'] for r in train if r['epoch'] == epoch]
+                record = [r for r in train if r['epoch'] == epoch][-1]
+                loss = record['loss'] - record.get('loss_ckd', 0)
                 score = f'{scores[epoch]:.3f}' if epoch in scores else ''
-                line += f'{loss[-1] if loss else 0:<8.3f}{score:<16}'
+                line += f'{loss:9.3f}  {score:>5}      '
             print(line.rstrip(), flush=True)
             shown = epoch
         time.sleep(0.5)
@@ -272,6 +269,8 @@ def match(truth, detections):
 def draw_scenes(path, data, found, num_scenes=4):
     """Picture of validation scenes, what is there and what each model finds.
 
+    The titles count over the whole validation set.
+
     Args:
         path (Path): The PNG to write.
         data (Path): The data set.
@@ -287,20 +286,24 @@ def draw_scenes(path, data, found, num_scenes=4):
     colors = dict(right='#19e36b', wrong='#ff3b30', missed='#ffd60a')
     truth = json.loads((data / 'annotations' / 'val.json').read_text())
     images = truth['images'][:num_scenes]
-    names = {c['id']: c['name'] for c in truth['categories']}
-    models = {
-        name: json.loads(file.read_text()) for name, file in found.items()
-    }
-    counts = {name: [0, 0] for name in models}
+    digits = {c['id']: c['name'] for c in truth['categories']}
+    there = {image['id']: [] for image in truth['images']}
+    for item in truth['annotations']:
+        there[item['image_id']].append(item)
 
     figure, axes = plt.subplots(
         len(images),
-        len(models) + 1,
+        len(found) + 1,
         squeeze=False,
-        figsize=(3 * (len(models) + 1), 3 * len(images) + 0.8),
+        figsize=(3 * (len(found) + 1), 3 * len(images) + 0.8),
     )
+    for row, image in zip(axes, images):
+        pixels = plt.imread(data / 'val' / image['file_name'])
+        for axis in row:
+            axis.imshow(pixels, interpolation='nearest')
+            axis.set_axis_off()
 
-    def box(axis, item, color, style='-', text=True):
+    def box(axis, item, color, style='-'):
         x, y, w, h = item['bbox']
         axis.add_patch(
             Rectangle(
@@ -310,56 +313,51 @@ def draw_scenes(path, data, found, num_scenes=4):
                 fill=False,
                 color=color,
                 linestyle=style,
-                linewidth=1.4,
+                linewidth=1.5,
             )
         )
-        if text:
+        if style == '-':
             axis.text(
                 x - 0.5,
-                y - 1.5,
-                names[item['category_id']],
+                max(y, 7) - 1.5,
+                digits[item['category_id']],
                 size=8,
                 va='bottom',
-                color='black',
                 clip_on=True,
                 bbox=dict(facecolor=color, pad=0.8, edgecolor='none'),
             )
 
-    for row, image in zip(axes, images):
-        pixels = plt.imread(data / 'val' / image['file_name'])
-        there = [
-            a for a in truth['annotations'] if a['image_id'] == image['id']
-        ]
-        for axis in row:
-            axis.imshow(pixels, interpolation='nearest')
-            axis.set_axis_off()
-        for item in there:
-            box(row[0], item, 'white')
-        for axis, (name, detections) in zip(row[1:], models.items()):
-            shown = sorted(
-                (
-                    d
-                    for d in detections
-                    if d['image_id'] == image['id']
-                    and d['score'] >= SHOWN_SCORE
-                ),
-                key=lambda d: -d['score'],
-            )
-            right, taken = match(there, shown)
-            for item, hit in zip(there, taken):
-                if not hit:
-                    box(axis, item, colors['missed'], ':', text=False)
-            for item, good in zip(shown, right):
-                box(axis, item, colors['right' if good else 'wrong'])
-            counts[name][0] += sum(right)
-            counts[name][1] += len(right) - sum(right)
-    axes[0, 0].set_title('ground truth', size=11)
-    for axis, (name, (good, bad)) in zip(axes[0, 1:], counts.items()):
-        axis.set_title(f'{name}\n{good} right, {bad} wrong', size=11)
+    for axis, image in zip(axes[:, 0], images):
+        for item in there[image['id']]:
+            box(axis, item, 'white')
+    total = len(truth['annotations'])
+    axes[0, 0].set_title(f'ground truth\n{total} digits', size=11)
+
+    for column, (name, file) in zip(axes[:, 1:].T, found.items()):
+        shown = {image_id: [] for image_id in there}
+        for item in json.loads(file.read_text()):
+            if item['score'] >= SHOWN_SCORE:
+                shown[item['image_id']].append(item)
+        num_right = 0
+        for image_id, detections in shown.items():
+            detections.sort(key=lambda item: -item['score'])
+            right, taken = match(there[image_id], detections)
+            num_right += sum(right)
+            drawn = [i for i, m in enumerate(images) if m['id'] == image_id]
+            for axis in column[drawn]:
+                for item, hit in zip(there[image_id], taken):
+                    if not hit:
+                        box(axis, item, colors['missed'], ':')
+                for item, good in zip(detections, right):
+                    box(axis, item, colors['right' if good else 'wrong'])
+        num_wrong = sum(map(len, shown.values())) - num_right
+        column[0].set_title(
+            f'{name}\n{num_right} right, {num_wrong} wrong', size=11
+        )
     figure.legend(
         handles=[
             Patch(color=colors['right'], label='right'),
-            Patch(color=colors['wrong'], label='wrong class, place or twice'),
+            Patch(color=colors['wrong'], label='wrong class or place, twice'),
             Patch(color=colors['missed'], label='missed (dotted)'),
         ],
         loc='lower center',
@@ -367,7 +365,7 @@ def draw_scenes(path, data, found, num_scenes=4):
         frameon=False,
         fontsize=11,
     )
-    figure.tight_layout(rect=(0, 0.6 / figure.get_figheight(), 1, 1))
+    figure.tight_layout(rect=(0, 0.3 / figure.get_figheight(), 1, 1))
     figure.savefig(path, dpi=100)
     plt.close(figure)
 
@@ -386,14 +384,14 @@ def draw_curves(path, logs, teacher):
     import matplotlib.pyplot as plt
 
     colors = dict(zip(logs, ('#7f7f7f', '#0072b2')))
-    terms = sorted(
-        {
+    terms = list(
+        dict.fromkeys(
             key
             for train, _ in logs.values()
             for record in train
             for key in record
             if key.startswith('loss_')
-        }
+        )
     )
     panels = terms + ['mAP on the validation scenes']
     columns = (len(panels) + 1) // 2
@@ -475,8 +473,7 @@ def parse_args():
 def main():
     args = parse_args()
     begin = time.monotonic()
-    sys.path.insert(0, str(ROOT / 'tools'))
-    import make_digits
+    import make_digits  # beside this script
 
     if not WEIGHTS.is_file():
         raise SystemExit(
@@ -498,9 +495,13 @@ def main():
     found = {'teacher': teacher_dir / 'found.bbox.json'}
     results = {'teacher': [evaluate(annotations, found['teacher'])]}
 
-    if args.epochs:
-        options['train_cfg.max_epochs'] = args.epochs
-        options['param_scheduler.1.T_max'] = args.epochs
+    epochs = args.epochs
+    if epochs is None:
+        config = CONFIGS / f'{RUNS["student"]}.py'
+        epochs = Config.fromfile(config).train_cfg.max_epochs
+    else:
+        options['train_cfg.max_epochs'] = epochs
+        options['param_scheduler.1.T_max'] = epochs
     for name in RUNS:
         results[name] = []
     for seed in args.seeds:
@@ -522,7 +523,7 @@ def main():
                     work_dirs[name],
                     {**options, 'randomness.seed': seed},
                 )
-            watch(processes, work_dirs, begin)
+            watch(processes, work_dirs, epochs)
         finally:
             for process in processes.values():
                 process.terminate()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -30,6 +31,7 @@ BUILD_MINUTES = 20  # of one core, for mmcv's CPU ops
 PIP_PLACES = ('PIP_PREFIX', 'PIP_ROOT', 'PIP_TARGET', 'PIP_USER')
 BEAT = 30  # seconds between two signs of life
 
+LOCK = fcntl.LOCK_EX | fcntl.LOCK_NB
 INCLUDE = "import sysconfig; print(sysconfig.get_path('include'))"
 
 # What a log of pip or of the compiler says, and what a user can do about it.
@@ -219,11 +221,13 @@ class Environment:
         pip that outlives a killed set-up still holds it.
         """
         self.lock_file = open(self.path / 'lock', 'w')  # noqa: SIM115
-        try:
-            fcntl.flock(self.lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f'Waiting for another set-up of {self.path} to end.')
-            fcntl.flock(self.lock_file, fcntl.LOCK_EX)
+        for second in itertools.count():
+            try:
+                return fcntl.flock(self.lock_file, LOCK)
+            except BlockingIOError:
+                if second % BEAT == 0:
+                    say(f'Waiting for another set-up to end ({second} s).')
+                time.sleep(1)
 
     def run(self, command, log, hint=True, **environ):
         """Runs a command, with a sign of life every half minute.
@@ -378,9 +382,9 @@ class Environment:
             if has_gpu == 'True' and not fits:
                 say(
                     f'   There is a GPU but no nvcc of CUDA {cuda}: mmcv gets '
-                    'CPU ops only, and training runs on the CPU. For the GPU, '
-                    'install that CUDA toolkit, set CUDA_HOME, remove '
-                    f'{self.path} and run it again.'
+                    'CPU ops only. To train on the GPU, install that CUDA '
+                    f'toolkit, set CUDA_HOME, remove {self.path} and run it '
+                    'again; until then, run with CUDA_VISIBLE_DEVICES= set.'
                 )
         say(f'   compiling {self.mmcv} ({kind}), once')
         # Never from pip's cache, whose wheel may be of another torch.

@@ -6,7 +6,7 @@ import argparse
 
 import torch
 
-from mmkd_plugin.compat import load_safely
+from mmkd_plugin.unpickling import load_from_local
 
 
 def shrink(source, target):
@@ -17,7 +17,7 @@ def shrink(source, target):
         target (str | Path): A file with `state_dict`, floats in float16, and
             `meta`, of plain Python types.
     """
-    checkpoint = load_safely(source)
+    checkpoint = load_from_local(source)
     state = {
         name: value.half() if value.is_floating_point() else value
         for name, value in checkpoint['state_dict'].items()

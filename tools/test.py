@@ -4,9 +4,29 @@
 from pathlib import Path
 
 from mmengine.evaluator import DumpResults
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmkd_plugin.launch import build_parser, load_config
+from mmkd_plugin.checkpoint import load_strictly, split_checkpoint
+from mmkd_plugin.data_check import check_data
+from mmkd_plugin.errors import explain_errors
+from mmkd_plugin.launch import build_parser, check_start, load_config
+
+
+class FitCheckHook(Hook):
+    """Refuse weights of another model, which MMEngine loads in part."""
+
+    # After EMAHook, which chooses among the weights.
+    priority = 'LOWEST'
+
+    def after_load_checkpoint(self, runner, checkpoint):
+        model = runner.model
+        if is_model_wrapper(model):
+            model = model.module
+        state, _ = split_checkpoint(checkpoint, runner.cfg.load_from)
+        state = {key.removeprefix('module.'): state[key] for key in state}
+        load_strictly(model, state, runner.cfg.load_from, role='model')
 
 
 def parse_args():
@@ -20,17 +40,22 @@ def parse_args():
     return parser.parse_args()
 
 
+@explain_errors()
 def main():
     args = parse_args()
     cfg = load_config(args)
 
     if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
         raise SystemExit(
-            f'The checkpoint {args.checkpoint!r} was not found: '
+            f'error: The checkpoint {args.checkpoint!r} was not found: '
             'give the path or URL of trained weights.'
         )
     cfg.load_from = args.checkpoint
+
+    check_start(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
     runner = Runner.from_cfg(cfg)
+    runner.register_hook(FitCheckHook())
+    check_data(runner, 'test')
     if args.out:
         runner.test_evaluator.metrics.append(DumpResults(args.out))
     runner.test()

@@ -1,12 +1,12 @@
 #!/usr/bin/env python
 """Train a model, with a teacher if its config has a distillation hook."""
 
-from urllib.error import URLError
-
 from mmengine.runner import Runner
 
 from mmkd_plugin import ExactResumeHook
-from mmkd_plugin.launch import build_parser, load_config
+from mmkd_plugin.data_check import check_data
+from mmkd_plugin.errors import explain_errors
+from mmkd_plugin.launch import build_parser, check_start, load_config
 
 
 def parse_args():
@@ -30,6 +30,7 @@ def parse_args():
     return parser.parse_args()
 
 
+@explain_errors()
 def main():
     args = parse_args()
     cfg = load_config(args)
@@ -41,8 +42,9 @@ def main():
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise SystemExit(
-                '--auto-scale-lr needs `auto_scale_lr.base_batch_size` in '
-                'the config: the batch size that its learning rate is for.'
+                'error: --auto-scale-lr needs `base_batch_size` of '
+                '`auto_scale_lr` in the config: the batch size that its '
+                'learning rate is for.'
             )
         cfg.auto_scale_lr.enable = True
 
@@ -50,19 +52,13 @@ def main():
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
 
-    try:
-        runner = Runner.from_cfg(cfg)
-        # Not by the config: a list in it replaces that of its base.
-        if not any(isinstance(hook, ExactResumeHook) for hook in runner.hooks):
-            runner.register_hook(ExactResumeHook())
-        runner.train()
-    except URLError as error:
-        raise SystemExit(
-            f'A file could not be downloaded ({error}): put it where the '
-            'last lines of the log say, or give a local one, for the '
-            "student's first weights with --cfg-options "
-            'model.backbone.init_cfg.checkpoint=FILE.'
-        ) from error
+    check_start(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+    runner = Runner.from_cfg(cfg)
+    # Not by the config: a list in it replaces that of its base.
+    if not any(isinstance(hook, ExactResumeHook) for hook in runner.hooks):
+        runner.register_hook(ExactResumeHook())
+    check_data(runner, 'train', 'val')
+    runner.train()
 
 
 if __name__ == '__main__':

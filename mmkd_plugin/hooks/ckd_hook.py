@@ -16,6 +16,8 @@ class CKDHook(DistillHook):
         teacher (dict): See :class:`DistillHook`.
         tau (float): Temperature, > 0.
         loss_weight (float): Weight of the term, >= 0.
+        gather (bool): Whether the samples of all processes are negatives,
+            see :class:`~mmkd_plugin.losses.CKDLoss`.
         **kwargs: The other arguments of :class:`DistillHook`.
 
     References:
@@ -28,7 +30,10 @@ class CKDHook(DistillHook):
         teacher: dict,
         tau: float = 1.0,
         loss_weight: float = 0.1,
+        gather: bool = False,
         **kwargs,
     ) -> None:
-        loss = dict(type='CKDLoss', tau=tau, loss_weight=loss_weight)
+        loss = dict(
+            type='CKDLoss', tau=tau, loss_weight=loss_weight, gather=gather
+        )
         super().__init__(teacher, losses=dict(loss_ckd=loss), **kwargs)

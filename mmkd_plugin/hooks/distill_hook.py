@@ -1,19 +1,20 @@
 """The hook that makes a runner train its model with a teacher."""
 
 import math
-from numbers import Integral
+from inspect import signature
 
 import torch
 import torch.nn as nn
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.registry import HOOKS, MODELS, TASK_UTILS
-from mmengine.runner import IterBasedTrainLoop
+from mmengine.registry import HOOKS, MODELS, TASK_UTILS, Registry
 from torch import Tensor
 
 from ..compat import check_versions
+from ..data_check import check_dataset
 from ..teacher import Teacher
 from ..teacher_metric import check_teacher
+from .schedule import Schedule
 from .term_guard import TermGuard
 
 
@@ -44,11 +45,8 @@ class DistillHook(Hook):
             loss.  A name must contain 'loss', because MMEngine
             back-propagates no other.
         tap (dict): Config of the tap that reads the logits.
-        warmup (int): The terms grow linearly over this many epochs, the
-            first being 1 / warmup.
-        begin (int): Epochs before the first one that distils.
-        end (int, optional): Last epoch that distils, counted from 1.
-        by_epoch (bool): Whether the three count epochs or iterations.
+        warmup, begin, end, by_epoch: See
+            :class:`~mmkd_plugin.hooks.schedule.Schedule`.
         check (bool): Whether to evaluate the teacher on the validation set
             before the first step, and print its metrics.
         min_metric (dict, optional): Metrics that the teacher must reach,
@@ -78,7 +76,7 @@ class DistillHook(Hook):
         self.teacher_cfgs = (
             list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
         )
-        for cfg in self.teacher_cfgs or [None]:
+        for cfg in self.teacher_cfgs or [[]]:
             if not isinstance(cfg, dict) or not {
                 'config',
                 'checkpoint',
@@ -86,6 +84,12 @@ class DistillHook(Hook):
                 raise TypeError(
                     'Expected argument `teacher` to be a dict with `config` '
                     f'and `checkpoint`, or a list of them, but got {cfg!r}.'
+                )
+            unknown = set(cfg) - set(signature(Teacher).parameters)
+            if unknown:
+                raise TypeError(
+                    f'Unknown key {min(unknown)!r} in argument `teacher`: '
+                    f'expected {", ".join(signature(Teacher).parameters)}.'
                 )
         if not isinstance(losses, dict) or not losses:
             raise TypeError(
@@ -104,43 +108,20 @@ class DistillHook(Hook):
                 "Expected argument `log_prefix` not to contain 'loss' but "
                 f'got {log_prefix!r}: MMEngine would back-propagate it.'
             )
-        for name, value in dict(
-            warmup=warmup, begin=begin, end=0 if end is None else end
-        ).items():
-            if not isinstance(value, Integral) or value < 0:
-                raise ValueError(
-                    f'Expected argument `{name}` to be an '
-                    f'integer >= 0 but got {value!r}.'
-                )
-        if end is not None and end <= begin:
-            raise ValueError(
-                'Expected argument `end` to be larger than '
-                f'`begin` = {begin} but got {end}.'
-            )
         self.losses = {
-            name: MODELS.build(loss) for name, loss in losses.items()
+            name: _build(MODELS, loss, f'`losses.{name}`', 'losses')
+            for name, loss in losses.items()
         }
-        self.tap = TASK_UTILS.build(tap or dict(type='RoIHeadTap'))
+        self.tap = _build(
+            TASK_UTILS, tap or dict(type='RoIHeadTap'), '`tap`', 'taps'
+        )
         self.guard = TermGuard(on_nonfinite, f'{log_prefix}_skipped')
-        self.warmup = warmup
-        self.begin = begin
-        self.end = end
-        self.by_epoch = by_epoch
+        self.schedule = Schedule(warmup, begin, end, by_epoch)
         self.check = check or bool(min_metric)
         self.min_metric = min_metric
         self.log_prefix = log_prefix
         self.factor = 1.0
         self.teachers: list[Teacher] = []
-
-    def factor_at(self, step: int) -> float:
-        """Factor of the terms in an epoch or iteration counted from 1.
-
-        Returns:
-            float: In [0, 1].
-        """
-        if step <= self.begin or (self.end is not None and step > self.end):
-            return 0.0
-        return min((step - self.begin) / max(self.warmup, 1), 1.0)
 
     def before_train(self, runner) -> None:
         """Build the teachers and connect them to the model.
@@ -149,16 +130,7 @@ class DistillHook(Hook):
             FileNotFoundError, TypeError, ValueError: If there is no teacher
                 that fits the model.
         """
-        if (
-            self.by_epoch
-            and (self.warmup or self.begin or self.end)
-            and isinstance(runner.train_loop, IterBasedTrainLoop)
-        ):
-            raise ValueError(
-                f'{type(self).__name__} was given `warmup`, `begin` or `end` '
-                'in epochs, but the training loop counts iterations: give '
-                'them in iterations and set `by_epoch=False`.'
-            )
+        self.schedule.check(runner)
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
@@ -167,6 +139,7 @@ class DistillHook(Hook):
             check_versions(package, 'mmcv')
         self.tap.check('student', model)
         dataset = runner.train_loop.dataloader.dataset
+        check_dataset('train', dataset)
         classes = getattr(dataset, 'metainfo', {}).get('classes')
         self.teachers = [Teacher(**cfg) for cfg in self.teacher_cfgs]
         for teacher in self.teachers:
@@ -188,9 +161,7 @@ class DistillHook(Hook):
         self, runner, batch_idx: int, data_batch=None
     ) -> None:
         """Set the factor of this iteration."""
-        self.factor = self.factor_at(
-            (runner.epoch if self.by_epoch else runner.iter) + 1
-        )
+        self.factor = self.schedule.factor_now(runner)
         if self.factor == 0:
             # The log shows the last value of a key that is not written.
             for name in ('agreement', 'teacher_acc', 'skipped'):
@@ -210,6 +181,8 @@ class DistillHook(Hook):
         self.tap.detach()
         self.teachers = []
 
+    # Dynamo would drop the guard's tensor hooks.
+    @torch.compiler.disable
     def _add_terms(
         self, model: nn.Module, args: tuple, kwargs: dict, output
     ) -> dict | None:
@@ -220,6 +193,9 @@ class DistillHook(Hook):
         record = self.tap.take()
         if self.factor == 0 or record is None:
             zero = call['inputs'].new_zeros(())
+            if record is not None:
+                # Attached: without RoIs, nothing else uses the classifier.
+                zero = record.logits[:0].sum()
             added = dict.fromkeys(self.losses, zero)
         else:
             teacher = self._teach(record, call)
@@ -228,7 +204,9 @@ class DistillHook(Hook):
                 name: self.guard.term(name, loss, self.factor, pair)
                 for name, loss in self.losses.items()
             }
-            added.update(self._diagnose(*pair), **self.guard.skipped())
+            added.update(self.guard.skipped())
+            if len(record.logits):
+                added.update(self._diagnose(*pair))
         clash = added.keys() & output.keys()
         if clash:
             raise ValueError(
@@ -241,6 +219,8 @@ class DistillHook(Hook):
     @torch.no_grad()
     def _teach(self, record, call: dict) -> Tensor:
         """Logits of the teacher, or of the average of several, (N, C)."""
+        if len(record.logits) == 0:
+            return record.logits.detach()
         logits = [
             teacher.logits(
                 self.tap, record, call['inputs'], call.get('data_samples')
@@ -270,3 +250,24 @@ class DistillHook(Hook):
             'teacher_acc': ((choice == labels) * counted).sum() / total,
         }
         return {f'{self.log_prefix}_{name}': shares[name] for name in shares}
+
+
+def _build(registry: Registry, cfg: dict, what: str, package: str):
+    """Build a loss or tap, or say which ones the plugin has."""
+    if not isinstance(cfg, dict) or 'type' not in cfg:
+        raise TypeError(
+            f'Expected {what} to be a dict with `type` but got {cfg!r}.'
+        )
+    try:
+        return registry.build(cfg)
+    except KeyError as error:
+        known = sorted(
+            name
+            for name, kind in registry.module_dict.items()
+            if kind.__module__.startswith(f'mmkd_plugin.{package}.')
+        )
+        raise ValueError(
+            f'Expected the `type` of {what} to be one of {", ".join(known)}, '
+            'or one that `custom_imports` in the config registers, but got '
+            f'{cfg["type"]!r}.'
+        ) from error

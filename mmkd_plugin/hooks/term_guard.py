@@ -56,7 +56,9 @@ class TermGuard:
             is, if the loss is not finite.
         """
         student, *rest = pair
-        branch = student.view_as(student)
+        # In float32, where the engine's loss scale does not overflow.
+        dtype = torch.promote_types(student.dtype, torch.float32)
+        branch = student.view_as(student).to(dtype)
         value = weight * loss(branch, *rest)
         if self.skip:
             finite = value.isfinite()
@@ -66,14 +68,16 @@ class TermGuard:
                 branch.register_hook(
                     lambda grad: grad.where(finite, torch.zeros_like(grad))
                 )
-        if not self.proven and branch.requires_grad:
+        if not self.proven and branch.requires_grad and len(student):
             branch.register_hook(
                 lambda grad: self._gradients.update({name: grad.abs().max()})
             )
-        self._ranges = {
-            'student': torch.aminmax(student.detach()) if len(student) else (),
-            'teacher': torch.aminmax(rest[0]) if len(student) else (),
-        }
+        self._ranges = {}
+        if len(student):
+            self._ranges = {
+                'student': torch.aminmax(student.detach()),
+                'teacher': torch.aminmax(rest[0]),
+            }
         return value
 
     def skipped(self) -> dict[str, Tensor]:
@@ -146,8 +150,10 @@ class TermGuard:
                     f'{get_rank()}, and the largest gradient that it gives '
                     f'to the logits of the student is {found}, so it cannot '
                     f'teach ({self._describe()}): check that the student is '
-                    'not its own teacher and that the weights of the loss '
-                    'are not 0.'
+                    'not its own teacher, that the weights of the loss are '
+                    'not 0, and that the head of the student is neither '
+                    'frozen nor cut off by `activation_checkpointing`, as '
+                    'that of an RoI extractor does.'
                 )
         self.proven = True
         self._gradients.clear()
@@ -158,5 +164,4 @@ class TermGuard:
             f"the {role}'s logits lie in "
             f'[{float(bounds[0]):.4g}, {float(bounds[1]):.4g}]'
             for role, bounds in self._ranges.items()
-            if len(bounds)
         )

@@ -9,6 +9,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .gather import gather_rows, others
 from .reduction import (
     check_non_negative,
     check_positive,
@@ -32,6 +33,7 @@ def ckd_loss(
     *,
     tau: float,
     valid: Tensor | None = None,
+    negatives: Tensor | None = None,
 ) -> Tensor:
     """InfoNCE between the logits of teacher and student.
 
@@ -40,10 +42,12 @@ def ckd_loss(
         loss_i = -log(exp(t_i . s_i / tau) / sum_j exp(t_i . s_j / tau))
 
     The teacher's row is the anchor, the student's row of the same sample the
-    positive, the student's other rows of this process's batch the negatives.
-    The value is to be read against ln N, which is no information at all; with
-    tau = 1, perfect positives and orthogonal negatives it is
-    ln(1 + (N - 1) / e), and N = 1 gives 0.
+    positive, the student's other rows the negatives.
+
+    The value grows with N and is to be read against ln N, which is no
+    information at all; with tau = 1, perfect positives and orthogonal
+    negatives it is ln(1 + (N - 1) / e), and N = 1 gives 0.  So neither values
+    nor weights of one N carry over to another.
 
     Args:
         student: Logits z^S of shape (N, C), any floating type.
@@ -51,11 +55,13 @@ def ckd_loss(
         tau: Temperature, positive.
         valid: Bool of shape (N,). A row that is not valid takes no part: it
             is no one's negative and its own loss is 0. None: all are valid.
+        negatives: Logits of shape (M, C), further rows of the student that
+            are negatives only. N above then stands for N + M.
 
     Returns:
         Losses of shape (N,), float32 (float64 for float64 logits). Memory is
-        N x N. A row of zeros has no direction: its similarity to any row is
-        0, and so is its gradient.
+        N x (N + M). A row of zeros has no direction: its similarity to any
+        row is 0, and so is its gradient.
 
     Raises:
         ValueError: The shapes of ``student`` and ``teacher`` differ.
@@ -75,14 +81,17 @@ def ckd_loss(
     """
     student, teacher = prepare_logits(student, teacher)
     student, teacher = unit_rows(student), unit_rows(teacher)
+    if negatives is not None:
+        student = torch.cat([student, unit_rows(negatives.to(student))])
     # Autocast would run this product, alone of all ops in losses/, in half
     # precision, however the operands are stored.
     with torch.autocast(student.device.type, enabled=False):
         similarity = teacher @ student.T / tau
-    positive = torch.arange(len(student), device=student.device)
+    positive = torch.arange(len(teacher), device=teacher.device)
     if valid is not None:
         lowest = torch.finfo(similarity.dtype).min
-        similarity = similarity.masked_fill(~valid, lowest)
+        absent = F.pad(~valid, (0, len(student) - len(teacher)))
+        similarity = similarity.masked_fill(absent, lowest)
         # -100 is the row that cross_entropy skips.
         positive = positive.masked_fill(~valid, -100)
     return F.cross_entropy(similarity, positive, reduction='none')
@@ -92,20 +101,36 @@ def ckd_loss(
 class CKDLoss(nn.Module):
     """``loss_weight`` times the mean of :func:`ckd_loss`.
 
+    Accumulating gradients over several batches is not the same as one big
+    batch: each batch has its own negatives, so N stays that of one.
+
     Args:
         tau: Temperature, positive.
         loss_weight: Factor of the loss, 0 or above.
+        gather: Whether the student's rows of all processes are negatives, as
+            in one big batch. Value and, under ``DistributedDataParallel``,
+            gradients are then those of that batch, however its rows are
+            spread. It costs four collectives forward and two backward, and
+            waiting for the GPU twice. If False, as in the authors' code,
+            each process has its own negatives and takes its own mean.
 
     Raises:
         ValueError: An argument is not a number or out of its range.
     """
 
-    def __init__(self, *, tau: float = 1.0, loss_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        tau: float = 1.0,
+        loss_weight: float = 1.0,
+        gather: bool = False,
+    ) -> None:
         super().__init__()
         check_positive(tau=tau)
         check_non_negative(loss_weight=loss_weight)
         self.tau = tau
         self.loss_weight = loss_weight
+        self.gather = gather
 
     def forward(
         self,
@@ -126,11 +151,25 @@ class CKDLoss(nn.Module):
                 :func:`~mmkd_plugin.losses.reduction.weighted_mean`.
 
         Returns:
-            A scalar; 0 and attached to the graph if N = 0.
+            A scalar; 0 and attached to the graph if N = 0. With ``gather``
+            it is the same in all processes.
         """
-        valid = None
+        valid = negatives = None
         if weights is not None:
             check_weights(weights, student)
             valid = weights > 0
-        losses = ckd_loss(student, teacher, tau=self.tau, valid=valid)
+        if self.gather:
+            # Upcast first, so that gradients are summed in full precision.
+            student, teacher = prepare_logits(student, teacher)
+            rows = student if valid is None else student[valid]
+            negatives = others(gather_rows(rows))
+        losses = ckd_loss(
+            student, teacher, tau=self.tau, valid=valid, negatives=negatives
+        )
+        if self.gather:
+            if weights is None:
+                weights = torch.ones_like(losses)
+            rows = torch.stack([losses, weights.to(losses)], dim=1)
+            losses, weights = torch.cat(gather_rows(rows)).unbind(1)
+            weights = weights.detach()
         return self.loss_weight * weighted_mean(losses, weights)

@@ -11,6 +11,8 @@ import torch.nn as nn
 from mmengine.registry import TASK_UTILS
 from torch import Tensor
 
+from .roi_align import feed_readable, readable
+
 
 class RoILogits(NamedTuple):
     """What a student's RoI head was trained with in one forward.
@@ -76,6 +78,14 @@ class RoIHeadTap:
             student.roi_head.bbox_head.loss_cls.register_forward_pre_hook(
                 lambda *call: self._on_loss(*call), with_kwargs=True
             ),
+            student.roi_head.bbox_head.register_forward_hook(
+                lambda *call: self._on_classified(*call)
+            ),
+        ]
+        self._handles += [
+            module.register_forward_pre_hook(feed_readable, with_kwargs=True)
+            for module in student.roi_head.modules()
+            if hasattr(module, 'roi_layers')
         ]
 
     def detach(self) -> None:
@@ -94,6 +104,19 @@ class RoIHeadTap:
     ) -> None:
         if module.training:
             self._rois = args[1] if len(args) > 1 else kwargs['rois']
+
+    def _on_classified(
+        self, module: nn.Module, args: tuple, output: tuple
+    ) -> None:
+        """Keep the logits of no RoI, for which there is no ``loss_cls``.
+
+        They tie the terms to the classifier, as other processes need.
+        """
+        logits = output[0]
+        if module.training and len(logits) == 0:
+            labels = logits.new_zeros(0, dtype=torch.int64)
+            rois = logits.new_zeros(0, 5)
+            self._record = RoILogits(logits, labels, rois[:, 0], rois)
 
     def _on_loss(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         if not module.training:
@@ -118,7 +141,7 @@ class RoIHeadTap:
         """Hand out what the student's last forward left, once.
 
         Returns:
-            RoILogits | None: None if the student classified no RoI.
+            RoILogits | None: None if the student's box head did not run.
         """
         record = self._record
         self.clear()
@@ -139,7 +162,8 @@ class RoIHeadTap:
         Returns:
             Tensor: The teacher's logits, (N, C).
         """
-        features = teacher.extract_feat(inputs)
+        # Under autocast too, because half precision would round the RoIs.
+        features = [x.float() for x in readable(teacher.extract_feat(inputs))]
         # The one call that makes a StandardRoIHead classify given boxes,
         # shared head included.
         return teacher.roi_head._bbox_forward(features, record.rois.detach())[
@@ -177,4 +201,13 @@ def _check_roi_head(role: str, model: nn.Module) -> None:
             f'{type(loss_cls).__name__} with sigmoid or custom activation, '
             'but distillation of classification logits needs a softmax over '
             'the classes and background: set `use_sigmoid=False`.'
+        )
+    logits = getattr(getattr(box_head, 'fc_cls', None), 'out_features', None)
+    wanted = box_head.num_classes + 1
+    if logits not in (None, wanted):
+        raise TypeError(
+            f'The box head of the {role} {name} gives {logits} logits for '
+            f'{box_head.num_classes} classes, but RoIHeadTap expects '
+            f'{wanted}, the background last: use a head that tells each '
+            'class apart.'
         )

@@ -2,12 +2,15 @@
 
 import logging
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.registry import MODELS
 from torch import nn
 
+from mmkd_plugin.hooks.term_guard import TermGuard
+from mmkd_plugin.losses import KDLoss
 from tests import tiny
 from tests.hooks.test_distill_hook import hook_cfg, make_runner
 
@@ -110,3 +113,18 @@ def test_skipped_term_gives_no_gradient():
     (term + student.sum()).backward()
     assert torch.equal(student.grad, torch.ones(2, 3))
     assert guard.skipped()['kd_skipped'] == 1
+
+
+def test_loss_scale_that_overflows_is_no_error():
+    """The first scale of AMP is often too large, and then lowered."""
+    guard = TermGuard('raise', 'kd_skipped')
+    student = torch.randn(4, 3).half().requires_grad_()
+    losses = dict(loss_kd=KDLoss())
+    pair = (student, torch.randn(4, 3), None, None)
+    value = guard.term('loss_kd', losses['loss_kd'], 1.0, pair)
+    (2.0**24 * value).backward()
+    assert not student.grad.isfinite().all()
+    scalar = SimpleNamespace(current=value.item)
+    hub = SimpleNamespace(get_scalar=lambda name: scalar)
+    guard.after_step(SimpleNamespace(message_hub=hub, iter=0), losses, 1.0)
+    assert guard.proven

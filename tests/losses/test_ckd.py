@@ -116,3 +116,34 @@ def test_no_gap_is_too_wide_for_a_small_tau():
     value.sum().backward()
     torch.testing.assert_close(value.detach(), torch.full((2,), 2e4))
     assert student.grad.isfinite().all()
+
+
+def test_further_negatives():
+    rows = ckd_loss(STUDENT, TEACHER, tau=0.5)
+    value = ckd_loss(STUDENT[:2], TEACHER[:2], tau=0.5, negatives=STUDENT[2:])
+    torch.testing.assert_close(value, rows[:2])
+    valid = torch.tensor([True, False])
+    value = ckd_loss(
+        STUDENT[:2],
+        TEACHER[:2],
+        tau=0.5,
+        valid=valid,
+        negatives=STUDENT[2:],
+    )
+    keep = torch.tensor([0, 2, 3, 4])
+    expected = ckd_loss(STUDENT[keep], TEACHER[keep], tau=0.5)[0]
+    torch.testing.assert_close(
+        value, torch.stack([expected, value.new_zeros(())])
+    )
+
+
+@pytest.mark.parametrize('weights', [None, torch.arange(5.0)])
+def test_gathering_in_one_process_changes_nothing(weights):
+    results = []
+    for gather in (False, True):
+        student = STUDENT.clone().requires_grad_()
+        loss = CKDLoss(tau=0.5, gather=gather)
+        value = loss(student, TEACHER, LABELS, weights)
+        value.backward()
+        results.append((value.detach(), student.grad))
+    torch.testing.assert_close(*results)

@@ -205,6 +205,19 @@ def test_new_requirements_make_it_run_again(tmp_path):
     assert not env.is_ready()
 
 
+def test_going_back_to_older_requirements_is_not_ready(tmp_path):
+    env = Recorder(tmp_path / 'venv', 'onedl')
+    env.set_up()
+    old, pins = env.requirements[1], tmp_path / 'onedl.txt'
+    pins.write_text('onedl-mmcv==9.9.9\n')
+    env.requirements[1] = pins
+    env.broken = 'check'
+    with pytest.raises(SetupError):
+        env.set_up()
+    env.requirements[1] = old
+    assert not env.is_ready()
+
+
 def test_a_second_set_up_waits_for_the_first(env, capsys):
     second = Environment(env.path, 'onedl')
     done = threading.Event()

@@ -1,0 +1,75 @@
+"""How much distillation counts as training goes on."""
+
+from numbers import Integral
+
+from mmengine.runner import IterBasedTrainLoop
+
+
+class Schedule:
+    """Factor of the distillation terms by epoch or iteration.
+
+    Args:
+        warmup (int): The factor grows linearly over this many epochs, the
+            first being 1 / warmup.
+        begin (int): Epochs before the first one that distils.
+        end (int, optional): Last epoch that distils, counted from 1.
+        by_epoch (bool): Whether the three count epochs or iterations.
+
+    Raises:
+        ValueError: If a number is negative or no integer, or ``end`` is not
+            after ``begin``.
+    """
+
+    def __init__(
+        self,
+        warmup: int = 0,
+        begin: int = 0,
+        end: int | None = None,
+        by_epoch: bool = True,
+    ) -> None:
+        for name, value in dict(
+            warmup=warmup, begin=begin, end=0 if end is None else end
+        ).items():
+            if not isinstance(value, Integral) or value < 0:
+                raise ValueError(
+                    f'Expected argument `{name}` to be an '
+                    f'integer >= 0 but got {value!r}.'
+                )
+        if end is not None and end <= begin:
+            raise ValueError(
+                'Expected argument `end` to be larger than '
+                f'`begin` = {begin} but got {end}.'
+            )
+        self.warmup = warmup
+        self.begin = begin
+        self.end = end
+        self.by_epoch = by_epoch
+
+    def factor_at(self, step: int) -> float:
+        """Factor in an epoch or iteration counted from 1, in [0, 1]."""
+        if step <= self.begin or (self.end is not None and step > self.end):
+            return 0.0
+        return min((step - self.begin) / max(self.warmup, 1), 1.0)
+
+    def factor_now(self, runner) -> float:
+        """Factor of the iteration that the runner is about to make."""
+        return self.factor_at(
+            (runner.epoch if self.by_epoch else runner.iter) + 1
+        )
+
+    def check(self, runner) -> None:
+        """Refuse to count epochs where the loop counts iterations.
+
+        Raises:
+            ValueError: If the loop has no epochs to count.
+        """
+        if (
+            self.by_epoch
+            and (self.warmup or self.begin or self.end)
+            and isinstance(runner.train_loop, IterBasedTrainLoop)
+        ):
+            raise ValueError(
+                'Expected `warmup`, `begin` and `end` in iterations, which '
+                'the training loop counts, but got them in epochs: set '
+                '`by_epoch=False`.'
+            )

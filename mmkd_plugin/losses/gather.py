@@ -1,0 +1,65 @@
+"""Rows of all processes, with the gradient that one big batch would give.
+
+Shapes: N rows in this process, a number that may differ from process to
+process and be 0.
+"""
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+from torch.autograd import Function
+
+
+class _GatherRows(Function):
+    """All-gather of ragged rows; its backward sums over the processes."""
+
+    @staticmethod
+    def forward(ctx, rows: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
+        ctx.sizes = sizes
+        padded = rows.new_zeros(max(sizes), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        gathered = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(gathered, padded)
+        return tuple(part[:size] for part, size in zip(gathered, sizes))
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:
+        total = torch.cat(grads)
+        dist.all_reduce(total)
+        return total.split(ctx.sizes)[dist.get_rank()], None
+
+
+@torch.compiler.disable
+def gather_rows(rows: Tensor) -> tuple[Tensor, ...]:
+    """Collect the rows of every process of the default group.
+
+    All processes must call it, one without rows with a tensor of shape
+    (0, ...), and all must go back through it: the gradient of a row is the
+    sum of what the processes' values give it.  If each process computes the
+    value of the whole batch from them, ``DistributedDataParallel``, which
+    averages over the processes, ends with the gradient of that value.
+
+    Args:
+        rows: Shape (N, ...), of one type and one trailing shape in all
+            processes; all or none require a gradient.
+
+    Returns:
+        The rows of process 0, 1, ..., each (N of that process, ...).  Without
+        processes beside this one they are ``(rows,)``.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return (rows,)
+    if dist.get_world_size() == 1:
+        return (rows,)
+    size = torch.tensor([len(rows)], device=rows.device)
+    sizes = [torch.empty_like(size) for _ in range(dist.get_world_size())]
+    dist.all_gather(sizes, size)
+    sizes = torch.cat(sizes).tolist()
+    return _GatherRows.apply(rows, sizes)
+
+
+def others(gathered: tuple[Tensor, ...]) -> Tensor:
+    """Rows of the other processes, out of what :func:`gather_rows` gave."""
+    rank = dist.get_rank() if len(gathered) > 1 else 0
+    rest = gathered[:rank] + gathered[rank + 1 :]
+    return torch.cat(rest) if rest else gathered[0][:0]

@@ -1,0 +1,67 @@
+"""The COCO configs on real COCO files, where a few are at hand.
+
+The folder is named by MMKD_DATA, or is `shared/data` beside the checkout; it
+holds `coco_subset` in COCO's own layout.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from mmengine.registry import DATASETS, init_default_scope
+
+from mmkd_plugin.launch import build_parser, load_config
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get('MMKD_DATA', ROOT.parent / 'shared' / 'data'))
+COCO = DATA / 'coco_subset'
+
+pytestmark = pytest.mark.skipif(
+    not COCO.is_dir(), reason=f'no COCO images at {COCO}; set MMKD_DATA'
+)
+
+
+@pytest.fixture(scope='module')
+def cfg():
+    init_default_scope('mmdet')
+    config = ROOT / 'configs' / 'frcnn_r101_r18_ckd.py'
+    parser = build_parser('')
+    return load_config(
+        parser.parse_args([str(config), '--cfg-options', f'data_root={COCO}'])
+    )
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_every_image_and_box_is_read(cfg, split):
+    dataset = DATASETS.build(cfg[f'{split}_dataloader'].dataset)
+    file = COCO / 'annotations' / f'instances_{split}2017.json'
+    truth = json.loads(file.read_text())
+    boxes = [a for a in truth['annotations'] if not a['iscrowd']]
+    with_boxes = {box['image_id'] for box in boxes}
+    images = truth['images']
+    if split == 'train':  # training leaves out images without a box
+        images = [image for image in images if image['id'] in with_boxes]
+    assert len(dataset) == len(images) > 40
+    found = [
+        instance
+        for index in range(len(dataset))
+        for instance in dataset.get_data_info(index)['instances']
+        if not instance['ignore_flag']
+    ]
+    assert len(found) == len(boxes)
+    names = {c['id']: c['name'] for c in truth['categories']}
+    classes = dataset.metainfo['classes']
+    assert sorted(classes[i['bbox_label']] for i in found) == sorted(
+        names[box['category_id']] for box in boxes
+    )
+
+
+def test_pipeline_gives_the_student_its_input(cfg):
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    sample = dataset[0]
+    height, width = sample['inputs'].shape[1:]
+    assert min(height, width) == 800 or max(height, width) == 1333
+    boxes = sample['data_samples'].gt_instances.bboxes.tensor
+    assert (boxes[:, 2:] > boxes[:, :2]).all()
+    assert (boxes[:, 2] <= width).all() and (boxes[:, 3] <= height).all()
