@@ -33,8 +33,8 @@ def repair_last(work_dir: str | Path) -> str | None:
         str, optional: What was changed and why; None if nothing was.
 
     Raises:
-        ValueError: If a checkpoint is named and there is no whole one.
-        UnsafeFileError: If one holds what is not known to be harmless.
+        ValueError: If a checkpoint is named and there is no whole one, or
+            one holds what is not known to be harmless.
     """
     named = last_named(work_dir)
     if named is not None and '://' in named:
@@ -74,8 +74,10 @@ def _problem(file: Path, *needed: str) -> str | None:
         return 'is not there'
     try:
         content = load_from_local(file)
-    except UnsafeFileError:
-        raise
+    except UnsafeFileError as error:
+        raise ValueError(
+            f'The checkpoint {file} was refused: {error}'
+        ) from error
     except Exception as error:  # torch and zipfile raise many kinds
         return f'is damaged ({(str(error).strip() or repr(error))[:80]})'
     for key in ('meta', 'state_dict', 'message_hub', *needed):

@@ -8,7 +8,7 @@ from functools import partial
 from torch.utils.data import DataLoader
 
 # Seconds that a worker lives on after SIGTERM.
-GRACE = 10
+GRACE = 5
 
 
 class _Rest:

@@ -67,7 +67,8 @@ class ExactResumeHook(Hook):
         """Let an automatic resume find a whole checkpoint.
 
         Raises:
-            ValueError: If a checkpoint is named and there is no whole one.
+            ValueError: If a checkpoint is named and there is no whole one, or
+                one is refused.
         """
         if not runner._resume or runner._load_from is not None:
             return
