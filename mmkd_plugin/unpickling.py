@@ -21,6 +21,11 @@ from mmengine.runner import CheckpointLoader
 
 from .download import download
 
+try:  # numpy 2
+    from numpy._core import multiarray
+except ImportError:
+    from numpy.core import multiarray
+
 
 class UnsafeFileError(pickle.UnpicklingError):
     """A file names something that is not known to be harmless."""
@@ -51,7 +56,6 @@ def _encode(text: str, encoding: str) -> bytes:
 
 def _harmless() -> dict:
     """Full name of all that a file may name, to what it stands for."""
-    multiarray = (getattr(np, '_core', None) or np.core).multiarray
     known = {
         'builtins.getattr': _history_buffer_method,
         '_codecs.encode': _encode,
