@@ -2,7 +2,7 @@
 #     on scenes of handwritten digits.
 # Needs: python tools/make_digits.py
 # Run: python tools/train.py configs/demo/frcnn_r18w8.py
-# Result: mAP 0.387 +- 0.003 over seeds 0, 1, 2
+# Result: mAP 0.386 +- 0.006 over seeds 0, 1, 2
 #     (tools/quickstart.py --seeds 0 1 2).
 _base_ = [
     '_base_/frcnn_digits.py',
