@@ -29,6 +29,7 @@ from mmkd_plugin.checkpoint import load_strictly, read_checkpoint
 from mmkd_plugin.class_names import match_classes
 from mmkd_plugin.data_check import check_data
 from mmkd_plugin.errors import explain, explain_errors
+from mmkd_plugin.last_checkpoint import repair_last
 from mmkd_plugin.losses import KDLoss, RLDLoss
 from mmkd_plugin.taps import RoIHeadTap
 from mmkd_plugin.teacher import Teacher, load_config
@@ -537,6 +538,12 @@ def _(w):
 @case('resume-damaged')
 def _(w):
     load_from_local(w.file('epoch_1.pth', 'hello'))
+
+
+@case('resume-none-whole')
+def _(w):
+    (w.path / 'last_checkpoint').write_text(w.file('epoch_1.pth', 'hello'))
+    repair_last(w.path)
 
 
 @case('resume-missing')

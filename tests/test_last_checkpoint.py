@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mmkd_plugin.last_checkpoint import last_named, name_last, repair_last
+from mmkd_plugin.unpickling import UnsafeFileError
 
 
 def save(path, age, optimizer=True, **more):
@@ -88,5 +89,7 @@ def test_refused_file_is_not_passed_over(tmp_path):
     save(tmp_path / 'epoch_1.pth', 1)
     named = save(tmp_path / 'epoch_2.pth', 0, more=os.system)
     name_last(tmp_path, named)
-    with pytest.raises(ValueError, match='epoch_2.pth was refused.*system'):
+    with pytest.raises(
+        UnsafeFileError, match='epoch_2.pth was refused.*system'
+    ):
         repair_last(tmp_path)

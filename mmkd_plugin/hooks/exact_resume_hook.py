@@ -3,6 +3,7 @@
 import signal
 import threading
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from mmengine.dist import (
@@ -76,7 +77,7 @@ class ExactResumeHook(Hook):
         if is_main_process():
             try:
                 result[0] = repair_last(runner.work_dir)
-            except ValueError as error:
+            except (ValueError, OSError, UnpicklingError) as error:
                 result[1] = str(error)
         broadcast_object_list(result)
         message, problem = result
