@@ -178,7 +178,7 @@ def test_teacher_gets_no_gradient(loss):
     assert teacher.grad is None
 
 
-def compare_compiled(loss, backend, weights):
+def assert_compiled_equals_eager(loss, backend, weights):
     torch.compiler.reset()
     module = loss.module(**loss.numbers)
     compiled = torch.compile(module, fullgraph=True, backend=backend)
@@ -192,7 +192,7 @@ def compare_compiled(loss, backend, weights):
 
 @pytest.mark.parametrize('weights', [None, WEIGHTS])
 def test_compiled_without_graph_break(loss, weights):
-    compare_compiled(loss, 'aot_eager', weights)
+    assert_compiled_equals_eager(loss, 'aot_eager', weights)
 
 
 @pytest.mark.skipif(
@@ -200,7 +200,7 @@ def test_compiled_without_graph_break(loss, weights):
     reason='torch.compile needs g++ and the headers of Python',
 )
 def test_compiled_by_inductor(loss):
-    compare_compiled(loss, 'inductor', WEIGHTS)
+    assert_compiled_equals_eager(loss, 'inductor', WEIGHTS)
 
 
 @pytest.mark.parametrize('name', LOSSES)
