@@ -1,0 +1,122 @@
+"""MobileNetV2 for images of 32 x 32 pixels."""
+
+import torch
+import torch.nn as nn
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+
+# Expansion, channels at full width, blocks and stride of each stage.
+STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 1),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+def _conv_bn_relu(
+    in_channels: int, channels: int, kernel: int, stride=1, groups=1
+) -> list[nn.Module]:
+    return [
+        nn.Conv2d(
+            in_channels,
+            channels,
+            kernel,
+            stride,
+            padding=kernel // 2,
+            groups=groups,
+            bias=False,
+        ),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+    ]
+
+
+class InvertedResidual(nn.Module):
+    """Expand, convolve each channel alone, and project without a ReLU.
+
+    Args:
+        in_channels (int): Channels of the input.
+        channels (int): Channels of the output.
+        stride (int): Stride of the depthwise convolution.
+        expansion (int): Hidden channels per input channel; even for 1 there
+            is a convolution that expands.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, stride: int, expansion: int
+    ) -> None:
+        super().__init__()
+        hidden = in_channels * expansion
+        self.has_shortcut = stride == 1 and in_channels == channels
+        self.conv = nn.Sequential(
+            *_conv_bn_relu(in_channels, hidden, 1),
+            *_conv_bn_relu(hidden, hidden, 3, stride, groups=hidden),
+            *_conv_bn_relu(hidden, channels, 1)[:-1],
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.conv(x) if self.has_shortcut else self.conv(x)
+
+
+@MODELS.register_module()
+class CIFARMobileNetV2(BaseModule):
+    """The network of `MobileNetV2: Inverted Residuals and Linear Bottlenecks
+    <https://arxiv.org/abs/1801.04381>`_, in the form for CIFAR on which
+    distillation methods are compared.
+
+    Unlike ``MobileNetV2`` of MMPretrain the second stage has stride 1, the
+    first block expands too (to as many channels), ReLU is not clipped at 6,
+    and widths are rounded down instead of to multiples of 8.
+
+    Args:
+        widen_factor (float): Factor of the channels, but not of the last
+            1280 unless it is above 1.
+        init_cfg (dict | list[dict], optional): As in MMEngine; by default
+            He's normal initialisation by the fan-out.
+
+    Raises:
+        ValueError: If a layer would have no channels.
+    """
+
+    def __init__(self, widen_factor: float = 0.5, init_cfg=None) -> None:
+        super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
+        if widen_factor < 1 / 16:
+            raise ValueError(
+                'Expected argument `widen_factor` to be at least 1 / 16, but '
+                f'got {widen_factor!r}.'
+            )
+        in_channels = int(32 * widen_factor)
+        self.conv1 = nn.Sequential(*_conv_bn_relu(3, in_channels, 3, stride=2))
+        self.blocks = nn.Sequential()
+        for expansion, width, count, stride in STAGES:
+            channels = int(width * widen_factor)
+            stage = nn.Sequential()
+            for index in range(count):
+                stage.append(
+                    InvertedResidual(
+                        in_channels,
+                        channels,
+                        stride if index == 0 else 1,
+                        expansion,
+                    )
+                )
+                in_channels = channels
+            self.blocks.append(stage)
+        self.conv2 = nn.Sequential(
+            *_conv_bn_relu(in_channels, int(1280 * max(widen_factor, 1)), 1)
+        )
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
+        """Compute the last feature map.
+
+        Args:
+            x (Tensor): Images, (N, 3, 32, 32).
+
+        Returns:
+            tuple[Tensor]: One tensor, (N, 1280, 2, 2).
+        """
+        return (self.conv2(self.blocks(self.conv1(x))),)

@@ -1,0 +1,66 @@
+"""VGG networks for images of 32 x 32 pixels."""
+
+import torch
+import torch.nn as nn
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+
+# Channels of the convolutions, block by block.
+BLOCKS = {
+    8: ((64,), (128,), (256,), (512,), (512,)),
+    13: ((64, 64), (128, 128), (256, 256), (512, 512), (512, 512)),
+}
+
+
+@MODELS.register_module()
+class CIFARVGG(BaseModule):
+    """The VGG of `Very Deep Convolutional Networks for Large-Scale Image
+    Recognition <https://arxiv.org/abs/1409.1556>`_, with batch normalisation,
+    in the form for CIFAR on which distillation methods are compared.
+
+    Unlike ``VGG`` of MMPretrain it pools after the first three blocks only,
+    so that a feature map is left of a small image, and it has no hidden fully
+    connected layers.  Depth 8, one convolution a block, is not in the paper.
+
+    Args:
+        depth (int): 8 or 13.
+        init_cfg (dict | list[dict], optional): As in MMEngine; by default
+            He's normal initialisation by the fan-out.
+
+    Raises:
+        ValueError: If there is no such network.
+    """
+
+    def __init__(self, depth: int, init_cfg=None) -> None:
+        super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
+        if depth not in BLOCKS:
+            raise ValueError(
+                f'Expected argument `depth` to be one of {list(BLOCKS)}, but '
+                f'got {depth!r}.'
+            )
+        in_channels = 3
+        for index, widths in enumerate(BLOCKS[depth]):
+            layers = []
+            for channels in widths:
+                layers += [
+                    nn.Conv2d(in_channels, channels, 3, padding=1),
+                    nn.BatchNorm2d(channels),
+                    nn.ReLU(inplace=True),
+                ]
+                in_channels = channels
+            if index < 3:
+                layers.append(nn.MaxPool2d(2))
+            self.add_module(f'block{index}', nn.Sequential(*layers))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
+        """Compute the last feature map.
+
+        Args:
+            x (Tensor): Images, (N, 3, 32, 32).
+
+        Returns:
+            tuple[Tensor]: One tensor, (N, 512, 4, 4).
+        """
+        for block in self.children():
+            x = block(x)
+        return (x,)
