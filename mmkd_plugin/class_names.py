@@ -27,8 +27,9 @@ def match_classes(
         the student's; None if the two are alike as they are.
 
     Raises:
-        ValueError: If a class of the student is none of the teacher's, or
-            if names are not known and the numbers differ.
+        ValueError: If a class of the student is none of the teacher's, if
+            two have one name, or if names are not known and the numbers
+            differ.
     """
     if student is None or teacher is None:
         if num_student != num_teacher:
@@ -61,6 +62,19 @@ def match_classes(
         )
     if list(student) == list(teacher):
         return None
+    twice = [
+        name
+        for names in (student, teacher)
+        for index, name in enumerate(names)
+        if name in names[:index]
+    ]
+    if twice:
+        raise ValueError(
+            f'The classes of student and teacher are in another order, and '
+            f'cannot be matched by name, because {twice[0]!r} is the name of '
+            'two: give them names of their own, by `metainfo` of the data '
+            'set and `classes` in `teacher`.'
+        )
     position = {name: index for index, name in enumerate(teacher)}
     return [position[name] for name in student] + list(
         range(num_teacher, num_teacher + background)

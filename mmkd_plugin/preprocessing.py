@@ -25,9 +25,7 @@ class TeacherInput:
     def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
         mean_s, std_s = self._statistics(student)
         mean_t, std_t = self._statistics(teacher)
-        self.reverse = getattr(
-            student, '_channel_conversion', False
-        ) != getattr(teacher, '_channel_conversion', False)
+        self.reverse = _reverses(student) != _reverses(teacher)
         if self.reverse:
             mean_s, std_s = mean_s.flip(0), std_s.flip(0)
         self.scale = std_s / std_t
@@ -79,6 +77,8 @@ class TeacherInput:
             math.ceil(max(sizes) / self.divisor) * self.divisor
             for sizes in zip(*shapes)
         )
+        if set(shapes) == {(height, width)} == {tuple(images.shape[-2:])}:
+            return images  # nothing is padded
         return torch.stack(
             [
                 F.pad(
@@ -89,3 +89,11 @@ class TeacherInput:
                 for image, (h, w) in zip(images, shapes)
             ]
         )
+
+
+def _reverses(preprocessor: nn.Module) -> bool:
+    """Whether it swaps red and blue, as MMDetection or MMPretrain says it."""
+    return bool(
+        getattr(preprocessor, '_channel_conversion', False)
+        or getattr(preprocessor, 'to_rgb', False)
+    )

@@ -32,7 +32,8 @@ class SeededSamples:
 
     They depend on the seed, the epoch and the index, and on nothing that was
     loaded before or by whom.  torch's data loader calls ``__getitems__``
-    wherever a dataset has it, in its workers too.
+    wherever a dataset has it, in its workers too.  Of a dataset that has one
+    by itself, which makes whole batches, each batch has numbers of its own.
 
     Args:
         dataset: The dataset.
@@ -45,8 +46,12 @@ class SeededSamples:
         # Workers that live on from epoch to epoch read it too.
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
-    def __call__(self, indices) -> list:
+    def __call__(self, indices):
         epoch = int(self.epoch)
+        make_batch = getattr(type(self.dataset), '__getitems__', None)
+        if make_batch is not None:
+            seed_by('batch', self.seed, epoch, *indices)
+            return make_batch(self.dataset, indices)
         samples = []
         for index in indices:
             seed_by('sample', self.seed, epoch, index)

@@ -172,6 +172,8 @@ class Teacher:
         """
         device = next(student.parameters()).device
         self.model.to(device)
+        if _is_channels_last(student):
+            self.model.to(memory_format=torch.channels_last)
         self._check_precision(device)
         self._to_input = TeacherInput(
             student.data_preprocessor, self.model.data_preprocessor
@@ -248,6 +250,10 @@ class Teacher:
                 found = found[match.any(1)]
                 found.labels = match[match.any(1)].int().argmax(1)
                 output.pred_instances = found
+            elif 'pred_score' in output:
+                score = output.pred_score[self._columns]
+                output.pred_score = score
+                output.pred_label = score.argmax(0, keepdim=True)
         return outputs
 
     def __str__(self) -> str:
@@ -272,3 +278,13 @@ def _classes_of(meta: dict, cfg: Config) -> tuple | None:
         if names:
             return tuple(names)
     return None
+
+
+def _is_channels_last(model: nn.Module) -> bool:
+    """Whether the weights of its convolutions are in that format."""
+    return any(
+        weight.is_contiguous(memory_format=torch.channels_last)
+        and not weight.is_contiguous()
+        for weight in model.parameters()
+        if weight.ndim == 4
+    )

@@ -14,6 +14,7 @@ PACKAGE = ROOT / 'mmkd_plugin'
 ALLOWED = {
     'losses': {'torch', 'mmengine.registry'},
     'taps': {'torch', 'mmengine.registry'},
+    'datasets': {'torch', 'numpy', 'PIL', 'mmengine.registry', 'mmpretrain'},
     'models': {
         'torch',
         'mmengine',
@@ -62,6 +63,7 @@ ALLOWED = {
     'launch.py': {'mmengine', 'mmkd_plugin'},
     'compat.py': {'mmengine'},
     'atomic.py': {'mmengine'},
+    'autocast.py': {'torch', 'mmengine'},
     'last_checkpoint.py': {'mmkd_plugin.atomic', 'mmkd_plugin.unpickling'},
     'loading.py': {'torch'},
     'randomness.py': {'torch', 'numpy'},

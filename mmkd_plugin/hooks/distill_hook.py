@@ -30,7 +30,10 @@ class DistillHook(Hook):
 
     Beside each term the log shows ``kd_agreement``, the share of samples of
     which student and teacher choose the same class, and ``kd_teacher_acc``,
-    the share of which the teacher chooses the label; both in [0, 1].
+    the share of which the teacher chooses the label (of mixed labels, the
+    one with the largest share); both in [0, 1].  What MMPretrain calls
+    ``loss`` is logged as ``loss_cls``, so that ``loss`` is the sum of all
+    terms.
 
     The first step is checked on every rank: each term must be finite and
     give the student a gradient.
@@ -44,7 +47,9 @@ class DistillHook(Hook):
         losses (dict): Name of each term in the log to the config of its
             loss.  A name must contain 'loss', because MMEngine
             back-propagates no other.
-        tap (dict): Config of the tap that reads the logits.
+        tap (dict, optional): Config of the tap that reads the logits;
+            ``ClsHeadTap`` for image classifiers and ``RoIHeadTap`` for
+            detectors by default.
         warmup, begin, end, by_epoch: See
             :class:`~mmkd_plugin.hooks.schedule.Schedule`.
         check (bool): Whether to evaluate the teacher on the validation set
@@ -112,9 +117,7 @@ class DistillHook(Hook):
             name: _build(MODELS, loss, f'`losses.{name}`', 'losses')
             for name, loss in losses.items()
         }
-        self.tap = _build(
-            TASK_UTILS, tap or dict(type='RoIHeadTap'), '`tap`', 'taps'
-        )
+        self.tap = tap and _build(TASK_UTILS, tap, '`tap`', 'taps')
         self.guard = TermGuard(on_nonfinite, f'{log_prefix}_skipped')
         self.schedule = Schedule(warmup, begin, end, by_epoch)
         self.check = check or bool(min_metric)
@@ -137,6 +140,9 @@ class DistillHook(Hook):
         package = type(model).__module__.split('.')[0]
         if package in ('mmdet', 'mmpretrain'):
             check_versions(package, 'mmcv')
+        if self.tap is None:
+            kind = 'ClsHeadTap' if hasattr(model, 'head') else 'RoIHeadTap'
+            self.tap = TASK_UTILS.build(dict(type=kind))
         self.tap.check('student', model)
         dataset = runner.train_loop.dataloader.dataset
         check_dataset('train', dataset)
@@ -207,6 +213,12 @@ class DistillHook(Hook):
             added.update(self.guard.skipped())
             if len(record.logits):
                 added.update(self._diagnose(*pair))
+        if 'loss' in output and 'loss_cls' not in output:
+            # MMEngine would log it in place of the sum of all terms.
+            output = {
+                'loss_cls' if name == 'loss' else name: value
+                for name, value in output.items()
+            }
         clash = added.keys() & output.keys()
         if clash:
             raise ValueError(
@@ -243,6 +255,8 @@ class DistillHook(Hook):
         """Shares of samples with one choice, among those of weight > 0."""
         counted = (weights > 0).float()
         total = counted.sum().clamp(min=1)
+        if labels.ndim == 2:
+            labels = labels.argmax(1)
         choice = teacher.argmax(1)
         shares = {
             'agreement': ((choice == student.argmax(1)) * counted).sum()

@@ -47,7 +47,8 @@ def check_labels(labels: Tensor, student: Tensor) -> None:
         raise TypeError(
             'Expected argument `labels` to be class ids of type torch.int64 '
             f'but got {labels.dtype}; soft labels (Mixup, CutMix) name no '
-            'single class: switch them off, or distil with `KDLoss`.'
+            'single class: switch them off, or distil with `KDLoss` or '
+            '`CKDLoss`.'
         )
     if labels.shape != student.shape[:1]:
         raise ValueError(

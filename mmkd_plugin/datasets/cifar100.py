@@ -1,0 +1,123 @@
+"""CIFAR-100, decoded once and augmented a batch at a time."""
+
+import torch
+import torch.nn.functional as F
+from mmengine.registry import DATASETS, FUNCTIONS
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .cifar100_files import SIZE, read_cifar100
+
+
+@FUNCTIONS.register_module()
+def take_batch(batch: dict) -> dict:
+    """Collate what a data set has made a batch of already.
+
+    Args:
+        batch (dict): What its ``__getitems__`` returned.
+
+    Returns:
+        dict: The same.
+    """
+    return batch
+
+
+@DATASETS.register_module()
+class InMemoryCIFAR100(Dataset):
+    """CIFAR-100 as one tensor, from which whole batches are taken.
+
+    With images of 32 x 32 pixels a pipeline that handles them one by one
+    costs more than a small network.  Here a batch is one indexing of a
+    tensor, which pads, crops and flips on the way.  It needs
+    ``collate_fn=dict(type='take_batch')`` in the data loader, and no loading
+    workers, because there is next to nothing to be done.
+
+    Args:
+        data_root (str): See
+            :func:`~mmkd_plugin.datasets.cifar100_files.read_cifar100`.
+        split (str): 'train' or 'test'.
+        padding (int): Pixels of zeros around an image, out of which a random
+            32 x 32 is cropped; 0 does not crop.
+        flip_prob (float): Share of images that are mirrored, in [0, 1].
+
+    Raises:
+        FileNotFoundError, ValueError: If the data is not there or damaged,
+            or an argument is out of its range.
+
+    Example:
+        >>> train = InMemoryCIFAR100(root, 'train', padding=4, flip_prob=0.5)
+        >>> train.__getitems__([3, 5])['inputs'].shape
+        torch.Size([2, 3, 32, 32])
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str = 'train',
+        padding: int = 0,
+        flip_prob: float = 0.0,
+    ) -> None:
+        if split not in ('train', 'test'):
+            raise ValueError(
+                "Expected argument `split` to be 'train' or 'test' but got "
+                f'{split!r}.'
+            )
+        if not isinstance(padding, int) or padding < 0:
+            raise ValueError(
+                'Expected argument `padding` to be an integer >= 0 but got '
+                f'{padding!r}.'
+            )
+        if not 0 <= flip_prob <= 1:
+            raise ValueError(
+                'Expected argument `flip_prob` to lie in [0, 1] but got '
+                f'{flip_prob!r}.'
+            )
+        images, labels, classes = read_cifar100(data_root, split)
+        self.metainfo = dict(classes=classes)
+        self.labels = torch.from_numpy(labels)
+        self.padding = padding
+        self.flip_prob = flip_prob
+        # Padded once; the crop of a batch is then a matter of indices.
+        self._images = F.pad(torch.from_numpy(images), (padding,) * 4)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> dict:
+        """One image, as mmpretrain's ``PackInputs`` gives it."""
+        batch = self.__getitems__([index])
+        return {key: value[0] for key, value in batch.items()}
+
+    def __getitems__(self, indices: list[int]) -> dict:
+        """A batch, as mmpretrain's ``ClsDataPreprocessor`` takes it.
+
+        Args:
+            indices (list[int]): Of N images.
+
+        Returns:
+            dict: ``inputs``, uint8 RGB (N, 3, 32, 32), and
+            ``data_samples``, N of them with ``gt_label``.
+        """
+        # Not at the top: importing the plugin must not need mmpretrain.
+        from mmpretrain.structures import DataSample
+
+        labels = self.labels[indices].unsqueeze(1)
+        return dict(
+            inputs=self._crops(torch.as_tensor(indices)),
+            data_samples=[DataSample(gt_label=label) for label in labels],
+        )
+
+    def _crops(self, indices: Tensor) -> Tensor:
+        """Cut the images out of their padding, some of them mirrored."""
+        if not self.padding and not self.flip_prob:
+            return self._images[indices]
+        corner = torch.randint(2 * self.padding + 1, (2, len(indices), 1))
+        rows, columns = corner + torch.arange(SIZE)
+        mirrored = torch.rand(len(indices), 1) < self.flip_prob
+        columns = torch.where(mirrored, columns.flip(1), columns)
+        return self._images[
+            indices[:, None, None, None],
+            torch.arange(3)[:, None, None],
+            rows[:, None, :, None],
+            columns[:, None, None, :],
+        ]

@@ -1,0 +1,159 @@
+"""The logits of an image classifier.
+
+N images, C classes.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn as nn
+from mmengine.registry import TASK_UTILS
+from torch import Tensor
+
+# Heads whose training logits are not one softmax over the classes an image.
+REFUSED = dict(
+    MultiLabelClsHead='tells several labels an image',
+    MultiTaskHead='has a head for each of several tasks',
+    ArcFaceClsHead='adds a margin to the logit of the label',
+    ConformerHead='classifies two tokens an image',
+    DeiTClsHead='classifies two tokens an image',
+)
+
+
+class ClsLogits(NamedTuple):
+    """What a student's head was trained with in one forward.
+
+    Attributes:
+        logits (Tensor): With their graph, (N, C).
+        labels (Tensor): Class ids in [0, C), (N,); or, where Mixup or CutMix
+            have mixed the images, shares of the classes in [0, 1], (N, C).
+        weights (Tensor): Ones, (N,).
+    """
+
+    logits: Tensor
+    labels: Tensor
+    weights: Tensor
+
+
+@TASK_UTILS.register_module()
+class ClsHeadTap:
+    """Read the logits that a classifier is trained with, and the teacher's.
+
+    The teacher sees the images of the student's forward, after Mixup and
+    CutMix, so that row i of both logits belongs to one image.
+
+    Works with MMPretrain's ``ImageClassifier`` and every head that is trained
+    by one softmax over the classes.
+    """
+
+    # Logits after those of the classes.
+    background = 0
+
+    def __init__(self) -> None:
+        self._handle = None
+        self._record: ClsLogits | None = None
+
+    def num_classes(self, model: nn.Module) -> int:
+        """Number of classes that a classifier tells apart, C."""
+        number = getattr(model.head, 'num_classes', None)
+        if number is None:
+            number = _last_linear(model.head).out_features
+        return number
+
+    def check(self, role: str, model: nn.Module) -> None:
+        """Refuse a model whose head the tap cannot read.
+
+        Args:
+            role (str): What to call the model in the message.
+            model (nn.Module): A student or teacher, not wrapped.
+
+        Raises:
+            TypeError: If it has no head that gives one logit a class.
+        """
+        name = type(model).__name__
+        head = getattr(model, 'head', None)
+        kinds = {kind.__name__ for kind in type(head).__mro__}
+        reason = next((REFUSED[kind] for kind in REFUSED if kind in kinds), '')
+        # EfficientFormer and LeViT say by these that they have two tokens.
+        if getattr(head, 'dist', False) or getattr(
+            head, 'distillation', False
+        ):
+            reason = REFUSED['DeiTClsHead']
+        if reason:
+            raise TypeError(
+                f'The {type(head).__name__} of the {role} {name} {reason}, '
+                'but distillation of classification logits needs one softmax '
+                'over the classes an image: use a head such as LinearClsHead '
+                'or VisionTransformerClsHead.'
+            )
+        if not hasattr(head, 'loss_module') or (
+            not hasattr(head, 'num_classes') and _last_linear(head) is None
+        ):
+            raise TypeError(
+                f'The {role} {name} has no `head` that classifies images, '
+                'but ClsHeadTap reads one: use an ImageClassifier with a '
+                'head such as LinearClsHead.'
+            )
+
+    def attach(self, student: nn.Module) -> None:
+        """Start to listen to a student that :meth:`check` accepts."""
+        # A plain function, because deepcopy copies a bound method's object,
+        # and with it all that hangs on it, into every copy of the model.
+        self._handle = student.head.loss_module.register_forward_pre_hook(
+            lambda *call: self._on_loss(*call), with_kwargs=True
+        )
+
+    def detach(self) -> None:
+        """Stop listening and forget what was heard."""
+        self._handle.remove()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the last forward, so that its graph can be freed."""
+        self._record = None
+
+    def _on_loss(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        if not module.training:
+            return
+        logits, labels = args[:2]
+        if logits.ndim != 2 or len(labels) != len(logits):
+            raise RuntimeError(
+                'The head was trained on logits of shape '
+                f'{tuple(logits.shape)} with labels of shape '
+                f'{tuple(labels.shape)}, but ClsHeadTap reads one row of '
+                'logits an image, (N, C): use a head such as LinearClsHead.'
+            )
+        self._record = ClsLogits(logits, labels, logits.new_ones(len(logits)))
+
+    def take(self) -> ClsLogits | None:
+        """Hand out what the student's last forward left, once.
+
+        Returns:
+            ClsLogits | None: None if the student's head was not trained.
+        """
+        record = self._record
+        self.clear()
+        return record
+
+    @torch.no_grad()
+    def teacher_logits(
+        self, teacher: nn.Module, inputs: Tensor, record: ClsLogits
+    ) -> Tensor:
+        """Run the teacher on the images of the student.
+
+        Args:
+            teacher (nn.Module): The frozen teacher, in eval mode.
+            inputs (Tensor): The images of the student's forward,
+                (N, 3, H, W), normalised as the teacher expects.
+            record (ClsLogits): What :meth:`take` gave.
+
+        Returns:
+            Tensor: The teacher's logits, (N, C).
+        """
+        return teacher(inputs, mode='tensor')
+
+
+def _last_linear(head: nn.Module) -> nn.Linear | None:
+    """The layer that gives the logits, where a head does not count them."""
+    layers = [m for m in head.modules() if isinstance(m, nn.Linear)]
+    return layers[-1] if layers else None
