@@ -1,0 +1,235 @@
+"""ClsHeadTap on real classifiers."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.registry import MODELS, TASK_UTILS, DefaultScope
+from torch import nn
+
+import mmkd_plugin  # noqa: F401, registers the tap
+from tests import tiny, tiny_cls
+
+
+@pytest.fixture
+def tap():
+    return TASK_UTILS.build(dict(type='ClsHeadTap'))
+
+
+@pytest.fixture
+def student():
+    return tiny_cls.build_classifier().train()
+
+
+def forward(model, *indices):
+    data = model.data_preprocessor(tiny_cls.batch(*indices), True)
+    losses = model(**data, mode='loss')
+    return data['inputs'], losses
+
+
+def build_head(**cfg):
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return MODELS.build(cfg)
+
+
+def with_head(student, **cfg):
+    student.head = build_head(**cfg)
+    return student
+
+
+def test_rows_belong_to_the_same_images(tap, student):
+    teacher = tiny_cls.build_classifier(1, width=8).eval()
+    seen = []
+    student.head.fc.register_forward_hook(
+        lambda m, args, out: seen.append(out)
+    )
+    tap.attach(student)
+    inputs, _ = forward(student, 4, 0, 2)
+    record = tap.take()
+    assert record.logits is seen[0]
+    assert record.labels.tolist() == [1, 0, 2]
+    assert record.weights.tolist() == [1, 1, 1]
+    rows = tap.teacher_logits(teacher, inputs, record)
+    assert not rows.requires_grad
+    with torch.no_grad():
+        for row, image in zip(rows, inputs):
+            features = teacher.backbone(image[None])[-1].mean((2, 3))
+            wanted = teacher.head.fc(features)[0]
+            torch.testing.assert_close(row, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_record_is_given_once_and_only_in_training(tap, student):
+    tap.attach(student)
+    assert tap.take() is None
+    forward(student, 0, 1)
+    assert tap.take() is not None
+    assert tap.take() is None
+    forward(student.eval(), 0, 1)
+    assert tap.take() is None
+    forward(student.train(), 0, 1)
+    tap.clear()
+    assert tap.take() is None
+
+
+def test_detach_gives_the_model_back(tap, student):
+    tap.attach(student)
+    forward(student, 0, 1)
+    tap.detach()
+    assert tap.take() is None
+    assert not any(m._forward_pre_hooks for m in student.modules())
+    forward(student, 0, 1)
+    assert tap.take() is None
+
+
+def test_copy_of_the_model_does_not_speak_to_the_tap_of_another(tap, student):
+    tap.attach(student)
+    record = forward(student, 0, 1) and tap._record
+    twin = copy.deepcopy(student)
+    assert tap._record is record
+    assert 'ClsLogits' not in repr(twin.__dict__)
+
+
+def test_mixed_labels_are_recorded_as_shares(tap):
+    student = tiny_cls.build_classifier(
+        batch_augments=dict(augments=dict(type='Mixup', alpha=0.8))
+    ).train()
+    tap.attach(student)
+    forward(student, 0, 1, 2, 3)
+    record = tap.take()
+    assert record.labels.shape == (4, 3)
+    torch.testing.assert_close(record.labels.sum(1), torch.ones(4))
+
+
+@pytest.mark.parametrize(
+    'cfg, reason',
+    [
+        (
+            dict(type='MultiLabelLinearClsHead', num_classes=3, in_channels=8),
+            'MultiLabelLinearClsHead .* tells several labels an image',
+        ),
+        (dict(type='MultiLabelClsHead'), 'several labels'),
+        (
+            dict(type='CSRAClsHead', num_classes=3, in_channels=8, num_heads=1,
+                 lam=0.1),
+            'several labels',
+        ),
+        (
+            dict(type='DeiTClsHead', num_classes=3, in_channels=8),
+            'DeiTClsHead .* classifies two tokens an image',
+        ),
+        (
+            dict(type='ConformerHead', num_classes=3, in_channels=[8, 8]),
+            'two tokens',
+        ),
+        (
+            dict(type='EfficientFormerClsHead', num_classes=3, in_channels=8),
+            'two tokens',
+        ),
+        (
+            dict(type='LeViTClsHead', num_classes=3, in_channels=8),
+            'two tokens',
+        ),
+        (
+            dict(type='ArcFaceClsHead', num_classes=3, in_channels=8),
+            'adds a margin',
+        ),
+        (
+            dict(
+                type='MultiTaskHead',
+                in_channels=8,
+                task_heads=dict(
+                    a=dict(type='LinearClsHead', num_classes=3)
+                ),
+            ),
+            'several tasks',
+        ),
+        (
+            dict(
+                type='ContrastiveHead',
+                loss=dict(type='CrossEntropyLoss'),
+            ),
+            'no `head` that classifies images',
+        ),
+    ],
+    ids=lambda value: value['type'] if isinstance(value, dict) else '',
+)  # fmt: skip
+@pytest.mark.parametrize('role', ['student', 'teacher'])
+def test_refuses_other_heads(tap, student, role, cfg, reason):
+    with pytest.raises(TypeError, match=reason) as caught:
+        tap.check(role, with_head(student, **cfg))
+    assert f'he {role} ImageClassifier' in str(caught.value)
+
+
+def test_refuses_a_detector(tap):
+    with pytest.raises(TypeError, match='FasterRCNN has no `head`'):
+        tap.check('teacher', tiny.build_detector())
+
+
+@pytest.mark.parametrize(
+    'cfg',
+    [
+        dict(type='LinearClsHead', num_classes=5, in_channels=8),
+        dict(type='VisionTransformerClsHead', num_classes=5, in_channels=8),
+        dict(
+            type='StackedLinearClsHead',
+            num_classes=5,
+            in_channels=8,
+            mid_channels=[4],
+        ),
+        dict(
+            type='EfficientFormerClsHead',
+            num_classes=5,
+            in_channels=8,
+            distillation=False,
+        ),
+        # It does not keep the number of its classes.
+        dict(type='VigClsHead', num_classes=5, in_channels=8, hidden_dim=4),
+    ],
+    ids=lambda cfg: cfg['type'],
+)
+def test_takes_every_head_of_one_softmax(tap, student, cfg):
+    model = with_head(student, **cfg)
+    for role in ('student', 'teacher'):
+        tap.check(role, model)
+    assert tap.num_classes(model) == 5
+
+
+def test_rows_that_are_no_images_are_an_error(tap, student):
+    """As of a head that classifies every pixel."""
+    tap.attach(student)
+    with pytest.raises(RuntimeError, match=r'logits of shape \(2, 3, 4\)'):
+        student.head.loss_module(torch.ones(2, 3, 4), torch.ones(2).long())
+
+
+def test_token_classifier_trains(tap):
+    """A vision transformer gives one row of logits an image too."""
+    tiny_cls.build_classifier()
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(
+            dict(
+                type='ImageClassifier',
+                backbone=dict(
+                    type='VisionTransformer',
+                    arch=dict(
+                        embed_dims=8,
+                        num_layers=1,
+                        num_heads=2,
+                        feedforward_channels=8,
+                    ),
+                    img_size=16,
+                    patch_size=8,
+                ),
+                head=dict(
+                    type='VisionTransformerClsHead',
+                    num_classes=3,
+                    in_channels=8,
+                ),
+            )
+        ).train()
+    assert isinstance(model.head.layers.head, nn.Linear)
+    tap.check('student', model)
+    tap.attach(model)
+    inputs, _ = forward(model, 0, 1)
+    record = tap.take()
+    assert record.logits.shape == (2, 3)
+    assert tap.teacher_logits(model.eval(), inputs, record).shape == (2, 3)
