@@ -120,7 +120,11 @@ def _unpack(path: Path, trust_checkpoint: bool) -> object:
 
 
 def load_strictly(
-    model: nn.Module, state: dict, source: str, role: str = 'teacher'
+    model: nn.Module,
+    state: dict,
+    source: str,
+    role: str = 'teacher',
+    advice: str | None = None,
 ) -> None:
     """Load a state dict and refuse anything but a complete match.
 
@@ -129,6 +133,8 @@ def load_strictly(
         state (dict): Names to tensors.
         source (str): Where the state dict comes from, for the message.
         role (str): What to call the model in the message.
+        advice (str, optional): A sentence on what to do; by default it is
+            concluded from what does not fit.
 
     Raises:
         ValueError: If names are missing, unexpected or of another shape.
@@ -166,7 +172,12 @@ def load_strictly(
         raise ValueError(
             f"The {role}'s checkpoint {source} does not fit its config: "
             f'{"; ".join(problems)} of {len(wanted)} entries. '
-            + _likely_cause(role, wanted, state, missing, unexpected, shapes)
+            + (
+                advice
+                or _likely_cause(
+                    role, wanted, state, missing, unexpected, shapes
+                )
+            )
         )
 
 

@@ -1,13 +1,15 @@
 """Reading files of ``torch.save`` without running code that they may hold.
 
 A pickle may name any function and have it called.  Here a name is looked up
-in a list of what OpenMMLab checkpoints really hold, and a file with any other
-name is refused.  That works alike on every torch, while ``weights_only`` of
-``torch.load`` knows nothing of OpenMMLab and differs from version to version.
+in a list of what OpenMMLab checkpoints, and the options that scripts save
+beside weights, really hold, and a file with any other name is refused.  That
+works alike on every torch, while ``weights_only`` of ``torch.load`` knows
+nothing of OpenMMLab and differs from version to version.
 """
 
 import collections
 import pickle
+from argparse import Namespace
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,6 +61,7 @@ def _harmless() -> dict:
     known = {
         'builtins.getattr': _history_buffer_method,
         '_codecs.encode': _encode,
+        'argparse.Namespace': Namespace,
         'mmengine.logging.history_buffer.HistoryBuffer': HistoryBuffer,
         'mmengine.config.config.ConfigDict': ConfigDict,
         'numpy.ndarray': np.ndarray,

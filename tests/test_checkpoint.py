@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from mmengine.runner import CheckpointLoader
 from safetensors.torch import save_file
 
 from mmkd_plugin import checkpoint as C
-from mmkd_plugin.unpickling import UnsafeFileError
+from mmkd_plugin.unpickling import UnsafeFileError, load_from_local
 from tests import tiny
 
 URL = 'https://example.com/teacher.pth'
@@ -206,6 +207,23 @@ def test_what_openmmlab_saves_is_read(tmp_path, legacy):
     state, meta = C.read_checkpoint(str(path))
     assert state['a'].dtype == torch.float16
     assert meta['classes'] == ('x', 'y')
+
+
+@pytest.mark.parametrize('legacy', [False, True])
+def test_options_of_a_script_are_read_but_not_code_in_them(tmp_path, legacy):
+    path, proof = tmp_path / 'options.pth', tmp_path / 'ran'
+    for options in (Namespace(steps=[150, 180]), Namespace(evil=Evil(proof))):
+        torch.save(
+            dict(model=dict(a=torch.ones(1)), opt=options),
+            path,
+            _use_new_zipfile_serialization=not legacy,
+        )
+        if 'steps' in options:
+            assert load_from_local(path)['opt'] == options
+        else:
+            with pytest.raises(UnsafeFileError, match='pathlib'):
+                load_from_local(path)
+    assert not proof.exists()
 
 
 def test_url_that_cannot_be_reached(tmp_path, monkeypatch):
