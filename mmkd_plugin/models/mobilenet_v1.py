@@ -1,0 +1,78 @@
+"""MobileNet, the first version, for ImageNet."""
+
+import torch
+import torch.nn as nn
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+
+STEM_CHANNELS = 32
+# Channels and stride of each depthwise separable convolution.
+LAYERS = (
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    *((512, 1),) * 5,
+    (1024, 2),
+    (1024, 1),
+)
+
+
+def _conv_bn_relu(
+    in_channels: int, channels: int, kernel: int, stride=1, groups=1
+) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(
+            in_channels,
+            channels,
+            kernel,
+            stride,
+            padding=kernel // 2,
+            groups=groups,
+            bias=False,
+        ),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+@MODELS.register_module()
+class MobileNetV1(BaseModule):
+    """The network of `MobileNets: Efficient Convolutional Neural Networks for
+    Mobile Vision Applications <https://arxiv.org/abs/1704.04861>`_, Table 1,
+    at full width, with stride 1 in the last layer.
+
+    MMPretrain has the second and third version only.
+
+    Args:
+        init_cfg (dict | list[dict], optional): As in MMEngine; by default
+            the layers stay as PyTorch initialises them.
+    """
+
+    def __init__(self, init_cfg=None) -> None:
+        super().__init__(init_cfg)
+        in_channels = STEM_CHANNELS
+        self.layers = nn.Sequential(_conv_bn_relu(3, in_channels, 3, stride=2))
+        for channels, stride in LAYERS:
+            self.layers.append(
+                nn.Sequential(
+                    _conv_bn_relu(
+                        in_channels, in_channels, 3, stride, groups=in_channels
+                    ),
+                    _conv_bn_relu(in_channels, channels, 1),
+                )
+            )
+            in_channels = channels
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
+        """Compute the last feature map.
+
+        Args:
+            x (Tensor): Images, (N, 3, 224, 224).
+
+        Returns:
+            tuple[Tensor]: One tensor, (N, 1024, 7, 7).
+        """
+        return (self.layers(x),)
