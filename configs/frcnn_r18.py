@@ -16,7 +16,7 @@ _base_ = [
     'mmdet::_base_/models/faster-rcnn_r50_fpn.py',
     'mmdet::_base_/datasets/coco_detection.py',
     'mmdet::_base_/schedules/schedule_1x.py',
-    './_base_/runtime.py',
+    './_base_/runtime_det.py',
 ]
 
 model = dict(

@@ -79,8 +79,12 @@ def _config_path(name: str) -> str:
 
 def _build(cfg: Config) -> nn.Module:
     """Build the model of a config in the current scope."""
+    model = cfg.model.copy()
+    if 'data_preprocessor' in cfg:
+        # As MMEngine's runner does: mmpretrain's configs have it beside.
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
     try:
-        return MODELS.build(cfg.model)
+        return MODELS.build(model)
     except KeyError as error:
         found = re.match(r'(\S+) is not in the', str(error.args[0]))
         if not found:

@@ -29,6 +29,16 @@ def test_built_as_saved_frozen_and_in_eval(saved):
     assert not any(m.training for m in model.modules())
 
 
+def test_data_preprocessor_beside_the_model(saved):
+    """Where MMEngine's runner finds it, as in mmpretrain's configs."""
+    config = saved['config']
+    wanted = config['model'].pop('data_preprocessor')
+    config['data_preprocessor'] = wanted
+    found = T.Teacher(**saved).model.data_preprocessor
+    assert found.mean.flatten().tolist() == pytest.approx(wanted['mean'])
+    assert 'data_preprocessor' not in config['model']
+
+
 def test_building_draws_no_random_numbers(saved):
     torch.manual_seed(3)
     wanted = torch.rand(2)

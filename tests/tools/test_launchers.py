@@ -26,7 +26,7 @@ CONFIG = """
 # A small detector, its teacher and three classes.
 _base_ = [
     'mmdet::_base_/datasets/coco_detection.py',
-    '{repo}/configs/_base_/runtime.py',
+    '{repo}/configs/_base_/runtime_det.py',
     '{repo}/configs/_base_/methods/ckd.py',
 ]
 model = {model}

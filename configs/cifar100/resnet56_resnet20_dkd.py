@@ -1,0 +1,21 @@
+# DKD (Decoupled Knowledge Distillation) on CIFAR-100: ResNet-56 teaches
+# ResNet-20, 240 epochs.
+#
+# To prepare: CIFAR-100 in data/cifar100/ (cifar-100-python.tar.gz, or its
+#   files), or elsewhere with --cfg-options data_root=/path/to/cifar100/
+#   The teacher's weights as checkpoints/cifar100/resnet56.pth, written by
+#   tools/convert_cifar_teachers.py or trained with
+#   configs/cifar100/resnet56.py.
+# On one GPU:
+#   python tools/train.py configs/cifar100/resnet56_resnet20_dkd.py
+# Result: not measured yet.
+
+_base_ = [
+    './resnet20.py',
+    '../_base_/teachers/cifar100_resnet56.py',
+    '../_base_/methods/cifar100_dkd.py',
+]
+
+distill = _base_.distill
+distill.losses.loss_dkd.beta = 2.0
+custom_hooks = [dict(teacher=_base_.teacher, **distill)]

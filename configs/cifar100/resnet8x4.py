@@ -1,0 +1,20 @@
+# ResNet-8x4 on CIFAR-100 without a teacher, 240 epochs: what the distilled
+# ResNet-8x4 students are compared with.
+#
+# To prepare: CIFAR-100 in data/cifar100/ (cifar-100-python.tar.gz, or its
+#   files), or elsewhere with --cfg-options data_root=/path/to/cifar100/
+# On one GPU:
+#   python tools/train.py configs/cifar100/resnet8x4.py
+# Result: not measured yet.
+
+_base_ = [
+    '../_base_/models/cifar100.py',
+    '../_base_/datasets/cifar100.py',
+    '../_base_/schedules/cifar100.py',
+    '../_base_/runtime_cls.py',
+]
+
+model = dict(
+    backbone=dict(type='CIFARResNet', depth=8, channels=(32, 64, 128, 256)),
+    head=dict(in_channels=256),
+)

@@ -1,0 +1,20 @@
+# WRN-16-2 on CIFAR-100 without a teacher, 240 epochs: what the distilled
+# WRN-16-2 students are compared with.
+#
+# To prepare: CIFAR-100 in data/cifar100/ (cifar-100-python.tar.gz, or its
+#   files), or elsewhere with --cfg-options data_root=/path/to/cifar100/
+# On one GPU:
+#   python tools/train.py configs/cifar100/wrn_16_2.py
+# Result: not measured yet.
+
+_base_ = [
+    '../_base_/models/cifar100.py',
+    '../_base_/datasets/cifar100.py',
+    '../_base_/schedules/cifar100.py',
+    '../_base_/runtime_cls.py',
+]
+
+model = dict(
+    backbone=dict(type='CIFARWideResNet', depth=16, widen_factor=2),
+    head=dict(in_channels=128),
+)
