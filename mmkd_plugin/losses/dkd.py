@@ -14,6 +14,7 @@ from .reduction import (
     check_non_negative,
     check_positive,
     log_odds,
+    numbers_in_use,
     prepare_logits,
     softmax_kl,
     tau_in_use,
@@ -104,6 +105,8 @@ class DKDLoss(nn.Module):
     Raises:
         ValueError: An argument is not a number or out of its range.
     """
+
+    extra_repr = numbers_in_use
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .reduction import (
     check_non_negative,
     check_positive,
+    numbers_in_use,
     prepare_logits,
     softmax_kl,
     tau_in_use,
@@ -77,6 +78,8 @@ class KDLoss(nn.Module):
     Raises:
         ValueError: An argument is not a number or out of its range.
     """
+
+    extra_repr = numbers_in_use
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ import math
 from numbers import Real
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 # What the released recipe of logit standardisation goes with.
@@ -83,6 +83,15 @@ def tau_in_use(
 def weight_in_use(weight: float, *, standardize: bool) -> float:
     """``weight``, times 9 with ``standardize``."""
     return STANDARDIZED_FACTOR * weight if standardize else weight
+
+
+def numbers_in_use(loss: nn.Module) -> str:
+    """The settings of a loss as its repr shows them."""
+    return ', '.join(
+        f'{name}={value}'
+        for name, value in vars(loss).items()
+        if name != 'training' and not name.startswith('_')
+    )
 
 
 def standardize_logits(logits: Tensor) -> Tensor:

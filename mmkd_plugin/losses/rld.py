@@ -13,6 +13,7 @@ from .reduction import (
     check_non_negative,
     check_positive,
     log_odds,
+    numbers_in_use,
     prepare_logits,
     softmax_kl,
     tau_in_use,
@@ -116,6 +117,8 @@ class RLDLoss(nn.Module):
     Raises:
         ValueError: An argument is not a number or out of its range.
     """
+
+    extra_repr = numbers_in_use
 
     def __init__(
         self,

@@ -101,10 +101,13 @@ def test_standardized_rows_have_mean_0_and_std_1():
             ),
         ),
     ],
+    ids=repr,
 )
 def test_numbers_in_use(module, expected):
-    """The attributes are what is computed."""
+    """The attributes are what is computed, and the repr shows them."""
     assert {name: getattr(module, name) for name in expected} == expected
+    for name, number in expected.items():
+        assert f'{name}={number}' in repr(module)
 
 
 def test_positive_affine_change_of_a_row(standardized):
