@@ -14,6 +14,7 @@ from .reduction import (
     check_non_negative,
     check_positive,
     check_weights,
+    numbers_in_use,
     prepare_logits,
     weighted_mean,
 )
@@ -117,6 +118,8 @@ class CKDLoss(nn.Module):
     Raises:
         ValueError: An argument is not a number or out of its range.
     """
+
+    extra_repr = numbers_in_use
 
     def __init__(
         self,

@@ -14,8 +14,11 @@ from .reduction import (
     check_non_negative,
     check_positive,
     log_odds,
+    numbers_in_use,
     prepare_logits,
     softmax_kl,
+    tau_in_use,
+    weight_in_use,
     weighted_mean,
 )
 
@@ -28,6 +31,7 @@ def dkd_loss(
     alpha: float,
     beta: float,
     tau: float,
+    standardize: bool = False,
 ) -> Tensor:
     """Target-class and non-target-class distillation, weighed apart.
 
@@ -45,6 +49,8 @@ def dkd_loss(
         alpha: Factor of TCKD.
         beta: Factor of NCKD.
         tau: Temperature, positive.
+        standardize: Whether both logits are first standardised by
+            :func:`~mmkd_plugin.losses.reduction.standardize_logits`.
 
     Returns:
         Losses of shape (N,), float32 (float64 for float64 logits).
@@ -69,7 +75,9 @@ def dkd_loss(
         >>> round(loss.item(), 4)
         0.2568
     """
-    student, teacher = prepare_logits(student, teacher)
+    student, teacher = prepare_logits(
+        student, teacher, standardize=standardize
+    )
     check_labels(labels, student)
     student, teacher = student / tau, teacher / tau
     is_target = torch.zeros_like(teacher, dtype=torch.bool)
@@ -86,28 +94,38 @@ class DKDLoss(nn.Module):
     Args:
         alpha: Factor of the target class, 0 or above.
         beta: Factor of the other classes, 0 or above.
-        tau: Temperature, positive.
+        tau: Temperature, positive, used as given. None: 1, or 2 with
+            ``standardize``.
         loss_weight: Factor of the loss, 0 or above.
+        standardize: Whether both logits are first standardised, as in
+            `Logit Standardization <https://arxiv.org/abs/2403.01427>`_.
+            ``alpha`` and ``beta`` are then multiplied by 9, and the
+            attributes of those names are the products.
 
     Raises:
         ValueError: An argument is not a number or out of its range.
     """
+
+    extra_repr = numbers_in_use
 
     def __init__(
         self,
         *,
         alpha: float = 1.0,
         beta: float = 0.25,
-        tau: float = 1.0,
+        tau: float | None = None,
         loss_weight: float = 1.0,
+        standardize: bool = False,
     ) -> None:
         super().__init__()
+        tau = tau_in_use(tau, 1.0, standardize=standardize)
         check_positive(tau=tau)
         check_non_negative(alpha=alpha, beta=beta, loss_weight=loss_weight)
-        self.alpha = alpha
-        self.beta = beta
+        self.alpha = weight_in_use(alpha, standardize=standardize)
+        self.beta = weight_in_use(beta, standardize=standardize)
         self.tau = tau
         self.loss_weight = loss_weight
+        self.standardize = standardize
 
     def forward(
         self,
@@ -135,5 +153,6 @@ class DKDLoss(nn.Module):
             alpha=self.alpha,
             beta=self.beta,
             tau=self.tau,
+            standardize=self.standardize,
         )
         return self.loss_weight * weighted_mean(losses, weights)

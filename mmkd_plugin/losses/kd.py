@@ -10,13 +10,22 @@ from torch import Tensor, nn
 from .reduction import (
     check_non_negative,
     check_positive,
+    numbers_in_use,
     prepare_logits,
     softmax_kl,
+    tau_in_use,
+    weight_in_use,
     weighted_mean,
 )
 
 
-def kd_loss(student: Tensor, teacher: Tensor, *, tau: float = 1.0) -> Tensor:
+def kd_loss(
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    tau: float = 1.0,
+    standardize: bool = False,
+) -> Tensor:
     """Divergence of the student's softened classes from the teacher's.
 
     ``tau^2 * KL(softmax(z^T / tau) || softmax(z^S / tau))``; the factor
@@ -26,6 +35,8 @@ def kd_loss(student: Tensor, teacher: Tensor, *, tau: float = 1.0) -> Tensor:
         student: Logits z^S of shape (N, C), any floating type.
         teacher: Logits z^T of shape (N, C); they get no gradient.
         tau: Temperature, positive.
+        standardize: Whether both logits are first standardised by
+            :func:`~mmkd_plugin.losses.reduction.standardize_logits`.
 
     Returns:
         Losses of shape (N,), float32 (float64 for float64 logits), >= 0 up
@@ -45,7 +56,9 @@ def kd_loss(student: Tensor, teacher: Tensor, *, tau: float = 1.0) -> Tensor:
         >>> [round(x, 4) for x in kd_loss(student, teacher).tolist()]
         [0.3278, 0.0]
     """
-    student, teacher = prepare_logits(student, teacher)
+    student, teacher = prepare_logits(
+        student, teacher, standardize=standardize
+    )
     return softmax_kl(student / tau, teacher / tau) * tau**2
 
 
@@ -54,19 +67,34 @@ class KDLoss(nn.Module):
     """``loss_weight`` times the mean of :func:`kd_loss`.
 
     Args:
-        tau: Temperature, positive.
+        tau: Temperature, positive, used as given. None: 1, or 2 with
+            ``standardize``.
         loss_weight: Factor of the loss, 0 or above.
+        standardize: Whether both logits are first standardised, as in
+            `Logit Standardization <https://arxiv.org/abs/2403.01427>`_.
+            ``loss_weight`` is then multiplied by 9, and the attribute of that
+            name is the product.
 
     Raises:
         ValueError: An argument is not a number or out of its range.
     """
 
-    def __init__(self, *, tau: float = 1.0, loss_weight: float = 1.0) -> None:
+    extra_repr = numbers_in_use
+
+    def __init__(
+        self,
+        *,
+        tau: float | None = None,
+        loss_weight: float = 1.0,
+        standardize: bool = False,
+    ) -> None:
         super().__init__()
+        tau = tau_in_use(tau, 1.0, standardize=standardize)
         check_positive(tau=tau)
         check_non_negative(loss_weight=loss_weight)
         self.tau = tau
-        self.loss_weight = loss_weight
+        self.loss_weight = weight_in_use(loss_weight, standardize=standardize)
+        self.standardize = standardize
 
     def forward(
         self,
@@ -87,5 +115,7 @@ class KDLoss(nn.Module):
         Returns:
             A scalar; 0 and attached to the graph if N = 0.
         """
-        losses = kd_loss(student, teacher, tau=self.tau)
+        losses = kd_loss(
+            student, teacher, tau=self.tau, standardize=self.standardize
+        )
         return self.loss_weight * weighted_mean(losses, weights)

@@ -13,8 +13,11 @@ from .reduction import (
     check_non_negative,
     check_positive,
     log_odds,
+    numbers_in_use,
     prepare_logits,
     softmax_kl,
+    tau_in_use,
+    weight_in_use,
     weighted_mean,
 )
 
@@ -28,6 +31,7 @@ def rld_loss(
     beta: float,
     tau_scd: float,
     tau_mcd: float,
+    standardize: bool = False,
 ) -> Tensor:
     """Sample confidence and masked correlation distillation.
 
@@ -52,6 +56,9 @@ def rld_loss(
         beta: Factor of MCD.
         tau_scd: Temperature of SCD, positive.
         tau_mcd: Temperature of MCD, positive.
+        standardize: Whether both logits are first, before the mask,
+            standardised by
+            :func:`~mmkd_plugin.losses.reduction.standardize_logits`.
 
     Returns:
         Losses of shape (N,), float32 (float64 for float64 logits).
@@ -77,7 +84,9 @@ def rld_loss(
         >>> round(loss.item(), 4)
         0.4549
     """
-    student, teacher = prepare_logits(student, teacher)
+    student, teacher = prepare_logits(
+        student, teacher, standardize=standardize
+    )
     check_labels(labels, student)
     scd = binary_kl(
         log_odds(student / tau_scd, labels),
@@ -95,31 +104,43 @@ class RLDLoss(nn.Module):
     Args:
         alpha: Factor of SCD, 0 or above.
         beta: Factor of MCD, 0 or above.
-        tau_scd: Temperature of SCD, positive.
-        tau_mcd: Temperature of MCD, positive.
+        tau_scd: Temperature of SCD, positive, used as given. None: 1, or 2
+            with ``standardize``.
+        tau_mcd: Temperature of MCD, positive, used as given. None: 4, or 2
+            with ``standardize``.
         loss_weight: Factor of the loss, 0 or above.
+        standardize: Whether both logits are first standardised, as in
+            `Logit Standardization <https://arxiv.org/abs/2403.01427>`_.
+            ``alpha`` and ``beta`` are then multiplied by 9, and the
+            attributes of those names are the products.
 
     Raises:
         ValueError: An argument is not a number or out of its range.
     """
+
+    extra_repr = numbers_in_use
 
     def __init__(
         self,
         *,
         alpha: float = 1.0,
         beta: float = 8.0,
-        tau_scd: float = 1.0,
-        tau_mcd: float = 4.0,
+        tau_scd: float | None = None,
+        tau_mcd: float | None = None,
         loss_weight: float = 1.0,
+        standardize: bool = False,
     ) -> None:
         super().__init__()
+        tau_scd = tau_in_use(tau_scd, 1.0, standardize=standardize)
+        tau_mcd = tau_in_use(tau_mcd, 4.0, standardize=standardize)
         check_positive(tau_scd=tau_scd, tau_mcd=tau_mcd)
         check_non_negative(alpha=alpha, beta=beta, loss_weight=loss_weight)
-        self.alpha = alpha
-        self.beta = beta
+        self.alpha = weight_in_use(alpha, standardize=standardize)
+        self.beta = weight_in_use(beta, standardize=standardize)
         self.tau_scd = tau_scd
         self.tau_mcd = tau_mcd
         self.loss_weight = loss_weight
+        self.standardize = standardize
 
     def forward(
         self,
@@ -148,5 +169,6 @@ class RLDLoss(nn.Module):
             beta=self.beta,
             tau_scd=self.tau_scd,
             tau_mcd=self.tau_mcd,
+            standardize=self.standardize,
         )
         return self.loss_weight * weighted_mean(losses, weights)

@@ -366,7 +366,23 @@ def test_presets_are_found_from_every_scope(scope, teacher):
     assert ckd.losses['loss_ckd'].loss_weight == 0.1
     assert ckd.losses['loss_ckd'].gather
     assert rld.losses['loss_rld'].beta == 2.0
-    assert rld.losses['loss_rld'].tau_mcd == 1
+
+
+@pytest.mark.parametrize(
+    'given, alpha, beta, tau_scd, tau_mcd',
+    [
+        (dict(), 1, 0.25, 1, 1),
+        (dict(tau_mcd=4), 1, 0.25, 1, 4),
+        (dict(standardize=True), 9, 2.25, 2, 2),
+        (dict(beta=8, tau_scd=1, standardize=True), 9, 72, 1, 2),
+    ],
+)
+def test_numbers_of_rld_hook(given, alpha, beta, tau_scd, tau_mcd, teacher):
+    hook = HOOKS.build(dict(type='RLDHook', teacher=teacher, **given))
+    loss = hook.losses['loss_rld']
+    assert (loss.alpha, loss.beta) == (alpha, beta)
+    assert (loss.tau_scd, loss.tau_mcd) == (tau_scd, tau_mcd)
+    assert loss.standardize == given.get('standardize', False)
 
 
 def test_several_teachers_average_their_probabilities(tmp_path, teacher):

@@ -1,5 +1,6 @@
 """The inputs and the losses that every loss test runs through."""
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -66,13 +67,17 @@ CASES = {
 
 
 class Loss(NamedTuple):
-    """A loss by its function, its module, its oracle and its numbers."""
+    """A loss by its function, its module, its oracle and its numbers.
+
+    The module multiplies the weights that it is given by ``factor``.
+    """
 
     function: object
     module: type
     oracle: object
     numbers: dict
     takes_labels: bool
+    factor: float = 1.0
 
     def per_sample(self, student, teacher, labels):
         labels = (labels,) if self.takes_labels else ()
@@ -103,4 +108,19 @@ LOSSES = {
     'CKDLoss': Loss(
         losses.ckd_loss, losses.CKDLoss, oracles.ckd, dict(tau=0.5), False
     ),
+}
+
+
+def standardized(loss):
+    return loss._replace(
+        function=partial(loss.function, standardize=True),
+        module=partial(loss.module, standardize=True),
+        oracle=partial(loss.oracle, standardize=True),
+        factor=9.0,
+    )
+
+
+STANDARDIZED = {
+    f'{name} standardized': standardized(LOSSES[name])
+    for name in ('KDLoss', 'DKDLoss', 'RLDLoss')
 }

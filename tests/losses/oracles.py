@@ -13,12 +13,17 @@ import torch
 def exactly(formula):
     """Let a formula on rows of Decimals take tensors and give floats."""
 
-    def oracle(student, teacher, labels, **numbers):
+    def oracle(student, teacher, labels, standardize=False, **numbers):
         with localcontext() as context:
             context.prec = 60
+            student = [[Decimal(z) for z in row] for row in student.tolist()]
+            teacher = [[Decimal(z) for z in row] for row in teacher.tolist()]
+            if standardize:
+                student = [standardized(row) for row in student]
+                teacher = [standardized(row) for row in teacher]
             values = formula(
-                [[Decimal(z) for z in row] for row in student.tolist()],
-                [[Decimal(z) for z in row] for row in teacher.tolist()],
+                student,
+                teacher,
                 labels.tolist(),
                 **{name: Decimal(x) for name, x in numbers.items()},
             )
@@ -27,6 +32,12 @@ def exactly(formula):
             )
 
     return oracle
+
+
+def standardized(row):
+    mean = sum(row) / len(row)
+    variance = sum((z - mean) ** 2 for z in row) / (len(row) - 1)
+    return [(z - mean) / (Decimal('1e-7') + variance.sqrt()) for z in row]
 
 
 def softmax(row, tau):

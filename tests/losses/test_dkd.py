@@ -23,6 +23,10 @@ from .cases import LABELS, PINNED, STUDENT, TEACHER
             dict(alpha=1.0, beta=0.0, tau=4.0),
             [0.370392067, 0.585961318, 0.586900116],
         ),
+        (
+            dict(alpha=9.0, beta=2.25, tau=2.0, standardize=True),
+            [1.273938632, 1.112668707, 0.665601258],
+        ),
     ],
 )
 def test_pinned(numbers, expected):
@@ -64,11 +68,18 @@ def test_two_classes_have_no_other_classes_to_rank():
     assert value.eq(0).all() and student.grad.eq(0).all()
 
 
-def test_one_class():
+@pytest.mark.parametrize('standardize', [False, True])
+def test_one_class(standardize):
     student = torch.randn(3, 1, requires_grad=True)
     labels = torch.zeros(3, dtype=torch.int64)
     value = dkd_loss(
-        student, torch.randn(3, 1), labels, alpha=1.0, beta=1.0, tau=1.0
+        student,
+        torch.randn(3, 1),
+        labels,
+        alpha=1.0,
+        beta=1.0,
+        tau=1.0,
+        standardize=standardize,
     )
     value.sum().backward()
     assert value.eq(0).all() and student.grad.eq(0).all()

@@ -9,16 +9,20 @@ from .cases import PINNED, STUDENT, TEACHER
 
 
 @pytest.mark.parametrize(
-    'tau, expected',
+    'numbers, expected',
     [
-        (1.0, [0.434404706, 0.691471577, 0.134536550]),
-        (4.0, [0.388163523, 0.702083019, 1.296154666]),
+        (dict(tau=1.0), [0.434404706, 0.691471577, 0.134536550]),
+        (dict(tau=4.0), [0.388163523, 0.702083019, 1.296154666]),
+        (
+            dict(tau=2.0, standardize=True),
+            [0.159454752, 0.182258138, 0.166296972],
+        ),
     ],
 )
-def test_pinned(tau, expected):
+def test_pinned(numbers, expected):
     student, teacher, _ = PINNED
     torch.testing.assert_close(
-        kd_loss(student, teacher, tau=tau), torch.tensor(expected)
+        kd_loss(student, teacher, **numbers), torch.tensor(expected)
     )
 
 
@@ -40,9 +44,10 @@ def test_gradient_is_tau_times_the_difference_of_probabilities():
     torch.testing.assert_close(student.grad, expected.detach())
 
 
-def test_one_class():
+@pytest.mark.parametrize('standardize', [False, True])
+def test_one_class(standardize):
     student = torch.randn(3, 1, requires_grad=True)
-    value = kd_loss(student, torch.randn(3, 1))
+    value = kd_loss(student, torch.randn(3, 1), standardize=standardize)
     value.sum().backward()
     assert value.eq(0).all() and student.grad.eq(0).all()
 

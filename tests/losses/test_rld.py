@@ -26,6 +26,16 @@ MCD = dict(alpha=0.0, beta=1.0, tau_scd=2.0, tau_mcd=3.0)
             dict(alpha=1.0, beta=8.0, tau_scd=1.0, tau_mcd=4.0),
             [0.650111425, 2.443977726, 12.250637254],
         ),
+        (
+            dict(
+                alpha=9.0,
+                beta=72.0,
+                tau_scd=2.0,
+                tau_mcd=2.0,
+                standardize=True,
+            ),
+            [4.674253332, 2.636783199, 21.247828352],
+        ),
     ],
 )
 def test_pinned(numbers, expected):
@@ -33,8 +43,9 @@ def test_pinned(numbers, expected):
     torch.testing.assert_close(value, torch.tensor(expected))
 
 
+@pytest.mark.parametrize('standardize', [False, True])
 @pytest.mark.parametrize('tau', [1.0, 4.0])
-def test_equals_dkd_where_the_teacher_is_right(tau):
+def test_equals_dkd_where_the_teacher_is_right(tau, standardize):
     labels = TEACHER.argmax(1)
     grads, values = [], []
     for function, temperatures in [
@@ -43,7 +54,13 @@ def test_equals_dkd_where_the_teacher_is_right(tau):
     ]:
         student = STUDENT.clone().requires_grad_()
         value = function(
-            student, TEACHER, labels, alpha=1.5, beta=8.0, **temperatures
+            student,
+            TEACHER,
+            labels,
+            alpha=1.5,
+            beta=8.0,
+            standardize=standardize,
+            **temperatures,
         )
         value.sum().backward()
         values.append(value.detach())
@@ -107,10 +124,13 @@ def test_mcd_of_fewer_than_two_classes(teacher, label):
     assert student.grad.eq(0).all()
 
 
-def test_one_class_has_nothing_to_distil():
+@pytest.mark.parametrize('standardize', [False, True])
+def test_one_class_has_nothing_to_distil(standardize):
     student = torch.randn(3, 1, requires_grad=True)
     labels = torch.zeros(3, dtype=torch.int64)
-    value = rld_loss(student, torch.randn(3, 1), labels, **SCD)
+    value = rld_loss(
+        student, torch.randn(3, 1), labels, **SCD, standardize=standardize
+    )
     value.sum().backward()
     assert value.eq(0).all() and student.grad.eq(0).all()
 
