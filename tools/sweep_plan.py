@@ -16,21 +16,18 @@ In the settings, '{runs.NAME}' stands for the last checkpoint of the run NAME,
 which must have one seed, and is then trained first.
 """
 
-import hashlib
-import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 from mmengine.config import Config
 
-from mmkd_plugin.launch import build_parser, load_config
+from mmkd_plugin.launch import build_parser
 
 KEYS = ('runs', 'seeds', 'metric', 'baseline', 'common')
 RUN_KEYS = ('config', 'cfg_options', 'seeds', 'baseline')
 REFERENCE = re.compile(r'\{runs\.([^{}]+)\}')
-WEIGHTS = ('.pth', '.pt', '.ckpt', '.safetensors')
 
 
 class PlanError(ValueError):
@@ -46,7 +43,16 @@ class Run:
     cfg_options: dict
     seeds: list[int]
     baseline: str | None
-    needs: list[str] = field(default_factory=list)
+
+    @property
+    def needs(self):
+        """Names of the runs whose checkpoints the settings name."""
+        found = REFERENCE.findall(_text([*self.cfg_options.values()]))
+        return list(dict.fromkeys(found))
+
+    def folder(self, out, seed):
+        """Where a training of it lies below the folder of a sweep."""
+        return Path(out, self.name, f'seed_{seed}')
 
     def arguments(self, checkpoints):
         """The settings to change, as ``--cfg-options`` takes them.
@@ -130,10 +136,10 @@ def read_plan(path):
             f'The plan {path!r} could not be read ({type(error).__name__}: '
             f'{error}): correct it.'
         ) from error
-    for key in content:
-        # Other names may be variables of the plan.
+    for key in {*content} - {*KEYS}:
+        # It may as well be a variable of the plan.
         near = get_close_matches(key, KEYS, 1, 0.75)
-        if near and key not in KEYS:
+        if near:
             raise PlanError(
                 f'The plan {path!r} has {key!r}: did you mean {near[0]!r}?'
             )
@@ -153,20 +159,15 @@ def read_plan(path):
                 f'{", ".join(RUN_KEYS[1:])}, but has '
                 f'{", ".join(entry) or "nothing"}.'
             )
-        options = {
-            **content.get('common', {}),
-            **entry.get('cfg_options', {}),
-        }
-        run = Run(
+        common, own = content.get('common', {}), entry.get('cfg_options', {})
+        options = {**common, **own}
+        runs[name] = Run(
             name,
             entry['config'],
             options,
             list(entry.get('seeds', content['seeds'])),
             entry.get('baseline', content.get('baseline')),
         )
-        found = REFERENCE.findall(' '.join(map(_text, options.values())))
-        run.needs = list(dict.fromkeys(found))
-        runs[name] = run
     plan = Plan(content['metric'], runs)
     for run in runs.values():
         _check(run, runs)
@@ -195,7 +196,7 @@ def _check(run, runs):
                 'a run with one seed: give it seeds=[0].'
             )
     for key, value in run.cfg_options.items():
-        if _parse([f'{key}={_text(value)}'])['cfg_options'] != {key: value}:
+        if not _can_be_given(key, value):
             raise PlanError(
                 f'The run {run.name!r} cannot set {key} to {value!r} by '
                 '--cfg-options, which takes numbers, words and lists of '
@@ -204,69 +205,19 @@ def _check(run, runs):
             )
 
 
-def settings_of(run, plan):
-    """All that decides what a run gives, but its seed and the code.
-
-    Args:
-        run (Run): A run.
-        plan (Plan): Its plan.
-
-    Returns:
-        dict: Plain JSON: the config with all changes, the hash of every
-        file of weights that it names, and the settings of needed runs.
-
-    Raises:
-        PlanError: If the config cannot be read or an option does not fit.
-    """
-    names = {name: f'{{runs.{name}}}' for name in run.needs}
-    try:
-        cfg = load_config(_parse(run.arguments(names), run.config, True))
-    except (ValueError, OSError) as error:
-        raise PlanError(f'In the run {run.name!r}: {error}') from error
-    config = cfg.to_dict()
-    for key in ('work_dir', 'launcher'):
-        config.pop(key)
-    files = {
-        text: _hash(text)
-        for text in _strings(config)
-        if text.endswith(WEIGHTS) and Path(text).is_file()
-    }
-    needs = {name: settings_of(plan.runs[name], plan) for name in run.needs}
-    settings = dict(config=config, files=files, needs=needs)
-    return json.loads(json.dumps(settings, default=str))
-
-
-def first_difference(then, now, name=''):
-    """Find where settings differ.
-
-    Args:
-        then: Dict, list or plain value.
-        now: The same.
-        name (str): Where these are.
-
-    Returns:
-        str | None: Place and both values, None if all is equal.
-    """
-    if isinstance(then, list) and isinstance(now, list):
-        if len(then) != len(now):
-            return f'{name} has {len(then)} items then, {len(now)} now'
-        then, now = dict(enumerate(then)), dict(enumerate(now))
-    if isinstance(then, dict) and isinstance(now, dict):
-        for key in {**then, **now}:
-            found = first_difference(
-                then.get(key), now.get(key), f'{name}.{key}'.lstrip('.')
-            )
-            if found:
-                return found
-        return None
-    return None if then == now else f'{name} was {then!r} and is {now!r}'
-
-
-def _parse(options, config='', as_namespace=False):
-    """What tools/train.py makes of options."""
+def parse(config, options):
+    """What tools/train.py makes of a config and its options."""
     extra = ['--cfg-options', *options] if options else []
-    args = build_parser('').parse_args([config, *extra])
-    return args if as_namespace else vars(args)
+    return build_parser('').parse_args([config, *extra])
+
+
+def _can_be_given(key, value):
+    """Whether a setting reaches tools/train.py as it is."""
+    try:
+        args = parse('', [f'{key}={_text(value)}'])
+    except AssertionError:  # of MMEngine, at brackets without a partner
+        return False
+    return args.cfg_options == {key: value}
 
 
 def _text(value):
@@ -275,21 +226,3 @@ def _text(value):
         inner = ','.join(map(_text, value))
         return f'[{inner}]' if isinstance(value, list) else f'({inner},)'
     return str(value)
-
-
-def _strings(value):
-    """All strings in nested dicts and lists."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (dict, list, tuple)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _strings(item)
-
-
-def _hash(path):
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()

@@ -1,9 +1,10 @@
-"""What a sweep has found: a table, its numbers as JSON, and a picture."""
+"""What a sweep has found: numbers, a table of them, and a picture."""
 
 import json
 from pathlib import Path
 
 import numpy as np
+from sweep_plot import draw
 
 CONFIDENCE = 0.95
 
@@ -77,22 +78,23 @@ def collect(plan, out):
     Returns:
         dict[str, dict]: By run, in the order of the plan: ``seeds`` that are
         planned, ``last`` and ``best`` by finished seed, ``mean`` and ``std``
-        (n - 1) of the last, None where there are too few, and
-        ``difference``: to which ``baseline``, ``values`` by seed that both
-        have, ``mean``, ``low`` and ``high``; None without such a seed.
+        (n - 1) of the last, None where there are too few, ``commits`` of the
+        code, and ``difference``: to which ``baseline``, ``values`` by seed
+        that both have, ``mean``, ``low`` and ``high``; None without any.
     """
     rows = {}
     for name, run in plan.runs.items():
         found = {}
         for seed in run.seeds:
-            folder = Path(out, name, f'seed_{seed}')
+            folder = run.folder(out, seed)
             if (folder / 'result.json').is_file():
                 result = json.loads((folder / 'result.json').read_text())
                 if result['metric'] != plan.metric:
                     values = read_metric(folder, plan.metric)
-                    result = summarize_metric(values) if values else None
+                    if not values:
+                        continue
+                    result.update(summarize_metric(values))
                 found[seed] = result
-        found = {seed: result for seed, result in found.items() if result}
         last = {seed: result['last'] for seed, result in found.items()}
         values = list(last.values())
         rows[name] = dict(
@@ -102,6 +104,13 @@ def collect(plan, out):
             best={seed: result['best'] for seed, result in found.items()},
             mean=float(np.mean(values)) if values else None,
             std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+            commits=sorted(
+                {
+                    str(attempt['commit'])
+                    for result in found.values()
+                    for attempt in result['attempts']
+                }
+            ),
         )
     for name, run in plan.runs.items():
         rows[name]['difference'] = None
@@ -160,6 +169,7 @@ def make_table(rows, metric):
                 + (f' ({pairs} of {done} seeds)' if pairs < done else ''),
             ]
         cells.append(line)
+    commits = {commit for row in rows.values() for commit in row['commits']}
     widths = [max(map(len, column)) for column in zip(*cells)]
     lines = [
         '| '
@@ -187,6 +197,7 @@ def make_table(rows, metric):
             'baseline with equal seed, with the 95 % interval of the t '
             'distribution, not corrected for',
             'the number of runs compared.',
+            f'Code: {", ".join(sorted(commits)) or "nothing was run"}.',
         ]
     )
 
@@ -195,80 +206,6 @@ def _digits(rows):
     """Decimals to show: 2 of percentages, 4 of fractions."""
     values = [value for row in rows.values() for value in row['last'].values()]
     return 2 if max(map(abs, values), default=0) > 1.5 else 4
-
-
-def draw(path, rows, metric):
-    """Plot the paired differences, one panel a baseline.
-
-    Args:
-        path (Path): The picture to write; its suffix says the format.
-        rows (dict[str, dict]): As :func:`collect` gives them.
-        metric (str): Its name.
-
-    Returns:
-        bool: False if there is no difference to plot.
-    """
-    panels = {}
-    for name, row in rows.items():
-        if row['difference']:
-            gain = row['difference']
-            panels.setdefault(gain['baseline'], {})[name] = gain
-    if not panels:
-        return False
-    import matplotlib
-
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-
-    counts = [len(panel) for panel in panels.values()]
-    figure, axes = plt.subplots(
-        len(panels),
-        1,
-        squeeze=False,
-        sharex=True,
-        figsize=(6, 0.9 + 0.42 * sum(counts) + 0.5 * len(counts)),
-        height_ratios=[count + 0.6 for count in counts],
-        layout='constrained',
-    )
-    for axis, (baseline, panel) in zip(axes[:, 0], panels.items()):
-        for y, gain in enumerate(panel.values()):
-            values = list(gain['values'].values())
-            # Apart from one another, but all below the interval.
-            axis.scatter(
-                values,
-                [y + 0.22] * len(values),
-                s=14,
-                facecolor='none',
-                edgecolor='#555555',
-                linewidth=0.9,
-                zorder=2,
-            )
-            if gain['low'] is not None:
-                axis.errorbar(
-                    gain['mean'],
-                    y,
-                    xerr=gain['mean'] - gain['low'],
-                    fmt='o',
-                    markersize=5,
-                    capsize=3,
-                    color='#0072b2',
-                    zorder=3,
-                )
-        axis.axvline(0, color='black', linewidth=0.8)
-        axis.set_yticks(range(len(panel)), list(panel))
-        axis.set_ylim(len(panel) - 0.5, -0.6)
-        axis.set_title(f'against {baseline}', size=10, loc='left')
-        axis.grid(axis='x', alpha=0.3)
-        axis.spines[['top', 'right', 'left']].set_visible(False)
-        axis.tick_params(axis='y', length=0)
-    axes[-1, 0].set_xlabel(
-        f'difference in {metric}\n(o single seeds, bar: mean and 95 % '
-        'interval)',
-        size=9,
-    )
-    figure.savefig(path, dpi=200)
-    plt.close(figure)
-    return True
 
 
 def write_report(plan, out):
