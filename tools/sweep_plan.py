@@ -193,7 +193,7 @@ def _check(run, runs):
         if name not in runs or len(runs[name].seeds) != 1:
             raise PlanError(
                 f'The run {run.name!r} needs {{runs.{name}}}, which must be '
-                'a run with one seed: give it seeds=[0].'
+                'a run of the plan with one seed: seeds=[0].'
             )
     for key, value in run.cfg_options.items():
         if not _can_be_given(key, value):
