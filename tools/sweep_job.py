@@ -70,7 +70,7 @@ class Job:
     @property
     def seconds(self):
         """How long the process has been running."""
-        return round(time.monotonic() - self._begin, 1)
+        return round(time.monotonic() - self._begin, 2)
 
     def check(self):
         """Refuse to go on with other settings.
@@ -200,7 +200,7 @@ class Job:
             metric=metric,
             **summarize_metric(values),
             # Unknown if the sweep itself was killed.
-            seconds=None if None in seconds else round(sum(seconds), 1),
+            seconds=None if None in seconds else round(sum(seconds), 2),
             attempts=attempts,
         )
         write_json(self.folder / 'result.json', result)

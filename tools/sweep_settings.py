@@ -40,7 +40,9 @@ def settings_of(run, plan):
     }
     needs = {name: settings_of(plan.runs[name], plan) for name in run.needs}
     settings = dict(config=config, files=files, needs=needs)
-    return json.loads(json.dumps(settings, default=str))
+    text = json.dumps(settings, default=str)
+    # A checkout may be moved.
+    return json.loads(text.replace(f'{Path.cwd()}/', ''))
 
 
 def first_difference(then, now, name=''):
