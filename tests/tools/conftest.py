@@ -1,0 +1,1 @@
+from tests.sweeps import do, place  # noqa: F401
