@@ -74,6 +74,13 @@ DISTILLED = [
     *(f'cifar100/{pair}_ckd' for pair in CKD),
     *(f'imagenet/{pair}_{method}' for pair in LARGE for method in METHODS),
 ]
+# What tools/plans/cifar100_short.py needs beside these.
+SHORT = [
+    'cifar100/resnet56_8e',
+    'cifar100/vgg13_6e',
+    'cifar100/resnet56_resnet20_ckd_240e',
+    'cifar100/vgg13_mobilenetv2_ckd_240e',
+]
 
 
 @functools.cache

@@ -14,6 +14,8 @@ from mmkd_plugin.class_names import match_classes
         ('ca', 'abc', 1, [2, 0, 3]),
         (None, 'ab', 1, None),
         ('ab', None, 1, None),
+        # ImageNet has two classes 'crane'.
+        ('aba', 'aba', 0, None),
     ],
 )
 def test_columns(student, teacher, background, wanted):
@@ -37,6 +39,7 @@ def test_columns(student, teacher, background, wanted):
         (None, 'ab', (3, 2), 'names of the student'),
         ('ab', 'abc', (2, 80), 'teacher tells 80 classes apart, but 3'),
         ('ab', 'ab', (80, 2), 'student tells 80 classes apart, but 2'),
+        ('aba', 'bab', (3, 3), "another order.*'a' is the name of two"),
     ],
 )
 def test_what_cannot_be_matched(student, teacher, numbers, message):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.registry import HOOKS, PARAM_SCHEDULERS, init_default_scope
 
@@ -18,6 +19,7 @@ from tests.cls_configs import (
     DISTILLED,
     LARGE,
     RLD,
+    SHORT,
     SLOW,
     read,
     split,
@@ -51,8 +53,8 @@ def test_the_promised_configs_are_there():
         for folder in ('cifar100', 'imagenet')
         for path in CONFIGS.joinpath(folder).glob('*.py')
     }
-    assert found == {*ALONE, *DISTILLED}
-    assert len(found) == 78
+    assert found == {*ALONE, *DISTILLED, *SHORT}
+    assert len(found) == 82
 
 
 @pytest.mark.parametrize('name', ALONE)
@@ -114,6 +116,44 @@ def test_training_is_that_of_the_student_alone(name):
 def test_schedule_of_ckd_is_a_cosine_to_zero(name, lr, epochs):
     rates = learning_rates(read(name), 0, epochs // 2, epochs)
     assert rates == pytest.approx([lr, lr / 2, 0], abs=1e-9)
+
+
+@pytest.mark.parametrize('name', SHORT)
+def test_short_and_equal_schedules(name):
+    """Of the same networks, hooks and data as their namesakes."""
+    stem, _, epochs = name.rpartition('_')
+    cfg, base = read(name).to_dict(), read(stem).to_dict()
+    if stem.endswith('_ckd'):
+        student = split(stem)[2]
+        alone = read(f'cifar100/{student}').to_dict()
+        for key in ('train_cfg', 'param_scheduler', 'train_dataloader'):
+            assert cfg[key] == alone[key]
+    assert cfg['train_cfg']['max_epochs'] == int(epochs[:-1])
+    for key in ('model', 'val_dataloader', 'custom_hooks', 'randomness'):
+        assert cfg.get(key) == base.get(key)
+    optimizer = cfg['optim_wrapper']['optimizer']
+    assert optimizer == base['optim_wrapper']['optimizer']
+
+
+def test_students_of_the_plan_have_one_schedule(monkeypatch):
+    monkeypatch.syspath_prepend(str(CONFIGS.parent / 'tools'))
+    monkeypatch.chdir(CONFIGS.parent)
+    from sweep_plan import read_plan
+
+    plan = read_plan('tools/plans/cifar100_short.py')
+    assert len(plan.runs) == 10
+    for student in ('resnet20', 'mobilenetv2'):
+        found = []
+        for name in plan.runs:
+            if not name.startswith(student):
+                continue
+            run = plan.runs[name]
+            cfg = Config.fromfile(run.config)
+            cfg.merge_from_dict(run.cfg_options)
+            keys = ('train_cfg', 'param_scheduler', 'train_dataloader')
+            found.append([cfg[key] for key in (*keys, 'optim_wrapper')])
+        assert len(found) == 5
+        assert found == found[:1] * 5
 
 
 def wanted_settings(folder, pair, method):

@@ -1,4 +1,4 @@
-# VGG-13 on CIFAR-100 without a teacher, 6 epochs in bfloat16: the teacher of
+# VGG-13 on CIFAR-100 without a teacher, 6 epochs in bfloat16: what teaches in
 # tools/plans/cifar100_short.py.
 #
 # To prepare: CIFAR-100 in data/cifar100/ (cifar-100-python.tar.gz, or its
