@@ -22,19 +22,21 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DATASETS, HOOKS, MODELS, DefaultScope
 from mmengine.runner import IterBasedTrainLoop, Runner
+from PIL import Image
 from torch import distributed
 
 from mmkd_plugin import compat, launch, teacher_metric
 from mmkd_plugin.checkpoint import load_strictly, read_checkpoint
 from mmkd_plugin.class_names import match_classes
 from mmkd_plugin.data_check import check_data
+from mmkd_plugin.datasets import InMemoryCIFAR100
 from mmkd_plugin.errors import explain, explain_errors
 from mmkd_plugin.last_checkpoint import repair_last
 from mmkd_plugin.losses import KDLoss, RLDLoss
-from mmkd_plugin.taps import RoIHeadTap
+from mmkd_plugin.taps import ClsHeadTap, RoIHeadTap
 from mmkd_plugin.teacher import Teacher, load_config
 from mmkd_plugin.unpickling import load_from_local
-from tests import tiny
+from tests import tiny, tiny_cls
 
 REPO = Path(__file__).parents[1]
 DOCS = REPO / 'docs' / 'errors.md'
@@ -207,7 +209,9 @@ case('precision')(lambda w: Teacher(**TEACHER, precision='int8'))
 
 @case('loss-clash')
 def _(w):
-    clashing = hook(losses=dict(loss_cls=dict(type='KDLoss')))
+    clashing = hook(
+        losses=dict(loss_cls=dict(type='KDLoss')), tap=dict(type='RoIHeadTap')
+    )
     student = SimpleNamespace(training=True)
     call = dict(mode='loss', inputs=torch.zeros(1))
     clashing._add_terms(student, (), call, dict(loss_cls=torch.ones(1)))
@@ -337,6 +341,46 @@ def _(w):
     RoIHeadTap().check('student', w.model)
 
 
+def check_head(role, **cfg):
+    model = tiny_cls.build_classifier()
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model.head = MODELS.build(cfg)
+    ClsHeadTap().check(role, model)
+
+
+SIZES = dict(num_classes=3, in_channels=8)
+case('not-a-classifier')(lambda w: ClsHeadTap().check('teacher', w.model))
+case('multi-label')(lambda w: check_head('student', type='MultiLabelClsHead'))
+case('two-tokens')(
+    lambda w: check_head('teacher', type='DeiTClsHead', **SIZES)
+)
+case('margin')(lambda w: check_head('student', type='ArcFaceClsHead', **SIZES))
+
+
+@case('several-tasks')
+def _(w):
+    task = dict(type='LinearClsHead', num_classes=3)
+    check_head(
+        'student',
+        type='MultiTaskHead',
+        in_channels=8,
+        task_heads=dict(one=task),
+    )
+
+
+@case('rows')
+def _(w):
+    student, tap = tiny_cls.build_classifier(), ClsHeadTap()
+    tap.attach(student)
+    student.head.loss_module(torch.ones(2, 3, 4), torch.ones(2).long())
+
+
+case('class-twice')(
+    lambda w: match_classes(
+        ['crane', 'cat', 'crane'], ['cat', 'crane', 'crane'], 3, 3
+    )
+)
+
 LOGITS = (torch.ones(2, 3), torch.ones(2, 3))
 case('soft-labels')(lambda w: RLDLoss()(*LOGITS, torch.ones(2, 3)))
 case('one-hot-labels')(lambda w: RLDLoss()(*LOGITS, torch.ones(2, 3).long()))
@@ -344,6 +388,37 @@ case('logits-shape')(lambda w: KDLoss()(LOGITS[0], torch.ones(2, 4), None))
 
 # Data.
 
+case('cifar-missing')(lambda w: InMemoryCIFAR100('no/such'))
+
+
+@case('cifar-file-missing')
+def _(w):
+    w.file('cifar-100-python/meta')
+    InMemoryCIFAR100(str(w.path))
+
+
+@case('cifar-md5')
+def _(w):
+    w.file('cifar-100-python/train')
+    InMemoryCIFAR100(str(w.path))
+
+
+@case('cifar-archive')
+def _(w):
+    w.file('cifar-100-python.tar.gz', 'no archive')
+    InMemoryCIFAR100(str(w.path))
+
+
+@case('cifar-sheet')
+def _(w):
+    (w.path / 'train').mkdir()
+    Image.new('RGB', (64, 40)).save(w.path / 'train' / 'cat.png')
+    InMemoryCIFAR100(str(w.path))
+
+
+case('cifar-split')(lambda w: InMemoryCIFAR100('', split='val'))
+case('cifar-padding')(lambda w: InMemoryCIFAR100('', padding=-1))
+case('cifar-flip')(lambda w: InMemoryCIFAR100('', flip_prob=2))
 case('data-root')(lambda w: w.check(w.dataset(), data_root='no/such'))
 case('annotation-missing')(lambda w: w.check(w.dataset(), ann_file='b.json'))
 case('annotation-not-coco')(lambda w: w.check(w.dataset(images=None)))
