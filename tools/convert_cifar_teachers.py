@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from mmkd_plugin.atomic import write_bytes
@@ -30,25 +31,24 @@ from mmkd_plugin.compat import check_versions
 from mmkd_plugin.errors import explain_errors
 from mmkd_plugin.unpickling import load_from_local
 
-WIDE = (32, 64, 128, 256)
-# Name of a network -> its backbone, and the channels of what that gives.
-NETWORKS = {
-    'resnet20': (dict(type='CIFARResNet', depth=20), 64),
-    'resnet32': (dict(type='CIFARResNet', depth=32), 64),
-    'resnet56': (dict(type='CIFARResNet', depth=56), 64),
-    'resnet110': (dict(type='CIFARResNet', depth=110), 64),
-    'resnet8x4': (dict(type='CIFARResNet', depth=8, channels=WIDE), 256),
-    'resnet32x4': (dict(type='CIFARResNet', depth=32, channels=WIDE), 256),
-    'wrn_16_2': (dict(type='CIFARWideResNet', depth=16, widen_factor=2), 128),
-    'wrn_40_1': (dict(type='CIFARWideResNet', depth=40, widen_factor=1), 64),
-    'wrn_40_2': (dict(type='CIFARWideResNet', depth=40, widen_factor=2), 128),
-    'vgg8': (dict(type='CIFARVGG', depth=8), 512),
-    'vgg13': (dict(type='CIFARVGG', depth=13), 512),
-    'mobilenetv2': (dict(type='CIFARMobileNetV2'), 1280),
-    'shufflev1': (dict(type='CIFARShuffleNetV1'), 960),
-    'shufflev2': (dict(type='CIFARShuffleNetV2'), 1024),
-    'resnet50': (dict(type='ResNet_CIFAR', depth=50), 2048),
-}
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'cifar100'
+NETWORKS = (
+    'resnet20',
+    'resnet32',
+    'resnet56',
+    'resnet110',
+    'resnet8x4',
+    'resnet32x4',
+    'wrn_16_2',
+    'wrn_40_1',
+    'wrn_40_2',
+    'vgg8',
+    'vgg13',
+    'mobilenetv2',
+    'shufflev1',
+    'shufflev2',
+    'resnet50',
+)
 # Where the published names differ from `backbone.` and the same name.
 RENAMED = (
     (r'^backbone\.(fc|linear|classifier(\.0)?)\.', 'head.fc.'),
@@ -68,18 +68,8 @@ def rename(name):
 
 def build(name):
     """The classifier of one network, of 100 classes."""
-    backbone, channels = NETWORKS[name]
-    return MODELS.build(
-        dict(
-            type='ImageClassifier',
-            _scope_='mmpretrain',
-            backbone=backbone,
-            neck=dict(type='GlobalAveragePooling'),
-            head=dict(
-                type='LinearClsHead', num_classes=100, in_channels=channels
-            ),
-        )
-    )
+    model = Config.fromfile(CONFIGS / f'{name}.py').model
+    return MODELS.build(dict(model, _scope_='mmpretrain'))
 
 
 def convert(name, source, target):

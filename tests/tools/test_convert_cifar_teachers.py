@@ -54,7 +54,7 @@ def folder(tmp_path_factory):
 
 
 def test_networks_are_those_of_the_reference():
-    assert tool.NETWORKS.keys() == NETWORKS.keys() == PARAMETERS.keys()
+    assert {*tool.NETWORKS} == NETWORKS.keys() == PARAMETERS.keys()
 
 
 @pytest.mark.parametrize('name', NETWORKS)
