@@ -66,7 +66,7 @@ ALLOWED = {
     'autocast.py': {'torch', 'mmengine'},
     'last_checkpoint.py': {'mmkd_plugin.atomic', 'mmkd_plugin.unpickling'},
     'loading.py': {'torch'},
-    'randomness.py': {'torch', 'numpy'},
+    'randomness.py': {'torch', 'numpy', 'mmengine.device'},
 }
 FILES = sorted(
     path for path in PACKAGE.rglob('*.py') if '.mim' not in path.parts

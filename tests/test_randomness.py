@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mmkd_plugin import randomness
 from mmkd_plugin.randomness import SeededSamples, seed_by
 
 
@@ -29,6 +30,33 @@ def test_place_determines_all_generators():
         assert draws.setdefault(place, drawn) == drawn
     for values in zip(*draws.values()):
         assert len(set(values)) == 4
+
+
+def test_seeds_torch_as_torch_does():
+    seed_by('a', 1)
+    state = torch.get_rng_state()
+    torch.manual_seed(torch.initial_seed())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_seeds_gpus_that_are_in_use(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(randomness, 'get_device', lambda: 'cuda')
+    monkeypatch.setattr(torch.cuda, 'manual_seed_all', seeds.append)
+    monkeypatch.setattr(torch.cuda, 'is_initialized', lambda: False)
+    seed_by('a', 1)
+    assert seeds == []
+    monkeypatch.setattr(torch.cuda, 'is_initialized', lambda: True)
+    seed_by('a', 1)
+    assert seeds == [torch.initial_seed()]
+
+
+def test_leaves_other_devices_to_torch(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(randomness, 'get_device', lambda: 'npu')
+    monkeypatch.setattr(torch, 'manual_seed', seeds.append)
+    seed_by('a', 1)
+    assert len(seeds) == 1
 
 
 def test_sample_depends_on_seed_epoch_and_index_only():

@@ -115,9 +115,11 @@ class InMemoryCIFAR100(Dataset):
         rows, columns = corner + torch.arange(SIZE)
         mirrored = torch.rand(len(indices), 1) < self.flip_prob
         columns = torch.where(mirrored, columns.flip(1), columns)
-        return self._images[
-            indices[:, None, None, None],
-            torch.arange(3)[:, None, None],
-            rows[:, None, :, None],
-            columns[:, None, None, :],
-        ]
+        # Where each pixel lies in memory: `take` costs a quarter of indexing
+        # by four tensors.
+        side = SIZE + 2 * self.padding
+        planes = 3 * indices[:, None] + torch.arange(3)
+        lines = side * planes[:, :, None] + rows[:, None]
+        return self._images.take(
+            side * lines[..., None] + columns[:, None, None]
+        )
