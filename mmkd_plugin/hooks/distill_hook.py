@@ -117,7 +117,7 @@ class DistillHook(Hook):
             name: _build(MODELS, loss, f'`losses.{name}`', 'losses')
             for name, loss in losses.items()
         }
-        self.tap = tap and _build(TASK_UTILS, tap, '`tap`', 'taps')
+        self.tap = _build(TASK_UTILS, tap, '`tap`', 'taps') if tap else None
         self.guard = TermGuard(on_nonfinite, f'{log_prefix}_skipped')
         self.schedule = Schedule(warmup, begin, end, by_epoch)
         self.check = check or bool(min_metric)
