@@ -388,7 +388,9 @@ case('logits-shape')(lambda w: KDLoss()(LOGITS[0], torch.ones(2, 4), None))
 
 # Data.
 
-case('cifar-missing')(lambda w: InMemoryCIFAR100('no/such'))
+case('cifar-missing')(
+    lambda w: w.check(dict(type='InMemoryCIFAR100'), data_root='no/such')
+)
 
 
 @case('cifar-file-missing')
