@@ -88,7 +88,8 @@ def test_no_sample_in_the_first_steps(tmp_path, teacher, monkeypatch):
     from mmkd_plugin.hooks import term_guard
 
     monkeypatch.setattr(term_guard, 'PATIENCE', 3)
-    runner = make_runner(tmp_path, [hook_cfg(teacher)])
+    cfg = hook_cfg(teacher, tap=dict(type='RoIHeadTap'))
+    runner = make_runner(tmp_path, [cfg])
     hook = next(h for h in runner.hooks if type(h).__name__ == 'DistillHook')
     hook.tap._on_loss = lambda *call: None
     with pytest.raises(RuntimeError, match='No sample reached loss_kd, loss'):

@@ -73,7 +73,14 @@ def test_slots(do):
         assert do(PLAN, *args) == 2
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+def number(request):
+    """A signal that is not ignored, as SIGINT is in a shell's background."""
+    before = signal.signal(request.param, signal.SIG_DFL)
+    yield request.param
+    signal.signal(request.param, before)
+
+
 def test_a_stopped_sweep_goes_on(do, number, capsys):
     handler = signal.getsignal(number)
     kd = out('kd', 'seed_0')
