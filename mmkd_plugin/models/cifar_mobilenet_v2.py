@@ -5,6 +5,8 @@ import torch.nn as nn
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 
+from .conv_bn_relu import conv_bn_relu
+
 # Expansion, channels at full width, blocks and stride of each stage.
 STAGES = (
     (1, 16, 1, 1),
@@ -15,24 +17,6 @@ STAGES = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-
-
-def _conv_bn_relu(
-    in_channels: int, channels: int, kernel: int, stride=1, groups=1
-) -> list[nn.Module]:
-    return [
-        nn.Conv2d(
-            in_channels,
-            channels,
-            kernel,
-            stride,
-            padding=kernel // 2,
-            groups=groups,
-            bias=False,
-        ),
-        nn.BatchNorm2d(channels),
-        nn.ReLU(inplace=True),
-    ]
 
 
 class InvertedResidual(nn.Module):
@@ -53,9 +37,9 @@ class InvertedResidual(nn.Module):
         hidden = in_channels * expansion
         self.has_shortcut = stride == 1 and in_channels == channels
         self.conv = nn.Sequential(
-            *_conv_bn_relu(in_channels, hidden, 1),
-            *_conv_bn_relu(hidden, hidden, 3, stride, groups=hidden),
-            *_conv_bn_relu(hidden, channels, 1)[:-1],
+            *conv_bn_relu(in_channels, hidden, 1),
+            *conv_bn_relu(hidden, hidden, 3, stride, groups=hidden),
+            *conv_bn_relu(hidden, channels, 1)[:-1],
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -90,7 +74,7 @@ class CIFARMobileNetV2(BaseModule):
                 f'got {widen_factor!r}.'
             )
         in_channels = int(32 * widen_factor)
-        self.conv1 = nn.Sequential(*_conv_bn_relu(3, in_channels, 3, stride=2))
+        self.conv1 = nn.Sequential(*conv_bn_relu(3, in_channels, 3, stride=2))
         self.blocks = nn.Sequential()
         for expansion, width, count, stride in STAGES:
             channels = int(width * widen_factor)
@@ -107,7 +91,7 @@ class CIFARMobileNetV2(BaseModule):
                 in_channels = channels
             self.blocks.append(stage)
         self.conv2 = nn.Sequential(
-            *_conv_bn_relu(in_channels, int(1280 * max(widen_factor, 1)), 1)
+            *conv_bn_relu(in_channels, int(1280 * max(widen_factor, 1)), 1)
         )
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:

@@ -5,6 +5,8 @@ import torch.nn as nn
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 
+from .conv_bn_relu import conv_bn_relu
+
 STEM_CHANNELS = 32
 # Channels and stride of each depthwise separable convolution.
 LAYERS = (
@@ -18,24 +20,6 @@ LAYERS = (
     (1024, 2),
     (1024, 1),
 )
-
-
-def _conv_bn_relu(
-    in_channels: int, channels: int, kernel: int, stride=1, groups=1
-) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(
-            in_channels,
-            channels,
-            kernel,
-            stride,
-            padding=kernel // 2,
-            groups=groups,
-            bias=False,
-        ),
-        nn.BatchNorm2d(channels),
-        nn.ReLU(inplace=True),
-    )
 
 
 @MODELS.register_module()
@@ -54,14 +38,16 @@ class MobileNetV1(BaseModule):
     def __init__(self, init_cfg=None) -> None:
         super().__init__(init_cfg)
         in_channels = STEM_CHANNELS
-        self.layers = nn.Sequential(_conv_bn_relu(3, in_channels, 3, stride=2))
+        stem = conv_bn_relu(3, in_channels, 3, stride=2)
+        self.layers = nn.Sequential(nn.Sequential(*stem))
         for channels, stride in LAYERS:
+            depthwise = conv_bn_relu(
+                in_channels, in_channels, 3, stride, groups=in_channels
+            )
+            pointwise = conv_bn_relu(in_channels, channels, 1)
             self.layers.append(
                 nn.Sequential(
-                    _conv_bn_relu(
-                        in_channels, in_channels, 3, stride, groups=in_channels
-                    ),
-                    _conv_bn_relu(in_channels, channels, 1),
+                    nn.Sequential(*depthwise), nn.Sequential(*pointwise)
                 )
             )
             in_channels = channels

@@ -1,0 +1,37 @@
+"""A convolution with what follows it in the MobileNets."""
+
+import torch.nn as nn
+
+
+def conv_bn_relu(
+    in_channels: int,
+    channels: int,
+    kernel: int,
+    stride: int = 1,
+    groups: int = 1,
+) -> list[nn.Module]:
+    """Convolution without a bias that keeps the size, batch norm and ReLU.
+
+    Args:
+        in_channels (int): Channels of the input.
+        channels (int): Channels of the output.
+        kernel (int): Size of the kernel, odd.
+        stride (int): Stride.
+        groups (int): Groups of the convolution.
+
+    Returns:
+        list[nn.Module]: The three layers.
+    """
+    return [
+        nn.Conv2d(
+            in_channels,
+            channels,
+            kernel,
+            stride,
+            padding=kernel // 2,
+            groups=groups,
+            bias=False,
+        ),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+    ]
