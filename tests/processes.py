@@ -137,11 +137,16 @@ def check_ckd_of_ragged_shares_equals_the_whole(folder):
                 if weight is None
                 else (weight[:total], weight[own])
             )
-            loss = CKDLoss(tau=0.5, loss_weight=0.3, gather=True)
-            found = train_layer(loss, *parts, w[1], wrap=True)
-            loss = CKDLoss(tau=0.5, loss_weight=0.3)
-            expected = train_layer(loss, *whole, w[0], wrap=False)
-            torch.testing.assert_close(found, expected)
+            for same in (True, False):
+                loss = functools.partial(
+                    CKDLoss,
+                    tau=0.5,
+                    loss_weight=0.3,
+                    same_class_negatives=same,
+                )
+                found = train_layer(loss(gather=True), *parts, w[1], wrap=True)
+                expected = train_layer(loss(), *whole, w[0], wrap=False)
+                torch.testing.assert_close(found, expected)
 
 
 @in_group_of(4)

@@ -18,6 +18,8 @@ class CKDHook(DistillHook):
         loss_weight (float): Weight of the term, >= 0.
         gather (bool): Whether the samples of all processes are negatives,
             see :class:`~mmkd_plugin.losses.CKDLoss`.
+        same_class_negatives (bool): Whether samples of the anchor's class
+            are negatives too.
         **kwargs: The other arguments of :class:`DistillHook`.
 
     References:
@@ -31,9 +33,14 @@ class CKDHook(DistillHook):
         tau: float = 1.0,
         loss_weight: float = 0.1,
         gather: bool = False,
+        same_class_negatives: bool = True,
         **kwargs,
     ) -> None:
         loss = dict(
-            type='CKDLoss', tau=tau, loss_weight=loss_weight, gather=gather
+            type='CKDLoss',
+            tau=tau,
+            loss_weight=loss_weight,
+            gather=gather,
+            same_class_negatives=same_class_negatives,
         )
         super().__init__(teacher, losses=dict(loss_ckd=loss), **kwargs)

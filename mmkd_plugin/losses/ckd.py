@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from .gather import gather_rows, others
 from .reduction import (
+    check_labels,
     check_non_negative,
     check_positive,
     check_weights,
@@ -35,6 +36,7 @@ def ckd_loss(
     tau: float,
     valid: Tensor | None = None,
     negatives: Tensor | None = None,
+    labels: Tensor | None = None,
 ) -> Tensor:
     """InfoNCE between the logits of teacher and student.
 
@@ -58,6 +60,8 @@ def ckd_loss(
             is no one's negative and its own loss is 0. None: all are valid.
         negatives: Logits of shape (M, C), further rows of the student that
             are negatives only. N above then stands for N + M.
+        labels: Class ids of shape (N + M,). A row of the anchor's class is
+            then none of its negatives. None: every other row is one.
 
     Returns:
         Losses of shape (N,), float32 (float64 for float64 logits). Memory is
@@ -89,8 +93,12 @@ def ckd_loss(
     with torch.autocast(student.device.type, enabled=False):
         similarity = teacher @ student.T / tau
     positive = torch.arange(len(teacher), device=teacher.device)
+    lowest = torch.finfo(similarity.dtype).min
+    if labels is not None:
+        same = labels[: len(teacher), None] == labels
+        same.fill_diagonal_(False)
+        similarity = similarity.masked_fill(same, lowest)
     if valid is not None:
-        lowest = torch.finfo(similarity.dtype).min
         absent = F.pad(~valid, (0, len(student) - len(teacher)))
         similarity = similarity.masked_fill(absent, lowest)
         # -100 is the row that cross_entropy skips.
@@ -114,6 +122,10 @@ class CKDLoss(nn.Module):
             spread. It costs four collectives forward and two backward, and
             waiting for the GPU twice. If False, as in the authors' code,
             each process has its own negatives and takes its own mean.
+        same_class_negatives: Whether rows of the anchor's own class are its
+            negatives too, as in the paper. If False, N varies with the
+            sample: the background rows of an RoI head, most of them, are
+            then compared with the foreground alone.
 
     Raises:
         ValueError: An argument is not a number or out of its range.
@@ -127,6 +139,7 @@ class CKDLoss(nn.Module):
         tau: float = 1.0,
         loss_weight: float = 1.0,
         gather: bool = False,
+        same_class_negatives: bool = True,
     ) -> None:
         super().__init__()
         check_positive(tau=tau)
@@ -134,6 +147,7 @@ class CKDLoss(nn.Module):
         self.tau = tau
         self.loss_weight = loss_weight
         self.gather = gather
+        self.same_class_negatives = same_class_negatives
 
     def forward(
         self,
@@ -147,7 +161,8 @@ class CKDLoss(nn.Module):
         Args:
             student: Logits of shape (N, C).
             teacher: Logits of shape (N, C).
-            labels: Not used; here so that all losses are called alike.
+            labels: Class ids of shape (N,). Not used if
+                ``same_class_negatives``; they may then be anything.
             weights: Row weights of shape (N,), 0 or above. A weight belongs
                 to the anchor; a row of weight 0 takes no part at all, not as
                 a negative either. See
@@ -156,18 +171,32 @@ class CKDLoss(nn.Module):
         Returns:
             A scalar; 0 and attached to the graph if N = 0. With ``gather``
             it is the same in all processes.
+
+        Raises:
+            TypeError, ValueError: ``labels`` are used and are not class ids.
         """
-        valid = negatives = None
+        valid = negatives = classes = None
         if weights is not None:
             check_weights(weights, student)
             valid = weights > 0
+        if not self.same_class_negatives:
+            check_labels(labels, student)
+            classes = labels
         if self.gather:
             # Upcast first, so that gradients are summed in full precision.
             student, teacher = prepare_logits(student, teacher)
-            rows = student if valid is None else student[valid]
-            negatives = others(gather_rows(rows))
+            kept = slice(None) if valid is None else valid
+            negatives = others(gather_rows(student[kept]))
+            if classes is not None:
+                theirs = others(gather_rows(classes[kept]))
+                classes = torch.cat([classes, theirs])
         losses = ckd_loss(
-            student, teacher, tau=self.tau, valid=valid, negatives=negatives
+            student,
+            teacher,
+            tau=self.tau,
+            valid=valid,
+            negatives=negatives,
+            labels=classes,
         )
         if self.gather:
             if weights is None:

@@ -4,6 +4,8 @@ B images, N RoIs sampled over the batch, K classes, C = K + 1 logits with the
 background last.
 """
 
+import math
+from numbers import Real
 from typing import NamedTuple
 
 import torch
@@ -41,12 +43,29 @@ class RoIHeadTap:
 
     Works with MMDetection's ``StandardRoIHead`` and its subclasses with one
     box head trained by softmax cross entropy (Faster R-CNN, Mask R-CNN).
+
+    Args:
+        background_weight (float): Factor of the weights of background RoIs
+            in the distillation terms, >= 0. 0 distils foreground RoIs alone:
+            the others are then no negatives of CKD either, and do not count
+            in ``kd_agreement`` and ``kd_teacher_acc``.
+
+    Raises:
+        ValueError: If it is negative or not a finite number.
     """
 
     # Logits after those of the classes.
     background = 1
 
-    def __init__(self) -> None:
+    def __init__(self, background_weight: float = 1.0) -> None:
+        if not isinstance(background_weight, Real) or not (
+            0 <= background_weight < math.inf
+        ):
+            raise ValueError(
+                'Expected argument `background_weight` to be a non-negative '
+                f'number but got {background_weight!r}.'
+            )
+        self.background_weight = background_weight
         self._handles: list = []
         self._rois: Tensor | None = None
         self._record: RoILogits | None = None
@@ -134,8 +153,14 @@ class RoIHeadTap:
         weights = named.get('weight')
         if weights is None:
             weights = logits.new_ones(len(logits))
+        labels = named['label']
+        if self.background_weight != 1:
+            is_background = labels == logits.shape[1] - 1
+            weights = torch.where(
+                is_background, self.background_weight * weights, weights
+            )
         # Taken now: a mask branch may share the extractor and overwrite it.
-        self._record = RoILogits(logits, named['label'], weights, rois)
+        self._record = RoILogits(logits, labels, weights, rois)
 
     def take(self) -> RoILogits | None:
         """Hand out what the student's last forward left, once.

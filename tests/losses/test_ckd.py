@@ -147,3 +147,43 @@ def test_gathering_in_one_process_changes_nothing(weights):
         value.backward()
         results.append((value.detach(), student.grad))
     torch.testing.assert_close(*results)
+
+
+def test_rows_of_the_same_class_can_be_left_out():
+    """Each sample is compared with itself and with the other classes."""
+    labels = torch.tensor([0, 2, 0, 1, 2])
+    value = ckd_loss(STUDENT, TEACHER, tau=0.5, labels=labels)
+    for i, label in enumerate(labels):
+        kept = (labels != label) | (torch.arange(5) == i)
+        place = int(kept[:i].sum())
+        alone = ckd_loss(STUDENT[kept], TEACHER[kept], tau=0.5)
+        torch.testing.assert_close(value[i], alone[place])
+    loss = CKDLoss(tau=0.5, same_class_negatives=False)
+    torch.testing.assert_close(loss(STUDENT, TEACHER, labels), value.mean())
+    one_class = torch.zeros(5, dtype=torch.int64)
+    assert loss(STUDENT, TEACHER, one_class).item() == 0
+
+
+def test_classes_of_further_negatives():
+    labels = torch.tensor([0, 2, 0, 1, 2])
+    value = ckd_loss(
+        STUDENT[:3],
+        TEACHER[:3],
+        tau=1.0,
+        negatives=STUDENT[3:],
+        labels=labels,
+    )
+    whole = ckd_loss(STUDENT, TEACHER, tau=1.0, labels=labels)
+    torch.testing.assert_close(value, whole[:3])
+
+
+@pytest.mark.parametrize(
+    'labels, error',
+    [(torch.eye(5), TypeError), (torch.arange(4), ValueError)],
+)
+def test_classes_are_needed_to_tell_them_apart(labels, error):
+    loss = CKDLoss(same_class_negatives=False)
+    with pytest.raises(error, match='class ids'):
+        loss(STUDENT, TEACHER, labels)
+    if labels.is_floating_point():
+        assert CKDLoss()(STUDENT, TEACHER, labels).isfinite()

@@ -63,6 +63,33 @@ def test_rows_belong_to_the_same_boxes(tap, mask):
     assert row == len(rows)
 
 
+@pytest.mark.parametrize('factor', [0, 0.25])
+def test_background_counts_less(tap, factor):
+    """The rows are the same; only weights of the last class change."""
+    records = []
+    for arguments in ({}, dict(background_weight=factor)):
+        student = tiny.build_detector().train()
+        own = type(tap)(**arguments)
+        own.attach(student)
+        torch.manual_seed(0)
+        forward(student, 0, 1)
+        records.append(own.take())
+    whole, less = records
+    assert torch.equal(whole.labels, less.labels)
+    background = whole.labels == len(tiny.CLASSES)
+    assert 0 < background.sum() < len(background)
+    assert torch.equal(less.weights[~background], whole.weights[~background])
+    assert torch.equal(
+        less.weights[background], factor * whole.weights[background]
+    )
+
+
+@pytest.mark.parametrize('factor', [-1, float('inf'), 'none'])
+def test_background_weight_is_checked(tap, factor):
+    with pytest.raises(ValueError, match='`background_weight` to be a non-ne'):
+        type(tap)(background_weight=factor)
+
+
 def test_record_is_taken_once(tap):
     student = tiny.build_detector().train()
     tap.attach(student)

@@ -1,0 +1,17 @@
+# A small Faster R-CNN on blood cells (BCCD), without a teacher: what the
+# distilled students are compared with.
+#
+# To prepare: BCCD in data/bccd/ (annotations/{train,val,test}.json in COCO
+#   format, images/), or elsewhere with
+#   --cfg-options data_root=/path/to/bccd/
+# On a CPU or one GPU:
+#   python tools/train.py configs/bccd/frcnn_r18w8.py
+# Result: not measured yet.
+
+_base_ = [
+    '../_base_/models/frcnn_small.py',
+    '../_base_/datasets/bccd.py',
+    '../_base_/schedules/small.py',
+    '../_base_/runtime_small.py',
+]
+model = dict(roi_head=dict(bbox_head=dict(num_classes=3)))

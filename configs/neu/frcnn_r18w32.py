@@ -1,0 +1,27 @@
+# The teacher of the small Faster R-CNN on defects of steel surfaces (NEU-DET):
+# four times its channels in the backbone, a longer schedule.
+#
+# To prepare: NEU-DET in data/neu/ (annotations/{train,test}.json in COCO
+#   format, images/), or elsewhere with
+#   --cfg-options data_root=/path/to/neu/
+# On a CPU or one GPU:
+#   python tools/train.py configs/neu/frcnn_r18w32.py
+# Result: not measured yet.
+
+_base_ = './frcnn_r18w8.py'
+
+model = dict(
+    backbone=dict(base_channels=32), neck=dict(in_channels=[32, 64, 128, 256])
+)
+max_epochs = 12
+train_cfg = dict(max_epochs=max_epochs, val_interval=4)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=50),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=max_epochs,
+        eta_min=1e-5,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]

@@ -1,0 +1,17 @@
+# A small Faster R-CNN on defects of steel surfaces (NEU-DET), without a
+# teacher: what the distilled students are compared with.
+#
+# To prepare: NEU-DET in data/neu/ (annotations/{train,test}.json in COCO
+#   format, images/), or elsewhere with
+#   --cfg-options data_root=/path/to/neu/
+# On a CPU or one GPU:
+#   python tools/train.py configs/neu/frcnn_r18w8.py
+# Result: not measured yet.
+
+_base_ = [
+    '../_base_/models/frcnn_small.py',
+    '../_base_/datasets/neu.py',
+    '../_base_/schedules/small.py',
+    '../_base_/runtime_small.py',
+]
+model = dict(roi_head=dict(bbox_head=dict(num_classes=6)))
