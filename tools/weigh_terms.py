@@ -53,19 +53,20 @@ def read_rows(runner, hook, batches):
     return tuple(torch.cat(parts).float().cpu() for parts in zip(*found))
 
 
-def pull(loss, student):
+def pull(loss, student, *others):
     """Value of a loss, and how strongly it pulls at the logits.
 
     Args:
-        loss (Callable): Logits (N, C) to a scalar.
+        loss (Callable): Logits (N, C), and what else it takes, to a scalar.
         student (Tensor): The logits.
+        others (Tensor): What else it takes.
 
     Returns:
         tuple[float, float]: The value; the sum over rows of the length of
         the gradient.
     """
     student = student.clone().requires_grad_()
-    value = loss(student)
+    value = loss(student, *others)
     (grad,) = torch.autograd.grad(value, student)
     return value.item(), grad.norm(dim=1).sum().item()
 
@@ -92,11 +93,9 @@ def weigh(losses, rows, sizes):
         for group in groups:
             student, teacher, labels, weights = (x[group] for x in rows)
             labels = labels.long()
-            _, task = pull(lambda z: F.cross_entropy(z, labels), student)
+            _, task = pull(F.cross_entropy, student, labels)
             for name, loss in losses.items():
-                value, own = pull(
-                    lambda z: loss(z, teacher, labels, weights), student
-                )
+                value, own = pull(loss, student, teacher, labels, weights)
                 sums[name][0] += value / len(groups)
                 sums[name][1] += own / task / len(groups)
         table += [(size, name, *found) for name, found in sums.items()]
