@@ -18,11 +18,16 @@ mmdet = pytest.importorskip('mmdet')
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 COCO = sorted(CONFIGS.glob('*.py'))
+SMALL = sorted([*CONFIGS.glob('bccd/*.py'), *CONFIGS.glob('neu/*.py')])
 ALL = sorted(
     path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts
 )
 METHODS = dict(
-    ckd='CKDHook', rld='RLDHook', kd='DistillHook', dkd='DistillHook'
+    ckd='CKDHook',
+    rld='RLDHook',
+    kd='DistillHook',
+    dkd='DistillHook',
+    ckd_rld='DistillHook',
 )
 EXPECTED = {
     'frcnn_r18',
@@ -39,6 +44,12 @@ EXPECTED = {
 }
 STRIDES = (4, 8, 16, 32, 64)
 
+
+def method_of(path):
+    """What follows detector, teacher and student in the name."""
+    return '_'.join(path.stem.split('_')[3:])
+
+
 every_config = pytest.mark.parametrize(
     'path',
     ALL,
@@ -47,8 +58,8 @@ every_config = pytest.mark.parametrize(
 coco_config = pytest.mark.parametrize('path', COCO, ids=lambda path: path.stem)
 distilled_config = pytest.mark.parametrize(
     'path',
-    [path for path in COCO if path.stem.rpartition('_')[2] in METHODS],
-    ids=lambda path: path.stem,
+    [path for path in COCO + SMALL if method_of(path) in METHODS],
+    ids=lambda path: str(path.relative_to(CONFIGS).with_suffix('')),
 )
 
 
@@ -170,7 +181,7 @@ def test_training_is_that_of_the_student_alone(path):
     """A distillation config adds its hook and changes nothing else."""
     cfg = load(path).to_dict()
     student = path.stem.split('_')[2]
-    alone = load(CONFIGS / f'frcnn_{student}.py').to_dict()
+    alone = load(path.parent / f'frcnn_{student}.py').to_dict()
     for key in ('custom_hooks', 'teacher', 'distill'):
         cfg.pop(key)
     assert cfg == alone
@@ -180,11 +191,14 @@ def test_training_is_that_of_the_student_alone(path):
 def test_method_is_the_one_in_the_name(path):
     cfg = load(path)
     (hook,) = cfg.custom_hooks
-    method = path.stem.rpartition('_')[2]
+    method = method_of(path)
     assert hook.type == METHODS[method]
     losses = HOOKS.build(hook).losses
-    assert list(losses) == [f'loss_{method}']
-    assert type(losses[f'loss_{method}']).__name__ == f'{method.upper()}Loss'
+    parts = method.split('_')
+    assert list(losses) == [f'loss_{part}' for part in parts]
+    assert [type(loss).__name__ for loss in losses.values()] == [
+        f'{part.upper()}Loss' for part in parts
+    ]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +241,11 @@ def strongest(depth):
     )
 
 
-@distilled_config
+@pytest.mark.parametrize(
+    'path',
+    [path for path in COCO if method_of(path)],
+    ids=lambda path: path.stem,
+)
 def test_teacher_is_the_strongest_of_its_name(path):
     depth = path.stem.split('_')[1].removeprefix('r')
     (hook,) = load(path).custom_hooks
