@@ -185,7 +185,17 @@ def parse_args():
         action='store_true',
         help='train nothing, show what has finished',
     )
+    parser.add_argument(
+        '--metric',
+        help='with --report-only: another metric of the same validations, '
+        'reported in OUT/results_METRIC.*',
+    )
     args = parser.parse_args()
+    if args.metric and not args.report_only:
+        parser.error(
+            '--metric is for --report-only: the plan names the metric that '
+            'trainings are compared by.'
+        )
     gpus = args.gpus.split(',') if args.gpus else None
     jobs = len(gpus or [None]) if args.jobs is None else args.jobs
     if jobs < 1 or (gpus and jobs > len(gpus)):
@@ -205,7 +215,7 @@ def main():
     try:
         plan = read_plan(args.plan)
         if args.report_only:
-            write_report(plan, out)
+            write_report(plan, out, args.metric)
             return
         out.mkdir(parents=True, exist_ok=True)
         with open(out / '.lock', 'w') as lock:

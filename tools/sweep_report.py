@@ -1,6 +1,7 @@
 """What a sweep has found: numbers, a table of them, and a picture."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -208,18 +209,24 @@ def _digits(rows):
     return 2 if max(map(abs, values), default=0) > 1.5 else 4
 
 
-def write_report(plan, out):
+def write_report(plan, out, metric=None):
     """Write results.md, results.json and results.png; print the first.
 
     Args:
         plan (Plan): The plan.
         out (Path): The folder of the sweep.
+        metric (str, optional): Another validated metric than the plan's; the
+            files are then called results_METRIC, without its part before /.
     """
+    stem = 'results'
+    if metric not in (None, plan.metric):
+        plan = replace(plan, metric=metric)
+        stem += '_' + metric.rsplit('/')[-1]
     rows = collect(plan, out)
     table = make_table(rows, plan.metric)
     out.mkdir(parents=True, exist_ok=True)
-    (out / 'results.md').write_text(table + '\n')
+    (out / f'{stem}.md').write_text(table + '\n')
     content = dict(metric=plan.metric, runs=rows)
-    (out / 'results.json').write_text(json.dumps(content, indent=1) + '\n')
-    draw(out / 'results.png', rows, plan.metric)
-    print(f'\n{table}\n\n{out}/results.md', flush=True)
+    (out / f'{stem}.json').write_text(json.dumps(content, indent=1) + '\n')
+    draw(out / f'{stem}.png', rows, plan.metric)
+    print(f'\n{table}\n\n{out}/{stem}.md', flush=True)

@@ -82,12 +82,22 @@ def test_report_of_nothing(do):
     assert not out('results.png').exists()
 
 
-def test_metric_may_be_changed_afterwards(do):
-    plan = PLAN.replace("'accuracy/top1'", "'top5'")
+def test_report_of_another_metric(do):
+    """Beside the first, which stays; only for what is there."""
     assert do(PLAN) == 0
-    assert do(plan, '--report-only') == 0
-    assert report()['kd']['last'] == {'0': 8, '1': 8, '2': 8}
-    assert report()['kd']['best'] == {'0': 9, '1': 9, '2': 9}
+    first = out('results.md').read_text()
+    assert do(PLAN, '--report-only', '--metric', 'val/top5') == 0
+    assert '| student | 0 of 3 |' in out('results_top5.md').read_text()
+    assert do(PLAN, '--report-only', '--metric', 'top5') == 0
+    assert out('results.md').read_text() == first
+    rows = json.loads(out('results_top5.json').read_text())['runs']
+    assert rows['kd']['last'] == {'0': 8, '1': 8, '2': 8}
+    assert rows['kd']['best'] == {'0': 9, '1': 9, '2': 9}
+
+
+def test_another_metric_trains_nothing(do, capsys):
+    assert do(PLAN, '--metric', 'top5') == 2
+    assert 'for --report-only' in capsys.readouterr().err
 
 
 def test_what_was_validated_twice_counts_as_it_was_last(tmp_path):

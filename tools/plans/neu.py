@@ -1,8 +1,8 @@
 # Does it help? Steel surfaces, where the teacher tells classes apart that the
 # student confuses. Each method with its weight for detection, CKD with 10,
 # five seeds, beside the student alone, CKD and RLD together, and a control
-# that should not help: CKD with the teacher's logits in random order. Then other
-# weights, with one seed.
+# that should not help: CKD with the teacher's logits in random order. Then
+# other weights, with one seed.
 #
 # First train the teacher, as configs/neu/frcnn_r18w32.py says, then
 #   python tools/sweep.py tools/plans/neu.py --jobs 2
