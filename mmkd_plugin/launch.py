@@ -12,6 +12,7 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
 
 DATA_KEYS = (
     'train_dataloader',
@@ -152,6 +153,9 @@ def load_config(args):
                 f'--cfg-options does not fit the config {args.config!r} at '
                 f'{key} ({reason}): give a key and an index that it has.'
             ) from error
+    if any(key.startswith('custom_imports') for key in args.cfg_options):
+        # MMEngine has imported what the file itself names.
+        import_modules_from_strings(**cfg.custom_imports)
     cfg.launcher = args.launcher
     cfg.work_dir = (
         args.work_dir

@@ -340,6 +340,17 @@ def test_resume(train_cfg, argv, load_from, tmp_path):
     assert cfg.get('load_from') == load_from
 
 
+def test_imports_may_be_added(train_cfg, tmp_path, monkeypatch):
+    """MMEngine itself imports only what the file names."""
+    (tmp_path / 'my_own_tap.py').touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    option = 'custom_imports.imports=[mmkd_plugin,my_own_tap]'
+    train_cfg(CKD)
+    assert 'my_own_tap' not in sys.modules
+    train_cfg(CKD, '--cfg-options', option)
+    assert sys.modules.pop('my_own_tap')
+
+
 @pytest.mark.parametrize('root', ['/elsewhere', '/elsewhere/'])
 def test_data_root_moves_everything(train_cfg, root):
     cfg = train_cfg(
