@@ -204,7 +204,7 @@ def test_method_is_the_one_in_the_name(path):
 @pytest.mark.parametrize(
     'method, settings',
     [
-        ('ckd', dict(tau=1.0, loss_weight=0.1)),
+        ('ckd', dict(tau=1.0, loss_weight=10.0)),
         ('rld', dict(alpha=1.0, beta=0.25, tau_scd=1.0, tau_mcd=1.0)),
         ('kd', dict(tau=1.0, loss_weight=1.0)),
         ('dkd', dict(alpha=1.0, beta=0.25, tau=1.0, loss_weight=1.0)),

@@ -17,7 +17,5 @@ custom_hooks = [
             config='{{ fileDirname }}/frcnn_r18w24.py',
             checkpoint='{{ fileDirname }}/frcnn_digits_teacher.pth',
         ),
-        tau=1.0,
-        loss_weight=30.0,
     )
 ]

@@ -10,7 +10,10 @@ class CKDHook(DistillHook):
     """Train with a teacher by sample-wise contrastive distillation.
 
     ``DistillHook`` with :class:`~mmkd_plugin.losses.CKDLoss` as ``loss_ckd``
-    and the released weight for detection.
+    and a weight for detection.  The released 0.1 goes beside a distillation
+    of features; alone it is a hundredth of what the cross entropy does to
+    the logits.  10 is about as much as it, whatever N is; see
+    ``docs/results.md``, and ``tools/weigh_terms.py`` to measure it.
 
     Args:
         teacher (dict): See :class:`DistillHook`.
@@ -31,7 +34,7 @@ class CKDHook(DistillHook):
         self,
         teacher: dict,
         tau: float = 1.0,
-        loss_weight: float = 0.1,
+        loss_weight: float = 10.0,
         gather: bool = False,
         same_class_negatives: bool = True,
         **kwargs,

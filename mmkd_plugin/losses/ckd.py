@@ -49,8 +49,11 @@ def ckd_loss(
 
     The value grows with N and is to be read against ln N, which is no
     information at all; with tau = 1, perfect positives and orthogonal
-    negatives it is ln(1 + (N - 1) / e), and N = 1 gives 0.  So neither values
-    nor weights of one N carry over to another.
+    negatives it is ln(1 + (N - 1) / e), and N = 1 gives 0.  So values of one N
+    cannot be compared with those of another.  Weights can: the gradient of
+    the mean in a row s_i is (sum_k p_ki t_k - t_i) / (N tau), where p_ki is
+    the softmax over the rows; with tau = 1 no p_ki is far from 1 / N, and
+    the bracket hardly depends on N.
 
     Args:
         student: Logits z^S of shape (N, C), any floating type.

@@ -363,7 +363,7 @@ def test_presets_are_found_from_every_scope(scope, teacher):
         )
         rld = HOOKS.build(dict(type='RLDHook', teacher=teacher, beta=2.0))
     assert ckd.losses['loss_ckd'].tau == 0.5
-    assert ckd.losses['loss_ckd'].loss_weight == 0.1
+    assert ckd.losses['loss_ckd'].loss_weight == 10
     assert ckd.losses['loss_ckd'].gather
     assert rld.losses['loss_rld'].beta == 2.0
 
