@@ -50,6 +50,7 @@ ckd = 'configs/bccd/frcnn_r18w32_r18w8_ckd.py'
 ckd_10 = {'custom_hooks.0.loss_weight': 10}
 roi_tap = {'custom_hooks.0.tap.type': 'RoIHeadTap'}
 foreground = {**roi_tap, 'custom_hooks.0.tap.background_weight': 0}
+less_cross_entropy = {'model.roi_head.bbox_head.loss_cls.loss_weight': 0.1}
 
 settings = dict(
     # Mistakes: the teacher on RoIs of its own, and on images that are not
@@ -67,7 +68,18 @@ settings = dict(
             'custom_hooks.0.teacher.config': 'tools/plans/bccd_teacher_bgr.py'
         },
     ),
-    # Is it the share of the box losses in the gradient that is missing?
+    # Is it the share of the box losses in the gradient that is missing? KD in
+    # place of most of the cross entropy, not beside it; the student with as
+    # little cross entropy; and ten times KD with ten times the box losses.
+    kd_mixed=dict(
+        config=kd,
+        cfg_options={
+            'custom_hooks.0.losses.loss_kd.loss_weight': 0.9,
+            **less_cross_entropy,
+        },
+        seeds=seeds,
+    ),
+    student_less=dict(config=alone, cfg_options=less_cross_entropy),
     kd_10_boxes=dict(
         config=kd,
         cfg_options={
