@@ -200,6 +200,9 @@ case('loss-weight')(
     lambda w: hook(losses=dict(loss_kd=dict(type='KDLoss', loss_weight=-1)))
 )
 case('tap-type')(lambda w: hook(tap=dict(type='RoITap')))
+case('background-weight')(
+    lambda w: hook(tap=dict(type='RoIHeadTap', background_weight=-1))
+)
 case('log-prefix')(lambda w: hook(log_prefix='kd_loss'))
 case('warmup')(lambda w: hook(warmup=-1))
 case('end')(lambda w: hook(begin=3, end=3))
