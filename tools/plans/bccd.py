@@ -119,6 +119,7 @@ settings = dict(
             'param_scheduler.1.T_max': 6,
         },
         seeds=[0],
+        baseline=None,
     ),
     kd_weak_teacher=dict(
         config=kd,
