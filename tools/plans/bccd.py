@@ -107,9 +107,12 @@ settings = dict(
             'custom_hooks.0.tau': 0.2,
             'custom_hooks.0.loss_weight': 2,
         },
+        seeds=[0, 1, 2],
     ),
     ckd_warmup=dict(
-        config=ckd, cfg_options={**ckd_10, 'custom_hooks.0.warmup': 3}
+        config=ckd,
+        cfg_options={**ckd_10, 'custom_hooks.0.warmup': 3},
+        seeds=[0, 1, 2],
     ),
     teacher_weak=dict(
         config='configs/bccd/frcnn_r18w32.py',
