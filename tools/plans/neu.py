@@ -39,3 +39,12 @@ runs['ckd_10_shuffled'] = dict(
         'custom_hooks.0.tap.type': 'ShuffledRoIHeadTap',
     },
 )
+# A mistake: the teacher on RoIs of its own.
+runs['kd_own_rois'] = dict(
+    config='configs/neu/frcnn_r18w32_r18w8_kd.py',
+    cfg_options={
+        'custom_imports.imports': ['mmkd_plugin', 'plans.controls'],
+        'custom_hooks.0.tap.type': 'OwnRoIHeadTap',
+    },
+    seeds=[0, 1, 2],
+)
