@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .gather import gather_rows, others
+from .info_nce import info_nce
 from .reduction import (
     check_labels,
     check_non_negative,
@@ -19,14 +20,7 @@ from .reduction import (
     prepare_logits,
     weighted_mean,
 )
-
-
-def unit_rows(logits: Tensor) -> Tensor:
-    """Scale the rows of (N, C) to length 1, rows of (almost) zeros to 0."""
-    length = logits.norm(dim=1, keepdim=True)
-    eps = torch.finfo(logits.dtype).eps
-    # Not `clamp`: its gradient at a row of zeros would be 1 / eps.
-    return logits / length.masked_fill(length < eps, torch.inf)
+from .unit_rows import unit_rows
 
 
 def ckd_loss(
@@ -67,9 +61,9 @@ def ckd_loss(
             then none of its negatives. None: every other row is one.
 
     Returns:
-        Losses of shape (N,), float32 (float64 for float64 logits). Memory is
-        N x (N + M). A row of zeros has no direction: its similarity to any
-        row is 0, and so is its gradient.
+        Losses of shape (N,), float32 (float64 for float64 logits). Memory
+        grows with N + M, not with N x (N + M). A row of zeros has no
+        direction: its similarity to any row is 0, and so is its gradient.
 
     Raises:
         ValueError: The shapes of ``student`` and ``teacher`` differ.
@@ -88,25 +82,14 @@ def ckd_loss(
         3.19
     """
     student, teacher = prepare_logits(student, teacher)
-    student, teacher = unit_rows(student), unit_rows(teacher)
     if negatives is not None:
-        student = torch.cat([student, unit_rows(negatives.to(student))])
-    # Autocast would run this product, alone of all ops in losses/, in half
-    # precision, however the operands are stored.
-    with torch.autocast(student.device.type, enabled=False):
-        similarity = teacher @ student.T / tau
-    positive = torch.arange(len(teacher), device=teacher.device)
-    lowest = torch.finfo(similarity.dtype).min
-    if labels is not None:
-        same = labels[: len(teacher), None] == labels
-        same.fill_diagonal_(False)
-        similarity = similarity.masked_fill(same, lowest)
+        student = torch.cat([student, negatives.to(student)])
+    student, teacher = unit_rows(student), unit_rows(teacher)
+    absent = None
     if valid is not None:
         absent = F.pad(~valid, (0, len(student) - len(teacher)))
-        similarity = similarity.masked_fill(absent, lowest)
-        # -100 is the row that cross_entropy skips.
-        positive = positive.masked_fill(~valid, -100)
-    return F.cross_entropy(similarity, positive, reduction='none')
+    losses = info_nce(student, teacher, tau=tau, absent=absent, labels=labels)
+    return losses if valid is None else losses.masked_fill(~valid, 0)
 
 
 @MODELS.register_module()

@@ -8,15 +8,13 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from .divergence import class_kl, softmax_kl, weighted_sum
 from .reduction import (
-    binary_kl,
     check_labels,
     check_non_negative,
     check_positive,
-    log_odds,
     numbers_in_use,
     prepare_logits,
-    softmax_kl,
     tau_in_use,
     weight_in_use,
     weighted_mean,
@@ -79,12 +77,11 @@ def dkd_loss(
         student, teacher, standardize=standardize
     )
     check_labels(labels, student)
-    student, teacher = student / tau, teacher / tau
     is_target = torch.zeros_like(teacher, dtype=torch.bool)
-    is_target = is_target.scatter(1, labels.unsqueeze(1), True)
-    tckd = binary_kl(log_odds(student, labels), log_odds(teacher, labels))
-    nckd = softmax_kl(student, teacher, masked=is_target)
-    return (alpha * tckd + beta * nckd) * tau**2
+    is_target.scatter_(1, labels.unsqueeze(1), True)
+    nckd = softmax_kl(student, teacher, tau=tau, masked=is_target)
+    tckd = class_kl(student, teacher, labels, labels, tau=tau)
+    return weighted_sum(student, (alpha, tckd), (beta, nckd))
 
 
 @MODELS.register_module()

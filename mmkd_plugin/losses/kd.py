@@ -7,12 +7,12 @@ background last).
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from .divergence import softmax_kl, weighted_sum
 from .reduction import (
     check_non_negative,
     check_positive,
     numbers_in_use,
     prepare_logits,
-    softmax_kl,
     tau_in_use,
     weight_in_use,
     weighted_mean,
@@ -59,7 +59,8 @@ def kd_loss(
     student, teacher = prepare_logits(
         student, teacher, standardize=standardize
     )
-    return softmax_kl(student / tau, teacher / tau) * tau**2
+    kl = softmax_kl(student, teacher, tau=tau)
+    return weighted_sum(student, (1.0, kl))
 
 
 @MODELS.register_module()

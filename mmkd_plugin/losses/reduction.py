@@ -1,4 +1,4 @@
-"""What the losses share: checks, logits, divergences in log space, the mean.
+"""What the losses share: checks of arguments, logits, the mean.
 
 Shapes: N samples (images or sampled RoIs), C classes (K + 1 for an RoI head,
 background last).
@@ -9,7 +9,6 @@ from numbers import Real
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 # What the released recipe of logit standardisation goes with.
 STANDARDIZED_TAU = 2.0
@@ -162,65 +161,6 @@ def prepare_logits(
     return student, teacher
 
 
-def softmax_kl(
-    student: Tensor, teacher: Tensor, masked: Tensor | None = None
-) -> Tensor:
-    """KL(softmax(teacher) || softmax(student)) of each row.
-
-    Args:
-        student: Logits of shape (N, C), already divided by the temperature.
-        teacher: The same for the teacher.
-        masked: Bool of shape (N, C), the classes to leave out of both
-            distributions. A row with fewer than two classes left gives 0 and
-            gradient 0.
-
-    Returns:
-        Divergences of shape (N,), in nats.
-    """
-    if masked is not None:
-        # The lowest finite number, not -inf: inf - inf would be NaN in rows
-        # that are masked throughout.
-        lowest = torch.finfo(student.dtype).min
-        student = student.masked_fill(masked, lowest)
-        teacher = teacher.masked_fill(masked, lowest)
-    log_student = F.log_softmax(student, dim=1)
-    log_teacher = F.log_softmax(teacher, dim=1)
-    return (log_teacher.exp() * (log_teacher - log_student)).sum(dim=1)
-
-
-def log_odds(logits: Tensor, index: Tensor) -> Tensor:
-    """log(p / (1 - p)) of one class of each row, where p = softmax(logits).
-
-    It keeps all digits where p is near 1, which 1 - p would lose.
-
-    Args:
-        logits: Shape (N, C).
-        index: Class ids of shape (N,), int64.
-
-    Returns:
-        Log odds of shape (N,).
-    """
-    index = index.unsqueeze(1)
-    own = logits.gather(1, index).squeeze(1)
-    others = logits.scatter(1, index, torch.finfo(logits.dtype).min)
-    return own - others.logsumexp(dim=1)
-
-
-def binary_kl(student: Tensor, teacher: Tensor) -> Tensor:
-    """KL((p^T, 1 - p^T) || (p^S, 1 - p^S)) from the log odds of p.
-
-    Args:
-        student: Log odds of shape (N,).
-        teacher: Log odds of shape (N,).
-
-    Returns:
-        Divergences of shape (N,), in nats.
-    """
-    yes = F.logsigmoid(teacher) - F.logsigmoid(student)
-    no = F.logsigmoid(-teacher) - F.logsigmoid(-student)
-    return teacher.sigmoid() * yes + (-teacher).sigmoid() * no
-
-
 def weighted_mean(losses: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean of per-sample losses.
 
@@ -237,7 +177,8 @@ def weighted_mean(losses: Tensor, weights: Tensor | None = None) -> Tensor:
         ValueError: ``weights`` is not of shape (N,).
     """
     if weights is None:
-        return losses.sum() / max(len(losses), 1)
+        # The mean of no rows would be NaN.
+        return losses.mean() if len(losses) else losses.sum()
     check_weights(weights, losses)
     rows = (weights > 0).sum().clamp(min=1)
     return (losses * weights.to(losses.dtype)).sum() / rows

@@ -7,15 +7,13 @@ background last).
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from .divergence import class_kl, softmax_kl, weighted_sum
 from .reduction import (
-    binary_kl,
     check_labels,
     check_non_negative,
     check_positive,
-    log_odds,
     numbers_in_use,
     prepare_logits,
-    softmax_kl,
     tau_in_use,
     weight_in_use,
     weighted_mean,
@@ -88,13 +86,11 @@ def rld_loss(
         student, teacher, standardize=standardize
     )
     check_labels(labels, student)
-    scd = binary_kl(
-        log_odds(student / tau_scd, labels),
-        log_odds(teacher / tau_scd, teacher.argmax(dim=1)),
-    )
     masked = teacher >= teacher.gather(1, labels.unsqueeze(1))
-    mcd = softmax_kl(student / tau_mcd, teacher / tau_mcd, masked=masked)
-    return alpha * tau_scd**2 * scd + beta * tau_mcd**2 * mcd
+    mcd = softmax_kl(student, teacher, tau=tau_mcd, masked=masked)
+    top = teacher.argmax(dim=1)
+    scd = class_kl(student, teacher, labels, top, tau=tau_scd)
+    return weighted_sum(student, (alpha, scd), (beta, mcd))
 
 
 @MODELS.register_module()

@@ -1,0 +1,38 @@
+"""Rows scaled to length 1.
+
+Shapes: N rows of C numbers.
+"""
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+
+def unit_rows(rows: Tensor) -> Tensor:
+    """Scale the rows of (N, C) to length 1, rows of (almost) zeros to 0.
+
+    The latter have gradient 0. The result can be differentiated once.
+    """
+    return _UnitRows.apply(rows)
+
+
+class _UnitRows(Function):
+    """Keeps its result, where autograd would keep the argument too."""
+
+    @staticmethod
+    def forward(ctx, rows: Tensor) -> Tensor:
+        length = rows.norm(dim=1, keepdim=True)
+        eps = torch.finfo(rows.dtype).eps
+        length.masked_fill_(length < eps, torch.inf)
+        units = rows / length
+        ctx.save_for_backward(units, length)
+        return units
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> Tensor:
+        units, length = ctx.saved_tensors
+        # What is along a row does not change its direction.
+        along = (grad * units).sum(dim=1, keepdim=True)
+        return torch.addcmul(grad, units, along, value=-1).div_(length)
