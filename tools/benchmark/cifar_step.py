@@ -36,6 +36,7 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.datasets import CIFAR100
 from step_parts import distill_hook, take_apart
+from timing import quartiles, synchronize
 
 from mmkd_plugin import ExactResumeHook
 from mmkd_plugin.datasets.cifar100_files import read_cifar100
@@ -202,11 +203,6 @@ def bare_step(cfg, runner):
     return step
 
 
-def synchronize():
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
 def compare(variants, steps, rounds):
     """Time the variants by turns.
 
@@ -229,13 +225,6 @@ def compare(variants, steps, rounds):
                     [1e3 * (b - a) / steps for a, b in zip(begin, end)]
                 )
     return times
-
-
-def quartiles(values):
-    if len(values) == 1:
-        return values * 2
-    low, _, high = statistics.quantiles(values, n=4, method='inclusive')
-    return low, high
 
 
 def report(times, parts):
