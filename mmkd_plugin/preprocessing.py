@@ -72,7 +72,9 @@ class TeacherInput:
                 for sample in data_samples
             ]
         images = inputs.flip(1) if self.reverse else inputs
-        images = images * self.scale.to(inputs) + self.shift.to(inputs)
+        # Kept there: a copy to the GPU in every step would wait for it.
+        self.scale, self.shift = self.scale.to(inputs), self.shift.to(inputs)
+        images = images * self.scale + self.shift
         height, width = (
             math.ceil(max(sizes) / self.divisor) * self.divisor
             for sizes in zip(*shapes)

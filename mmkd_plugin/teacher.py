@@ -182,13 +182,14 @@ class Teacher:
         self._to_input = TeacherInput(
             student.data_preprocessor, self.model.data_preprocessor
         )
-        self._columns = match_classes(
+        columns = match_classes(
             classes,
             self.classes,
             tap.num_classes(student),
             tap.num_classes(self.model),
             tap.background,
         )
+        self._columns = columns and torch.tensor(columns, device=device)
 
     def _check_precision(self, device: torch.device) -> None:
         """Try autocast, which some devices refuse and some ignore."""
@@ -231,7 +232,7 @@ class Teacher:
         with self._autocast(inputs.device.type):
             logits = tap.teacher_logits(self.model, inputs, record)
         if self._columns is not None:
-            logits = logits[:, self._columns]
+            logits = logits.index_select(1, self._columns)
         return logits
 
     def relabel(self, outputs: list) -> list:
@@ -248,9 +249,7 @@ class Teacher:
         for output in outputs:
             if 'pred_instances' in output:
                 found = output.pred_instances
-                match = found.labels[:, None] == found.labels.new_tensor(
-                    self._columns
-                )
+                match = found.labels[:, None] == self._columns
                 found = found[match.any(1)]
                 found.labels = match[match.any(1)].int().argmax(1)
                 output.pred_instances = found
