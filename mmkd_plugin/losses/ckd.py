@@ -106,8 +106,8 @@ class CKDLoss(nn.Module):
             in one big batch. Value and, under ``DistributedDataParallel``,
             gradients are then those of that batch, however its rows are
             spread. It costs four collectives forward and two backward, and
-            waiting for the GPU twice. If False, as in the authors' code,
-            each process has its own negatives and takes its own mean.
+            waiting for the GPU three times. If False, as in the authors'
+            code, each process has its own negatives and takes its own mean.
         same_class_negatives: Whether rows of the anchor's own class are its
             negatives too, as in the paper. If False, N varies with the
             sample: the background rows of an RoI head, most of them, are
@@ -171,7 +171,9 @@ class CKDLoss(nn.Module):
         if self.gather:
             # Upcast first, so that gradients are summed in full precision.
             student, teacher = prepare_logits(student, teacher)
-            kept = slice(None) if valid is None else valid
+            kept = slice(None)
+            if valid is not None:
+                kept = valid.nonzero().squeeze(1)
             negatives = others(gather_rows(student[kept]))
             if classes is not None:
                 theirs = others(gather_rows(classes[kept]))

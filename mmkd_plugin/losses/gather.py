@@ -51,7 +51,8 @@ def gather_rows(rows: Tensor) -> tuple[Tensor, ...]:
         return (rows,)
     if dist.get_world_size() == 1:
         return (rows,)
-    size = torch.tensor([len(rows)], device=rows.device)
+    # Not `torch.tensor`, whose copy to the GPU would wait for it.
+    size = rows.new_full((1,), len(rows), dtype=torch.int64)
     sizes = [torch.empty_like(size) for _ in range(dist.get_world_size())]
     dist.all_gather(sizes, size)
     sizes = torch.cat(sizes).tolist()
