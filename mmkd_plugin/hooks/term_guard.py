@@ -38,7 +38,7 @@ class TermGuard:
         self.proven = False
         self.waited = 0
         self._gradients: dict[str, Tensor] = {}
-        self._ranges: dict[str, tuple] = {}
+        self._logits: tuple[Tensor, ...] = ()
         self._finite: dict[str, Tensor] = {}
 
     def term(self, name: str, loss, weight: float, pair: tuple) -> Tensor:
@@ -72,12 +72,7 @@ class TermGuard:
             branch.register_hook(
                 lambda grad: self._gradients.update({name: grad.abs().max()})
             )
-        self._ranges = {}
-        if len(student):
-            self._ranges = {
-                'student': torch.aminmax(student.detach()),
-                'teacher': torch.aminmax(rest[0]),
-            }
+        self._logits = (student.detach(), rest[0]) if len(student) else ()
         return value
 
     def skipped(self) -> dict[str, Tensor]:
@@ -128,7 +123,7 @@ class TermGuard:
             )
 
     def _prove(self, losses: dict, values: dict) -> None:
-        if not self._ranges:
+        if not self._logits:
             self.waited += 1
             if self.waited >= PATIENCE:
                 raise RuntimeError(
@@ -162,6 +157,6 @@ class TermGuard:
         """Ranges of the logits; waits for the GPU."""
         return ' and '.join(
             f"the {role}'s logits lie in "
-            f'[{float(bounds[0]):.4g}, {float(bounds[1]):.4g}]'
-            for role, bounds in self._ranges.items()
+            f'[{float(logits.min()):.4g}, {float(logits.max()):.4g}]'
+            for role, logits in zip(('student', 'teacher'), self._logits)
         )
