@@ -1,13 +1,10 @@
 """Go on after an interruption as if there had been none."""
 
 import signal
-import threading
 from pathlib import Path
 from pickle import UnpicklingError
 
-import torch
 from mmengine.dist import (
-    all_reduce,
     barrier,
     broadcast_object_list,
     get_rank,
@@ -22,6 +19,7 @@ from ..atomic import LateRemoval
 from ..last_checkpoint import last_named, name_last, repair_last
 from ..loading import rest_of, sampler_of, shield_workers
 from ..randomness import SeededSamples, seed_by
+from .stop_request import StopRequest
 
 STOPPED = 'stopped.pth'
 # What a shell reports of a process that SIGTERM ended.
@@ -52,8 +50,7 @@ class ExactResumeHook(Hook):
     priority = 'LOWEST'
 
     def __init__(self) -> None:
-        self._asked = False
-        self._handler = None
+        self._request = StopRequest()
         self._kept: dict | None = None
         self._samples: SeededSamples | None = None
         self._backends: list[LateRemoval] = []
@@ -109,11 +106,7 @@ class ExactResumeHook(Hook):
                 # Without it MMEngine does not keep the best score of a
                 # validation that is made up for.
                 hook.last_ckpt = runner.message_hub.get_info('last_ckpt')
-        # Signals can be handled in the main thread alone.
-        if threading.current_thread() is threading.main_thread():
-            self._handler = signal.signal(
-                signal.SIGTERM, lambda *_: self._ask_to_stop()
-            )
+        self._request.listen()
         self._first_iter = runner.iter
         if self._kept is not None:
             self._take_up(runner, self._kept)
@@ -140,9 +133,7 @@ class ExactResumeHook(Hook):
     ) -> None:
         """Stop, if a rank was asked to and no gradient would be lost."""
         self._tidy(runner)
-        asked = torch.tensor(float(self._asked))
-        all_reduce(asked, 'max')
-        if asked and runner.optim_wrapper.should_update():
+        if self._request.ask() and runner.optim_wrapper.should_update():
             self._stop(runner, runner.iter + 1)
             barrier()
             raise SystemExit(EXIT_CODE)
@@ -156,7 +147,8 @@ class ExactResumeHook(Hook):
             self._seen = 0
 
     def before_val_epoch(self, runner) -> None:
-        """Seed the validation."""
+        """Seed the validation; hear of what was asked before it."""
+        self._request.read()
         seed_by('validation', runner.seed, get_rank(), runner.iter)
 
     def after_val_iter(
@@ -167,7 +159,7 @@ class ExactResumeHook(Hook):
         They cannot agree here, because one may have more batches than
         another; and only the main one has something to save.
         """
-        if self._asked:
+        if self._request.is_known:
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
                     hook.after_val_epoch(runner)  # swaps the weights back
@@ -182,7 +174,8 @@ class ExactResumeHook(Hook):
         """Leave the data set and the handling of signals as they were."""
         if self._samples is not None:
             del runner.train_dataloader.dataset.__getitems__
-        self._release_signal()
+        self._request.read()
+        self._request.release()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Note where in the training this is, in plain numbers."""
@@ -269,7 +262,7 @@ class ExactResumeHook(Hook):
             f'{runner.max_iters}. {last_named(runner.work_dir)} holds all of '
             'it: --resume goes on from there.'
         )
-        self._release_signal()
+        self._request.release()
 
     def _tidy(self, runner) -> None:
         """Remove what is old, after a checkpoint was saved."""
@@ -283,17 +276,6 @@ class ExactResumeHook(Hook):
         stopped = Path(runner.work_dir, STOPPED)
         if last_named(runner.work_dir) != str(stopped):
             stopped.unlink(missing_ok=True)
-
-    def _ask_to_stop(self) -> None:
-        """Handle SIGTERM."""
-        self._asked = True
-        # torch raises an error wherever we are when a worker dies.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-
-    def _release_signal(self) -> None:
-        if self._handler is not None:
-            signal.signal(signal.SIGTERM, self._handler)
-            self._handler = None
 
 
 def _warn_of_accumulation(runner) -> None:

@@ -339,14 +339,24 @@ def _rank(rank, folder):
     )
     changes['default_hooks.checkpoint.save_best'] = None
     make_runner(Path(folder, 'reference'), **changes).train()
-    if rank == 1:
-        sigterm_at(3)
-    try:
-        make_runner(Path(folder, 'work'), **changes).train()
-    except SystemExit as end:
-        Path(folder, f'code_{rank}').write_text(str(end.code))
-    interrupted.moments.clear()
+
+    def stopped(name, number, **changes):
+        if rank == 1:
+            sigterm_at(number)
+        try:
+            make_runner(Path(folder, name), **changes).train()
+        except SystemExit as end:
+            Path(folder, f'{name}_{rank}').write_text(str(end.code))
+        interrupted.moments.clear()
+
+    stopped('work', 3, **changes)
+    if rank == 0:
+        saved = load_from_local(Path(folder, 'work', 'stopped.pth'))
+        Path(folder, 'iterations').write_text(str(saved['meta']['iter']))
     make_runner(Path(folder, 'work'), resume=True, **changes).train()
+    # In the last iteration before a validation.
+    del changes['val_dataloader'], changes['val_cfg'], changes['val_evaluator']
+    stopped('validation', 2, **changes)
     # A rank that ends while another still talks to it aborts that one.
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
@@ -354,10 +364,11 @@ def _rank(rank, folder):
 
 def test_ranks_stop_together(tmp_path):
     torch.multiprocessing.spawn(_rank, (str(tmp_path),), nprocs=2)
-    assert [(tmp_path / f'code_{rank}').read_text() for rank in (0, 1)] == [
-        '143',
-        '143',
-    ]
+    for name in ('work', 'validation'):
+        for rank in (0, 1):
+            assert (tmp_path / f'{name}_{rank}').read_text() == '143'
+    # One after that in which the signal came.
+    assert (tmp_path / 'iterations').read_text() == '4'
     wanted = final_state(tmp_path / 'reference')
     assert wanted['exact_resume']['world_size'] == 2
     assert differences(wanted, final_state(tmp_path / 'work')) == []
