@@ -63,6 +63,13 @@ CAUSES = (
     ),
     (
         RuntimeError,
+        r'(No working C\+\+ compiler found|'
+        r'Cannot find a working triton installation)',
+        'torch.compile cannot work here ({1}): install a C++ compiler, and '
+        'Triton for a GPU, or take `compile` out of `teacher` and the config.',
+    ),
+    (
+        RuntimeError,
         r'EADDRINUSE|ddress already in use',
         'The port of the distributed run is in use (MASTER_PORT={port}): '
         'choose another one, PORT=29501 for tools/dist_train.sh.',

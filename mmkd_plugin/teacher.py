@@ -1,6 +1,5 @@
 """The teacher: built from a config, loaded strictly, frozen, matched."""
 
-import contextlib
 import importlib
 import re
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from torch import Tensor
 from .checkpoint import load_strictly, read_checkpoint
 from .class_names import match_classes
 from .preprocessing import TeacherInput
+from .teacher_speed import TeacherSpeed
 
 
 def load_config(config) -> Config:
@@ -97,14 +97,6 @@ def _build(cfg: Config) -> nn.Module:
         ) from error
 
 
-PRECISIONS = {
-    'same': None,
-    'fp32': torch.float32,
-    'bf16': torch.bfloat16,
-    'fp16': torch.float16,
-}
-
-
 class Teacher:
     """A frozen model, and how a student's batch is shown to it.
 
@@ -115,7 +107,8 @@ class Teacher:
         prefix (str): What the names in the checkpoint begin with where it
             was saved by a wrapper around the model.
         trust_checkpoint (bool): Whether to run code in the checkpoint.
-        precision (str): 'same' as the student, 'fp32', 'bf16' or 'fp16'.
+        precision, channels_last, fuse_bn, compile: See
+            :class:`~mmkd_plugin.teacher_speed.TeacherSpeed`.
         classes (Sequence[str], optional): The teacher's class names in
             order, where neither checkpoint nor config tells them.
 
@@ -136,13 +129,12 @@ class Teacher:
         prefix: str = '',
         trust_checkpoint: bool = False,
         precision: str = 'same',
+        channels_last: bool | None = None,
+        fuse_bn: bool = True,
+        compile: bool = False,
         classes: Sequence[str] | None = None,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise ValueError(
-                'Expected `precision` of the teacher to be one of '
-                f'{list(PRECISIONS)} but got {precision!r}.'
-            )
+        self.speed = TeacherSpeed(precision, channels_last, fuse_bn, compile)
         cfg = load_config(config)
         state, meta = read_checkpoint(checkpoint, prefix, trust_checkpoint)
         # The student must see the same random numbers with or without.
@@ -154,7 +146,6 @@ class Teacher:
         load_strictly(model, state, checkpoint)
         self.model = model.requires_grad_(False).eval()
         self.source = str(checkpoint)
-        self.dtype = PRECISIONS[precision]
         self.classes = classes or _classes_of(meta, cfg)
 
     def prepare(
@@ -174,14 +165,10 @@ class Teacher:
             TypeError, ValueError: If the two cannot be compared, or the
                 device cannot compute in the teacher's precision.
         """
-        device = next(student.parameters()).device
-        self.model.to(device)
-        if _is_channels_last(student):
-            self.model.to(memory_format=torch.channels_last)
-        self._check_precision(device)
         self._to_input = TeacherInput(
             student.data_preprocessor, self.model.data_preprocessor
         )
+        self.speed.apply(self.model, student)
         columns = match_classes(
             classes,
             self.classes,
@@ -189,48 +176,39 @@ class Teacher:
             tap.num_classes(self.model),
             tap.background,
         )
+        device = next(student.parameters()).device
         self._columns = columns and torch.tensor(columns, device=device)
 
-    def _check_precision(self, device: torch.device) -> None:
-        """Try autocast, which some devices refuse and some ignore."""
-        if self.dtype in (None, torch.float32):
-            return
-        image = torch.ones(1, 1, 3, 3, device=device)
-        found = 'an error'
-        with contextlib.suppress(RuntimeError), self._autocast(device.type):
-            found = torch.conv2d(image, image).dtype
-        if found != self.dtype:
-            raise ValueError(
-                f'The teacher was given the precision {self.dtype}, but a '
-                f'convolution on {device} gives {found}: set '
-                "`precision='fp32'` in `teacher`."
-            )
+    @torch.no_grad()
+    def features(self, tap, inputs: Tensor, data_samples):
+        """What the teacher can say of images that nobody has classified yet.
 
-    def _autocast(self, device_type: str):
-        if self.dtype is None:
-            return contextlib.nullcontext()
-        return torch.autocast(
-            device_type,
-            dtype=self.dtype,
-            enabled=self.dtype != torch.float32,
-        )
+        Args:
+            tap: The tap that will make the record.
+            inputs (Tensor): The student's images, (B, 3, H, W).
+            data_samples (list): One an image.
+
+        Returns:
+            For :meth:`logits`; what it is, the tap knows.
+        """
+        inputs = self._to_input(inputs, data_samples)
+        with self.speed.autocast(inputs.device.type):
+            return tap.teacher_features(self.model, inputs)
 
     @torch.no_grad()
-    def logits(self, tap, record, inputs: Tensor, data_samples) -> Tensor:
+    def logits(self, tap, record, features) -> Tensor:
         """The teacher's logits for what the student has just classified.
 
         Args:
             tap: The tap that made the record.
             record: What it read from the student's forward, N samples.
-            inputs (Tensor): The student's images, (B, 3, H, W).
-            data_samples (list): One a image.
+            features: What :meth:`features` gave for the same images.
 
         Returns:
             Tensor: (N, C), C in the order of the student's classes.
         """
-        inputs = self._to_input(inputs, data_samples)
-        with self._autocast(inputs.device.type):
-            logits = tap.teacher_logits(self.model, inputs, record)
+        with self.speed.autocast(record.logits.device.type):
+            logits = tap.teacher_logits(self.model, features, record)
         if self._columns is not None:
             logits = logits.index_select(1, self._columns)
         return logits
@@ -266,6 +244,8 @@ class Teacher:
             notes.append('images converted to its own preprocessing')
         if self._columns is not None:
             notes.append('classes matched by name')
+        if self.speed.folded:
+            notes.append('batch normalisation folded')
         return f'{type(self.model).__name__} ({", ".join(notes)})'
 
 
@@ -281,13 +261,3 @@ def _classes_of(meta: dict, cfg: Config) -> tuple | None:
         if names:
             return tuple(names)
     return None
-
-
-def _is_channels_last(model: nn.Module) -> bool:
-    """Whether the weights of its convolutions are in that format."""
-    return any(
-        weight.is_contiguous(memory_format=torch.channels_last)
-        and not weight.is_contiguous()
-        for weight in model.parameters()
-        if weight.ndim == 4
-    )

@@ -208,6 +208,7 @@ case('warmup')(lambda w: hook(warmup=-1))
 case('end')(lambda w: hook(begin=3, end=3))
 case('on-nonfinite')(lambda w: hook(on_nonfinite='ignore'))
 case('precision')(lambda w: Teacher(**TEACHER, precision='int8'))
+case('teacher-switch')(lambda w: Teacher(**TEACHER, fuse_bn='yes'))
 
 
 @case('loss-clash')
@@ -262,6 +263,15 @@ case('teacher-depth')(lambda w: w.load(w.weights(**{CONV: None})))
 case('teacher-classes')(lambda w: w.load(w.weights(**{BIAS: torch.zeros(81)})))
 CONV = 'backbone.layer2.0.conv1.weight'
 BIAS = 'roi_head.bbox_head.fc_cls.bias'
+
+
+@case('compile')
+def _(w):
+    # As inductor says it.
+    raise RuntimeError(
+        'InvalidCxxCompiler: No working C++ compiler found in '
+        "torch._inductor.config.cpp.cxx: (None, 'g++')\n\nSet ..."
+    )
 
 
 @case('teacher-scope')

@@ -47,7 +47,9 @@ ALLOWED = {
         'mmkd_plugin.checkpoint',
         'mmkd_plugin.class_names',
         'mmkd_plugin.preprocessing',
+        'mmkd_plugin.teacher_speed',
     },
+    'teacher_speed.py': {'torch', 'mmcv'},
     'checkpoint.py': {
         'torch',
         'safetensors',

@@ -101,11 +101,14 @@ def test_precision(saved, tap, precision, dtype):
     )
     exact = T.Teacher(**saved)
     exact.prepare(student, tap)
-    logits = teacher.logits(tap, record, *batch)
+    logits = tiny.answer(teacher, tap, record, *batch)
     assert logits.dtype == dtype
     assert seen == [torch.float32]
     torch.testing.assert_close(
-        logits.float(), exact.logits(tap, record, *batch), rtol=0.1, atol=0.1
+        logits.float(),
+        tiny.answer(exact, tap, record, *batch),
+        rtol=0.1,
+        atol=0.1,
     )
 
 
@@ -114,9 +117,9 @@ def test_fp32_teacher_ignores_autocast(saved, tap):
     record, *batch = forward(student, tap, 0)
     teacher = T.Teacher(**saved, precision='fp32')
     teacher.prepare(student, tap)
-    plain = teacher.logits(tap, record, *batch)
+    plain = tiny.answer(teacher, tap, record, *batch)
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        assert torch.equal(teacher.logits(tap, record, *batch), plain)
+        assert torch.equal(tiny.answer(teacher, tap, record, *batch), plain)
 
 
 @pytest.mark.parametrize('answer', ['refuses', 'ignores'])
@@ -146,8 +149,9 @@ def test_classes_are_matched_by_name(saved, tap, tmp_path):
     teacher.prepare(student, tap, ('owl', 'cat'))
     record, *batch = forward(student, tap, 4)
     # Without labels for a class that the student does not know.
-    whole = tap.teacher_logits(teacher.model, batch[0], record)
-    logits = teacher.logits(tap, record, *batch)
+    features = tap.teacher_features(teacher.model, batch[0])
+    whole = tap.teacher_logits(teacher.model, features, record)
+    logits = tiny.answer(teacher, tap, record, *batch)
     assert torch.equal(logits, whole[:, [2, 0, 3]])
 
 

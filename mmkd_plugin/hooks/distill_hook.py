@@ -15,6 +15,7 @@ from ..data_check import check_dataset
 from ..teacher import Teacher
 from ..teacher_metric import check_teacher
 from .schedule import Schedule
+from .shares import shares
 from .term_guard import TermGuard
 
 
@@ -125,6 +126,7 @@ class DistillHook(Hook):
         self.log_prefix = log_prefix
         self.factor = 1.0
         self.teachers: list[Teacher] = []
+        self._features: list = []
 
     def before_train(self, runner) -> None:
         """Build the teachers and connect them to the model.
@@ -158,10 +160,15 @@ class DistillHook(Hook):
             if self.check:
                 check_teacher(runner, teacher, self.min_metric)
         self.tap.attach(model)
-        # A plain function: deepcopy would copy a bound method's object.
-        self._handle = model.register_forward_hook(
-            lambda *call: self._add_terms(*call), with_kwargs=True
-        )
+        # Plain functions: deepcopy would copy a bound method's object.
+        self._handles = [
+            model.register_forward_pre_hook(
+                lambda *call: self._show(*call), with_kwargs=True
+            ),
+            model.register_forward_hook(
+                lambda *call: self._add_terms(*call), with_kwargs=True
+            ),
+        ]
 
     def before_train_iter(
         self, runner, batch_idx: int, data_batch=None
@@ -183,9 +190,26 @@ class DistillHook(Hook):
 
     def after_train(self, runner) -> None:
         """Give the model back as it was, and free the teachers."""
-        self._handle.remove()
+        for handle in self._handles:
+            handle.remove()
         self.tap.detach()
         self.teachers = []
+
+    @torch.compiler.disable
+    def _show(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
+        """Forward pre-hook of the model: show the images to the teachers.
+
+        Now, because the maps of the student, which are kept for its backward
+        pass, are not there yet: so a teacher adds less to the peak of memory.
+        """
+        call = _loss_call(model, args, kwargs)
+        if call and self.factor:
+            self._features = [
+                teacher.features(
+                    self.tap, call['inputs'], call.get('data_samples')
+                )
+                for teacher in self.teachers
+            ]
 
     # Dynamo would drop the guard's tensor hooks.
     @torch.compiler.disable
@@ -193,10 +217,11 @@ class DistillHook(Hook):
         self, model: nn.Module, args: tuple, kwargs: dict, output
     ) -> dict | None:
         """Forward hook of the model: the losses, with the terms added."""
-        call = dict(zip(('inputs', 'data_samples', 'mode'), args), **kwargs)
-        if not model.training or call.get('mode') != 'loss':
+        call = _loss_call(model, args, kwargs)
+        if not call:
             return None
         record = self.tap.take()
+        features, self._features = self._features, []
         if self.factor == 0 or record is None:
             zero = call['inputs'].new_zeros(())
             if record is not None:
@@ -204,7 +229,7 @@ class DistillHook(Hook):
                 zero = record.logits[:0].sum()
             added = dict.fromkeys(self.losses, zero)
         else:
-            teacher = self._teach(record, call)
+            teacher = self._teach(record, features)
             pair = (record.logits, teacher, record.labels, record.weights)
             added = {
                 name: self.guard.term(name, loss, self.factor, pair)
@@ -212,7 +237,7 @@ class DistillHook(Hook):
             }
             added.update(self.guard.skipped())
             if len(record.logits):
-                added.update(self._diagnose(*pair))
+                added.update(shares(*pair, prefix=self.log_prefix))
         if 'loss' in output and 'loss_cls' not in output:
             # MMEngine would log it in place of the sum of all terms.
             output = {
@@ -229,41 +254,24 @@ class DistillHook(Hook):
         return {**output, **added}
 
     @torch.no_grad()
-    def _teach(self, record, call: dict) -> Tensor:
+    def _teach(self, record, features: list) -> Tensor:
         """Logits of the teacher, or of the average of several, (N, C)."""
         if len(record.logits) == 0:
             return record.logits.detach()
         logits = [
-            teacher.logits(
-                self.tap, record, call['inputs'], call.get('data_samples')
-            )
-            for teacher in self.teachers
+            teacher.logits(self.tap, record, seen)
+            for teacher, seen in zip(self.teachers, features)
         ]
         if len(logits) == 1:
             return logits[0]
         probabilities = torch.stack(logits).float().log_softmax(-1)
         return probabilities.logsumexp(0) - math.log(len(logits))
 
-    @torch.no_grad()
-    def _diagnose(
-        self,
-        student: Tensor,
-        teacher: Tensor,
-        labels: Tensor,
-        weights: Tensor,
-    ) -> dict[str, Tensor]:
-        """Shares of samples with one choice, among those of weight > 0."""
-        counted = (weights > 0).float()
-        total = counted.sum().clamp(min=1)
-        if labels.ndim == 2:
-            labels = labels.argmax(1)
-        choice = teacher.argmax(1)
-        shares = {
-            'agreement': ((choice == student.argmax(1)) * counted).sum()
-            / total,
-            'teacher_acc': ((choice == labels) * counted).sum() / total,
-        }
-        return {f'{self.log_prefix}_{name}': shares[name] for name in shares}
+
+def _loss_call(model: nn.Module, args: tuple, kwargs: dict) -> dict | None:
+    """Arguments of the model's forward, if it is one that trains it."""
+    call = dict(zip(('inputs', 'data_samples', 'mode'), args), **kwargs)
+    return call if model.training and call.get('mode') == 'loss' else None
 
 
 def _build(registry: Registry, cfg: dict, what: str, package: str):

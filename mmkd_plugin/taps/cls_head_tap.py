@@ -136,21 +136,24 @@ class ClsHeadTap:
         return record
 
     @torch.no_grad()
-    def teacher_logits(
-        self, teacher: nn.Module, inputs: Tensor, record: ClsLogits
-    ) -> Tensor:
+    def teacher_features(self, teacher: nn.Module, inputs: Tensor) -> Tensor:
         """Run the teacher on the images of the student.
 
         Args:
             teacher (nn.Module): The frozen teacher, in eval mode.
             inputs (Tensor): The images of the student's forward,
                 (N, 3, H, W), normalised as the teacher expects.
-            record (ClsLogits): What :meth:`take` gave.
 
         Returns:
             Tensor: The teacher's logits, (N, C).
         """
         return teacher(inputs, mode='tensor')
+
+    def teacher_logits(
+        self, teacher: nn.Module, features: Tensor, record: ClsLogits
+    ) -> Tensor:
+        """The logits themselves, which need nothing of the student's."""
+        return features
 
 
 def _last_linear(head: nn.Module) -> nn.Linear | None:

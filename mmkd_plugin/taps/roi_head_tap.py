@@ -173,22 +173,37 @@ class RoIHeadTap:
         return record
 
     @torch.no_grad()
-    def teacher_logits(
-        self, teacher: nn.Module, inputs: Tensor, record: RoILogits
-    ) -> Tensor:
-        """Run the teacher on the RoIs of the student.
+    def teacher_features(
+        self, teacher: nn.Module, inputs: Tensor
+    ) -> list[Tensor]:
+        """Run the teacher up to its neck.
 
         Args:
             teacher (nn.Module): The frozen teacher, in eval mode.
             inputs (Tensor): The images of the student's forward,
                 (B, 3, H, W), normalised as the teacher expects.
+
+        Returns:
+            list[Tensor]: The maps of its pyramid, (B, channels, h, w) each.
+        """
+        return list(teacher.extract_feat(inputs))
+
+    @torch.no_grad()
+    def teacher_logits(
+        self, teacher: nn.Module, features: list[Tensor], record: RoILogits
+    ) -> Tensor:
+        """Run the teacher's box head on the RoIs of the student.
+
+        Args:
+            teacher (nn.Module): The frozen teacher, in eval mode.
+            features (list[Tensor]): What :meth:`teacher_features` gave.
             record (RoILogits): What :meth:`take` gave.
 
         Returns:
             Tensor: The teacher's logits, (N, C).
         """
         # Under autocast too, because half precision would round the RoIs.
-        features = [x.float() for x in readable(teacher.extract_feat(inputs))]
+        features = [x.float() for x in readable(features)]
         # The one call that makes a StandardRoIHead classify given boxes,
         # shared head included.
         return teacher.roi_head._bbox_forward(features, record.rois.detach())[

@@ -4,6 +4,7 @@ import copy
 import logging
 import subprocess
 import sys
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -229,6 +230,27 @@ def test_teacher_stays_in_eval(hook, teacher):
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
+def test_maps_of_the_teacher_are_gone_before_backward(hook, teacher):
+    """They are made while there are none of the student, and freed soon."""
+    model = tiny.build_detector().train()
+    connect(hook, model)
+    taught, order, maps = hook.teachers[0].model, [], []
+    for name, module in dict(
+        student=model.backbone,
+        teacher=taught.backbone,
+        box_head=taught.roi_head.bbox_head,
+    ).items():
+        module.register_forward_pre_hook(lambda *_, n=name: order.append(n))
+    taught.neck.register_forward_hook(
+        lambda module, args, out: maps.extend(map(weakref.ref, out))
+    )
+    losses = losses_of(model, 0, 1)
+    assert order == ['teacher', 'student', 'box_head']
+    assert 'loss_kd' in losses
+    assert len(maps) > 1
+    assert not any(tensor() is not None for tensor in maps)
+
+
 def test_same_model_as_teacher_gives_zero(tmp_path):
     teacher = tiny.save_teacher(tmp_path / 'same.pth', seed=0)
     hook = HOOKS.build(
@@ -398,7 +420,7 @@ def test_several_teachers_average_their_probabilities(tmp_path, teacher):
     data = model.data_preprocessor(tiny.batch(0, 1), True)
     model(**data, mode='loss')
     wanted = sum(
-        hook.tap.teacher_logits(t.model, data['inputs'], record[0]).softmax(1)
+        t.logits(hook.tap, record[0], t.features(hook.tap, **data)).softmax(1)
         for t in hook.teachers
     )
     torch.testing.assert_close(seen[0].exp(), wanted / 2)

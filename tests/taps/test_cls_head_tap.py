@@ -49,7 +49,8 @@ def test_rows_belong_to_the_same_images(tap, student):
     assert record.logits is seen[0]
     assert record.labels.tolist() == [1, 0, 2]
     assert record.weights.tolist() == [1, 1, 1]
-    rows = tap.teacher_logits(teacher, inputs, record)
+    features = tap.teacher_features(teacher, inputs)
+    rows = tap.teacher_logits(teacher, features, record)
     assert not rows.requires_grad
     with torch.no_grad():
         for row, image in zip(rows, inputs):
@@ -232,4 +233,5 @@ def test_token_classifier_trains(tap):
     inputs, _ = forward(model, 0, 1)
     record = tap.take()
     assert record.logits.shape == (2, 3)
-    assert tap.teacher_logits(model.eval(), inputs, record).shape == (2, 3)
+    features = tap.teacher_features(model.eval(), inputs)
+    assert tap.teacher_logits(model, features, record).shape == (2, 3)

@@ -43,7 +43,8 @@ def test_rows_belong_to_the_same_boxes(tap, mask):
     tap.attach(student)
     inputs = forward(student, 0, 1, 2, mask=mask)
     record = tap.take()
-    rows = tap.teacher_logits(teacher, inputs, record)
+    features = tap.teacher_features(teacher, inputs)
+    rows = tap.teacher_logits(teacher, features, record)
     assert record.logits is seen['logits']
     assert record.labels is seen['labels']
     assert record.logits.shape == rows.shape
@@ -121,7 +122,8 @@ def test_teacher_gives_no_graph(tap):
     inputs = forward(student, 0)
     record = tap.take()
     assert record.logits.requires_grad
-    assert not tap.teacher_logits(teacher, inputs, record).requires_grad
+    features = tap.teacher_features(teacher, inputs)
+    assert not tap.teacher_logits(teacher, features, record).requires_grad
 
 
 class NoRoIHead(nn.Module):

@@ -21,7 +21,8 @@ def rows_of(tap, teacher):
     torch.manual_seed(0)
     student(**data, mode='loss')
     record = tap.take()
-    return tap.teacher_logits(teacher, data['inputs'], record), record
+    features = tap.teacher_features(teacher, data['inputs'])
+    return tap.teacher_logits(teacher, features, record), record
 
 
 def test_shuffled_rows_are_the_same_rows(teacher):

@@ -19,8 +19,8 @@ class ShuffledRoIHeadTap(RoIHeadTap):
     learning rate, is not what the teacher sees in a RoI.
     """
 
-    def teacher_logits(self, teacher, inputs, record):
-        logits = super().teacher_logits(teacher, inputs, record)
+    def teacher_logits(self, teacher, features, record):
+        logits = super().teacher_logits(teacher, features, record)
         return logits[torch.randperm(len(logits), device=logits.device)]
 
 
@@ -32,20 +32,23 @@ class OwnRoIHeadTap(RoIHeadTap):
     RoIs there: row i of both then belongs to different boxes.
     """
 
-    @torch.no_grad()
-    def teacher_logits(self, teacher, inputs, record):
-        features = [x.float() for x in teacher.extract_feat(inputs)]
+    def teacher_features(self, teacher, inputs):
+        features = teacher.extract_feat(inputs)
         meta = dict(img_shape=inputs.shape[-2:], scale_factor=(1.0, 1.0))
         proposals = teacher.rpn_head.predict_by_feat(
-            *teacher.rpn_head(features),
+            *teacher.rpn_head([x.float() for x in features]),
             batch_img_metas=[meta] * len(inputs),
             cfg=teacher.test_cfg.rpn,
         )
+        return features, proposals
+
+    def teacher_logits(self, teacher, features, record):
+        features, proposals = features
         rois = record.rois.detach().clone()
         for index, found in enumerate(proposals):
             rows = (rois[:, 0] == index).nonzero().squeeze(1)
             boxes = F.pad(found.bboxes, (1, 0), value=index)
             rois[rows] = boxes[torch.arange(len(rows)) % len(boxes)]
         return super().teacher_logits(
-            teacher, inputs, record._replace(rois=rois)
+            teacher, features, record._replace(rois=rois)
         )

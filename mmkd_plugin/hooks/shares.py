@@ -1,0 +1,44 @@
+"""How often student and teacher are of one opinion.
+
+N samples, C classes.
+"""
+
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def shares(
+    student: Tensor,
+    teacher: Tensor,
+    labels: Tensor,
+    weights: Tensor,
+    *,
+    prefix: str,
+) -> dict[str, Tensor]:
+    """Shares of samples with one choice, among those of weight > 0.
+
+    Args:
+        student (Tensor): Logits, (N, C).
+        teacher (Tensor): Logits, (N, C).
+        labels (Tensor): Class ids (N,), or shares of classes (N, C), of
+            which the largest counts.
+        weights (Tensor): (N,).
+        prefix (str): What the names begin with.
+
+    Returns:
+        dict[str, Tensor]: Scalars in [0, 1]. ``{prefix}_agreement``: student
+        and teacher choose the same class. ``{prefix}_teacher_acc``: the
+        teacher chooses the label.
+    """
+    counted = (weights > 0).float()
+    total = counted.sum().clamp(min=1)
+    if labels.ndim == 2:
+        labels = labels.argmax(1)
+    choice = teacher.argmax(1)
+    same = ((choice == student.argmax(1)) * counted).sum()
+    right = ((choice == labels) * counted).sum()
+    return {
+        f'{prefix}_agreement': same / total,
+        f'{prefix}_teacher_acc': right / total,
+    }
