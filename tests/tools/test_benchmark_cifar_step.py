@@ -1,52 +1,29 @@
 """Where the time of a step goes, on a few made-up images."""
 
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from tests.benchmarks import rows
+
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / 'tools' / 'benchmark' / 'cifar_step.py'
 
 
-def measure(*args):
-    return subprocess.run(
-        [sys.executable, '-W', 'ignore', str(SCRIPT), *args],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'},
-    )
-
-
-def rows(text):
-    """Name to numbers of each row of the tables."""
-    lines = [line.split('|')[1:-1] for line in text.splitlines()]
-    found = {}
-    for name, *cells in (cells for cells in lines if len(cells) > 1):
-        numbers = re.findall(r'\d+(?:\.\d+)?', ' '.join(cells))
-        if numbers:
-            found[name.strip()] = [float(number) for number in numbers]
-    return found
-
-
-def test_tables(tmp_path):
+def test_tables(run_benchmark, tmp_path):
     rng = np.random.default_rng(0)
     (tmp_path / 'train').mkdir()
     for label in range(100):
         tile = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
         Image.fromarray(tile).save(tmp_path / 'train' / f'{label:03}.png')
-    result = measure(
+    out = run_benchmark(
+        'cifar_step',
         *('--tiny', '--steps', '2', '--rounds', '1', '--threads', '1'),
         *('--cfg-options', f'data_root={tmp_path}/'),
         'train_dataloader.batch_size=8',
     )
-    assert result.returncode == 0, result.stderr
-    found = rows(result.stdout)
+    found = rows(out)
     variants = ['floor', 'plugin', 'per image', 'per image, stock']
     assert list(found)[:4] == variants
     for name in variants:
@@ -73,7 +50,8 @@ def test_tables(tmp_path):
     )
 
 
-def test_config_without_a_teacher():
-    result = measure(str(ROOT / 'configs' / 'cifar100' / 'resnet20.py'))
-    assert result.returncode != 0
-    assert 'one distillation hook' in result.stderr
+def test_config_without_a_teacher(run_benchmark):
+    with pytest.raises(SystemExit, match='one distillation hook'):
+        run_benchmark(
+            'cifar_step', ROOT / 'configs' / 'cifar100' / 'resnet20.py'
+        )

@@ -19,30 +19,22 @@ For example, with CIFAR-100 in data/cifar100/:
   python tools/benchmark/cifar_step.py --tiny
 """
 
-import argparse
-import contextlib
 import copy
-import signal
+import json
 import statistics
-import tempfile
-import time
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from mmengine.config import DictAction
-from mmengine.logging import MMLogger
-from mmengine.registry import DATASETS, MODELS, init_default_scope
-from mmengine.runner import Runner
+from by_turns import compare, quartiles
+from mmengine.registry import DATASETS
 from mmpretrain.datasets import CIFAR100
-from step_parts import distill_hook, take_apart
-from timing import quartiles, synchronize
+from runs import build, build_parser, start, training_config, workplace
+from step_parts import distill_hook, print_parts, take_apart
 
 from mmkd_plugin import ExactResumeHook
 from mmkd_plugin.datasets.cifar100_files import read_cifar100
 from mmkd_plugin.errors import explain_errors
-from mmkd_plugin.launch import load_config
-from mmkd_plugin.teacher import load_config as load_teacher_config
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs' / 'cifar100' / 'resnet56_resnet20_rld.py'
@@ -70,17 +62,9 @@ class PerImageCIFAR100(CIFAR100):
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_parser(__doc__)
     parser.add_argument('config', nargs='?', default=str(CONFIG))
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}
-    )
     parser.add_argument('--steps', type=int, default=20, help='of a round')
-    parser.add_argument('--rounds', type=int, default=15)
-    parser.add_argument('--threads', type=int, help="torch's own by default")
     parser.add_argument(
         '--workers',
         type=int,
@@ -92,7 +76,6 @@ def parse_args():
         action='store_true',
         help='networks that take next to no time, so that the rest is seen',
     )
-    parser.set_defaults(launcher='none', local_rank=0, work_dir=None)
     args = parser.parse_args()
     if args.steps < 1 or args.rounds < 1:
         parser.error('--steps and --rounds must be at least 1')
@@ -103,47 +86,6 @@ def shrink(model):
     """Replace the networks of the config of a model by a minimal one."""
     model.backbone = dict(type='CIFARResNet', depth=8, channels=(4, 4, 4, 4))
     model.head.in_channels = 4
-
-
-def prepare(args, folder):
-    """Config of the run, with weights of the teacher that are there."""
-    args.work_dir = str(folder)
-    cfg = load_config(args)
-    init_default_scope(cfg.default_scope)
-    for split in ('val', 'test'):
-        for key in ('cfg', 'dataloader', 'evaluator'):
-            cfg[f'{split}_{key}'] = None
-    hooks = [hook for hook in cfg.get('custom_hooks', []) if 'teacher' in hook]
-    if len(hooks) != 1 or not isinstance(hooks[0].teacher, dict):
-        raise ValueError(
-            f'Expected {args.config} to have one distillation hook with one '
-            'teacher: give the config of such a run.'
-        )
-    hooks[0].update(warmup=0, begin=0)  # the terms count from the first step
-    teacher = hooks[0].teacher
-    teacher_cfg = load_teacher_config(teacher.config)
-    if args.tiny:
-        shrink(cfg.model)
-        shrink(teacher_cfg.model)
-    if args.tiny or not Path(teacher.checkpoint).is_file():
-        model = build(teacher_cfg)
-        teacher.checkpoint = str(folder / 'teacher.pth')
-        torch.save(dict(state_dict=model.state_dict()), teacher.checkpoint)
-    teacher.config = teacher_cfg.to_dict()
-    cfg.train_cfg = dict(
-        type='SteppedLoop', max_epochs=cfg.train_cfg.max_epochs
-    )
-    cfg.log_level = 'ERROR'
-    return cfg
-
-
-def build(cfg):
-    """The model of a config, with random weights."""
-    model = MODELS.build(
-        {'data_preprocessor': cfg.data_preprocessor, **cfg.model}
-    )
-    model.init_weights()
-    return model
 
 
 def per_image(cfg, workers):
@@ -159,18 +101,6 @@ def per_image(cfg, workers):
     )
     loader.update(num_workers=workers, persistent_workers=workers > 0)
     return cfg
-
-
-def start(cfg, name, exact_resume=True):
-    """A runner that is ready for its first step."""
-    cfg = copy.deepcopy(cfg)
-    cfg.experiment_name = name
-    cfg.work_dir = str(Path(cfg.work_dir, name))
-    runner = Runner.from_cfg(cfg)
-    if exact_resume:
-        runner.register_hook(ExactResumeHook())
-    runner.train()
-    return runner
 
 
 def bare_step(cfg, runner):
@@ -203,30 +133,6 @@ def bare_step(cfg, runner):
     return step
 
 
-def compare(variants, steps, rounds):
-    """Time the variants by turns.
-
-    Returns:
-        dict: Name to ``rounds`` pairs of milliseconds a step, of the clock
-        and of the processor.
-    """
-    times = {name: [] for name in variants}
-    names = list(variants)
-    for turn in range(-1, rounds):  # the first one is not counted
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            synchronize()
-            begin = time.perf_counter(), time.process_time()
-            for _ in range(steps):
-                variants[name]()
-            synchronize()
-            end = time.perf_counter(), time.process_time()
-            if turn >= 0:
-                times[name].append(
-                    [1e3 * (b - a) / steps for a, b in zip(begin, end)]
-                )
-    return times
-
-
 def report(times, parts):
     """Print both tables, in Markdown."""
     floor = times['floor']
@@ -246,42 +152,30 @@ def report(times, parts):
             f'| {statistics.median(ratios):.3f} | {near:.3f} to {far:.3f} '
             f'| {statistics.median(cpu_ratios):.3f} |'
         )
-    whole = sum(parts.values())
-    print('\n| part of the step of the plugin | ms | share |')
-    print('|---|--:|--:|')
-    for name in sorted(parts, key=parts.get, reverse=True):
-        print(f'| {name} | {parts[name]:.3f} | {parts[name] / whole:.1%} |')
-    print(f'| sum | {whole:.3f} | 100.0% |')
+    print()
+    print_parts(parts)
 
 
 @explain_errors()
 def main():
     args = parse_args()
-    MMLogger.get_instance('cifar_step', log_level='WARNING')
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        contextlib.ExitStack() as after,
-    ):
-        # ExactResumeHook takes it, and is never told that training ends.
-        after.callback(
-            signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM)
-        )
-        cfg = prepare(args, Path(folder))
+    with workplace(args.threads) as folder:
+        cfg, _ = training_config(args, folder, shrink if args.tiny else None)
         loop_cfg = per_image(cfg, args.workers)
-        runner = start(cfg, 'plugin')
+        runner = start(cfg, 'plugin', ExactResumeHook())
+        images = start(loop_cfg, 'images', ExactResumeHook())
         variants = {
             'floor': bare_step(cfg, runner),
             'plugin': runner.train_loop.step,
-            'per image': start(loop_cfg, 'images').train_loop.step,
-            'per image, stock': start(
-                loop_cfg, 'stock', exact_resume=False
-            ).train_loop.step,
+            'per image': images.train_loop.step,
+            'per image, stock': start(loop_cfg, 'stock').train_loop.step,
         }
         times = compare(variants, args.steps, args.rounds)
         parts = take_apart(runner, args.steps * args.rounds)
     report(times, parts)
+    if args.json:
+        found = dict(times=times, parts=parts)
+        args.json.write_text(json.dumps(found, indent=2) + '\n')
 
 
 if __name__ == '__main__':

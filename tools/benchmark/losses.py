@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 import naive_losses
 import torch
+from by_turns import quartiles, synchronize
 from peak_memory import peak_memory
-from timing import quartiles, synchronize
 
 from mmkd_plugin import losses
 

@@ -43,8 +43,9 @@ class SteppedLoop(EpochBasedTrainLoop):
 class Stopwatch:
     """Time of the parts of a step, without that of parts within them."""
 
-    def __init__(self):
+    def __init__(self, clock=time.perf_counter):
         self.steps = []
+        self._clock = clock
         self._open = []
 
     def watch(self, owner, name, part):
@@ -52,12 +53,12 @@ class Stopwatch:
         function = getattr(owner, name)
 
         def timed(*args, **kwargs):
-            begin = time.perf_counter()
+            begin = self._clock()
             self._open.append(0.0)
             try:
                 return function(*args, **kwargs)
             finally:
-                whole = time.perf_counter() - begin
+                whole = self._clock() - begin
                 self.steps[-1][part] += whole - self._open.pop()
                 if self._open:
                     self._open[-1] += whole
@@ -79,9 +80,36 @@ def distill_hook(runner):
     return next(h for h in runner.hooks if isinstance(h, DistillHook))
 
 
-def take_apart(runner, steps):
+def request_of(runner):
+    """Make a step; return what the teacher was asked in it."""
+    hook, seen = distill_hook(runner), []
+    handle = runner.model.register_forward_pre_hook(
+        lambda _, args, call: seen.append(call), with_kwargs=True
+    )
+    teach = hook._teach
+
+    def noted(record, features):
+        seen.append(record)
+        return teach(record, features)
+
+    hook._teach = noted
+    runner.train_loop.step()
+    hook._teach = teach
+    handle.remove()
+    call, record = seen
+    record = record._replace(logits=record.logits.detach())
+    return record, call['inputs'], call['data_samples']
+
+
+def ask(teacher, tap, request):
+    """The teacher's logits for what :func:`request_of` gave."""
+    record, *images = request
+    return teacher.logits(tap, record, teacher.features(tap, *images))
+
+
+def take_apart(runner, steps, clock=time.perf_counter):
     """Milliseconds of the parts of a step: name to median."""
-    watch = Stopwatch()
+    watch = Stopwatch(clock)
     model, optim = runner.model, runner.optim_wrapper
     hook = distill_hook(runner)
     watch.watch(runner.train_loop, 'step', "loop, and the engine's rest")
@@ -89,7 +117,13 @@ def take_apart(runner, steps):
     watch.watch(randomness, 'seed_by', 'ExactResumeHook: seed of the batch')
     watch.watch(model.data_preprocessor, 'forward', 'data: preprocessor')
     watch.watch(model, 'forward', 'network: student and its loss')
-    watch.watch(hook, '_teach', 'network: teacher')
+    for name in ('_show', '_teach'):
+        watch.watch(hook, name, 'network: teacher')
+    for name in ('_on_extract', '_on_classified', '_on_loss', 'take'):
+        if hasattr(hook.tap, name):
+            watch.watch(hook.tap, name, 'tap')
+    for teacher in hook.teachers:
+        watch.watch(teacher, '_to_input', 'conversion of images')
     for loss in hook.losses.values():
         watch.watch(loss, 'forward', 'network: distillation losses')
     watch.watch(optim, 'backward', 'network: backward')
@@ -110,3 +144,13 @@ def take_apart(runner, steps):
         watch.steps.append(defaultdict(float))
         runner.train_loop.step()
     return watch.medians()
+
+
+def print_parts(parts):
+    """Print what :func:`take_apart` found as a table in Markdown."""
+    whole = sum(parts.values())
+    print('| part of the distilled step | ms | share |')
+    print('|---|--:|--:|')
+    for name in sorted(parts, key=parts.get, reverse=True):
+        print(f'| {name} | {parts[name]:.3f} | {parts[name] / whole:.1%} |')
+    print(f'| sum | {whole:.3f} | 100.0% |')

@@ -1,0 +1,156 @@
+"""Runs that are measured: their weights do not matter, only their time."""
+
+import argparse
+import contextlib
+import copy
+import signal
+import tempfile
+from pathlib import Path
+
+import torch
+from mmengine.config import ConfigDict, DictAction
+from mmengine.logging import MMLogger
+from mmengine.registry import MODELS, DefaultScope, init_default_scope
+from mmengine.runner import Runner
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmkd_plugin.launch import load_config
+from mmkd_plugin.teacher import load_config as load_teacher_config
+
+
+def build_parser(description):
+    """A parser of the options that the benchmarks have in common."""
+    parser = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={}
+    )
+    parser.add_argument('--rounds', type=int, default=15)
+    parser.add_argument('--threads', type=int, help="torch's own by default")
+    parser.add_argument('--json', type=Path, help='write the figures there')
+    return parser
+
+
+@contextlib.contextmanager
+def workplace(threads):
+    """A folder for a run, in a process that is left as it was."""
+    MMLogger.get_instance('benchmark', log_level='WARNING')
+    if threads:
+        torch.set_num_threads(threads)
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+    finally:
+        # ExactResumeHook takes it, and is never told that training ends.
+        signal.signal(signal.SIGTERM, handler)
+
+
+def training_config(args, folder, change=None):
+    """Config of a run with a teacher and without validation.
+
+    A teacher whose checkpoint is not there gets random weights.
+
+    Args:
+        args (argparse.Namespace): ``config`` and ``cfg_options``.
+        folder (Path): Where to put what is made.
+        change (callable, optional): Changes the config of a model, that of
+            the student and of the teacher; its weights are then random too.
+
+    Returns:
+        tuple[Config, ConfigDict]: The config, and that of its distillation
+        hook, which is a part of it.
+
+    Raises:
+        SystemExit: If it has not one distillation hook with one teacher.
+    """
+    args.launcher, args.local_rank, args.work_dir = 'none', 0, str(folder)
+    cfg = load_config(args)
+    init_default_scope(cfg.default_scope)
+    for split in ('val', 'test'):
+        for key in ('cfg', 'dataloader', 'evaluator'):
+            cfg[f'{split}_{key}'] = None
+    hooks = [hook for hook in cfg.get('custom_hooks', []) if 'teacher' in hook]
+    if len(hooks) != 1 or not isinstance(hooks[0].teacher, dict):
+        raise SystemExit(
+            f'error: expected {args.config} to have one distillation hook '
+            'with one teacher: give the config of such a run.'
+        )
+    hook = hooks[0]
+    # The terms count from the first step.
+    hook.update(warmup=0, begin=0, end=None, check=False, min_metric=None)
+    teacher_cfg = load_teacher_config(hook.teacher.config)
+    for model in (cfg.model, teacher_cfg.model):
+        forget_pretrained(model)
+        if change is not None:
+            change(model)
+    if change is not None or not Path(hook.teacher.checkpoint).is_file():
+        model = build(teacher_cfg)
+        calibrate(model)
+        hook.teacher.checkpoint = str(folder / 'teacher.pth')
+        torch.save(
+            dict(state_dict=model.state_dict()), hook.teacher.checkpoint
+        )
+    hook.teacher.config = teacher_cfg.to_dict()
+    cfg.train_cfg = dict(type='SteppedLoop', max_epochs=1000)
+    cfg.log_level = 'ERROR'
+    return cfg, hook
+
+
+def student_alone(cfg):
+    """A copy of a config, without its teacher."""
+    cfg = copy.deepcopy(cfg)
+    cfg.custom_hooks = [h for h in cfg.custom_hooks if 'teacher' not in h]
+    return cfg
+
+
+def forget_pretrained(cfg):
+    """Let a model start from random weights, which are always there."""
+    if isinstance(cfg, dict):
+        if (cfg.get('init_cfg') or {}).get('type') == 'Pretrained':
+            cfg.init_cfg = None
+        for value in cfg.values():
+            forget_pretrained(value)
+
+
+def build(cfg):
+    """The model of a config, with random weights."""
+    model = ConfigDict(cfg.model)
+    if 'data_preprocessor' in cfg:
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        model = MODELS.build(model)
+    model.init_weights()
+    return model
+
+
+@torch.no_grad()
+def calibrate(model):
+    """Take the statistics of batch normalisation from noise."""
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.train()
+            module.momentum = None
+    model.extract_feat(torch.randn(2, 3, 64, 64))
+    model.eval()
+
+
+def start(cfg, name, *hooks):
+    """A runner that is ready for its first step.
+
+    Args:
+        cfg (Config): The config; not changed.
+        name (str): What to call the run, unlike any other.
+        *hooks (Hook): To be added to those of the config.
+    """
+    cfg = copy.deepcopy(cfg)
+    cfg.experiment_name = name
+    cfg.work_dir = str(Path(cfg.work_dir, name))
+    runner = Runner.from_cfg(cfg)
+    for hook in hooks:
+        runner.register_hook(hook)
+    runner.train()
+    return runner

@@ -1,0 +1,233 @@
+#!/usr/bin/env python
+"""What a training step with a teacher costs beyond what it must.
+
+A step with a teacher cannot be quicker than the step of the student alone and
+the forward of the teacher. Measured in one process, by turns:
+
+* student: MMEngine's step of the config without the distillation hook;
+* teacher: its forward, written by hand, on images and RoIs that are ready;
+* distilled: MMEngine's step of the config;
+
+and from each round
+
+* overhead: (distilled - student - teacher) / teacher.
+
+by the clock and by the time of the processor, which says more on a machine
+that others use too. Then the step is taken apart: "own time" is what the
+plugin itself spends in it, with the losses and their backward pass as far as
+the logits, as a share of the teacher's forward. It is no difference of large
+numbers, and so the most certain of the three. Parts are timed by the processor
+on the CPU, and by the clock of the host on a GPU.
+
+Data loading is not in it: all steps are made on one batch of noise, with a
+learning rate of 0. Without weights the teacher gets random ones, since only
+time and memory count. Memory is the peak on top of what was allocated before
+the step, as PyTorch's allocator counts it, without what libraries such as
+oneDNN keep for themselves. On a GPU the clock is read when it is done.
+
+For example:
+  python tools/benchmark/step.py configs/frcnn_r101_r18_ckd.py --size 800 1333
+  python tools/benchmark/step.py configs/cifar100/resnet56_resnet20_rld.py \\
+      --size 32 32 --batch 64 --steps 5
+"""
+
+import json
+import statistics
+import time
+
+import torch
+from by_turns import CLOCKS, compare, summary, synchronize
+from made_up import use_noise
+from peak_memory import peak_memory
+from runs import (
+    build_parser,
+    start,
+    student_alone,
+    training_config,
+    workplace,
+)
+from step_parts import (
+    ask,
+    distill_hook,
+    print_parts,
+    request_of,
+    take_apart,
+)
+
+from mmkd_plugin import ExactResumeHook
+from mmkd_plugin.errors import explain_errors
+from mmkd_plugin.taps.roi_align import readable
+
+OWN = (
+    'DistillHook',
+    'TermGuard',
+    'network: distillation losses',
+    'conversion of images',
+    'tap',
+)
+
+
+def parse_args():
+    parser = build_parser(__doc__)
+    parser.add_argument('config')
+    parser.add_argument(
+        '--batch', type=int, default=2, help='images of a step'
+    )
+    parser.add_argument(
+        '--size', type=int, nargs=2, required=True, metavar=('H', 'W')
+    )
+    parser.add_argument('--steps', type=int, default=1, help='of a round')
+    args = parser.parse_args()
+    if min(args.steps, args.rounds, args.batch, *args.size) < 1:
+        parser.error('expected numbers of at least 1')
+    return args
+
+
+def bare_forward(runner, record, inputs, data_samples):
+    """The floor: a function that runs the teacher and nothing else."""
+    teacher = distill_hook(runner).teachers[0]
+    model, wrapper = teacher.model, runner.optim_wrapper
+    images = teacher._to_input(inputs, data_samples)
+    rois = getattr(record, 'rois', None)
+
+    @torch.no_grad()
+    def forward():
+        with (
+            wrapper.optim_context(runner.model),
+            teacher.speed.autocast(images.device.type),
+        ):
+            if rois is None:
+                return model(images, mode='tensor')
+            features = readable(model.extract_feat(images))
+            features = [x.float() for x in features]
+            return model.roi_head._bbox_forward(features, rois)
+
+    return forward
+
+
+def overheads(times, clock):
+    """Shares of the teacher's forward, one of each round."""
+    return [
+        (ours[clock] - alone[clock] - teacher[clock]) / teacher[clock]
+        for alone, teacher, ours in zip(
+            times['student'], times['teacher'], times['distilled']
+        )
+    ]
+
+
+def backward_of_terms(hook, record, logits, steps, clock):
+    """Milliseconds of the backward pass of the terms, to the logits."""
+    spans = []
+    for _ in range(steps):
+        student = record.logits.detach().requires_grad_()
+        pair = (student, logits, record.labels, record.weights)
+        terms = sum(
+            hook.guard.term(name, loss, 1.0, pair)
+            for name, loss in hook.losses.items()
+        )
+        synchronize()
+        begin = clock()
+        terms.backward()
+        synchronize()
+        spans.append(1e3 * (clock() - begin))
+    return statistics.median(spans)
+
+
+def measure(args, folder):
+    """All figures, as a dict of plain numbers."""
+    cfg, _ = training_config(args, folder)
+    use_noise(cfg, args.size, args.batch)
+    student = start(student_alone(cfg), 'student', ExactResumeHook())
+    runner = start(cfg, 'distilled', ExactResumeHook())
+    hook = distill_hook(runner)
+    teacher = hook.teachers[0]
+    request = request_of(runner)
+    variants = dict(
+        student=student.train_loop.step,
+        teacher=bare_forward(runner, *request),
+        distilled=runner.train_loop.step,
+    )
+    times = compare(variants, args.steps, args.rounds)
+    memory = {name: peak_memory(step) for name, step in variants.items()}
+    on_cpu = request[1].device.type == 'cpu'
+    clock = time.process_time if on_cpu else time.perf_counter
+    steps = args.steps * args.rounds
+    logits = ask(teacher, hook.tap, request)
+    backward = backward_of_terms(hook, request[0], logits, steps, clock)
+    parts = take_apart(runner, steps, clock)
+    own = backward + sum(parts.get(name, 0) for name in OWN)
+    return dict(
+        config=args.config,
+        device=str(request[1].device),
+        torch=torch.__version__,
+        threads=torch.get_num_threads(),
+        images=list(request[1].shape),
+        samples=len(request[0].logits),
+        rounds=args.rounds,
+        steps=args.steps,
+        milliseconds={
+            name: dict(zip(CLOCKS, map(summary, zip(*rounds))))
+            for name, rounds in times.items()
+        },
+        overhead={
+            name: summary(overheads(times, index))
+            for index, name in enumerate(CLOCKS)
+        },
+        own_time=dict(
+            milliseconds=own,
+            share=own / statistics.median(t[on_cpu] for t in times['teacher']),
+            backward=backward,
+        ),
+        peak_memory=memory,
+        teacher_weights=sum(
+            w.nbytes for w in teacher.model.state_dict().values()
+        ),
+        parts=parts,
+    )
+
+
+def report(found):
+    """Print the figures as tables in Markdown."""
+    print(
+        f'{found["config"]}, images {found["images"]}, {found["samples"]} '
+        f'samples, on {found["device"]} with {found["threads"]} threads, '
+        f'torch {found["torch"]}, {found["rounds"]} rounds of '
+        f'{found["steps"]} steps\n'
+    )
+    print('| | ms | quartiles | CPU ms | peak memory, MiB |')
+    print('|---|--:|--:|--:|--:|')
+    for name, ms in found['milliseconds'].items():
+        low, high = ms['clock']['quartiles']
+        memory = found['peak_memory'][name] / 2**20
+        print(
+            f'| {name} | {ms["clock"]["median"]:.2f} '
+            f'| {low:.2f} to {high:.2f} | {ms["processor"]["median"]:.2f} '
+            f'| {memory:.1f} |'
+        )
+    print("\n| share of the teacher's forward | | quartiles |")
+    print('|---|--:|--:|')
+    for name, share in found['overhead'].items():
+        low, high = share['quartiles']
+        print(
+            f'| overhead, by the {name} | {share["median"]:.1%} '
+            f'| {low:.1%} to {high:.1%} |'
+        )
+    own = found['own_time']
+    print(f'| own time, {own["milliseconds"]:.2f} ms | {own["share"]:.1%} | |')
+    weights = found['teacher_weights'] / 2**20
+    print(f'\nWeights of the teacher: {weights:.1f} MiB.\n')
+    print_parts(found['parts'])
+
+
+@explain_errors()
+def main():
+    args = parse_args()
+    with workplace(args.threads) as folder:
+        found = measure(args, folder)
+    report(found)
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,203 @@
+#!/usr/bin/env python
+"""What each option of a teacher saves, and what it does to its logits.
+
+The student makes some steps, and what it asks the teacher for in them is kept
+(images, and the RoIs that it sampled). Teachers of the same weights with
+other options then answer the same questions, timed by turns. Against the
+teacher without options, in the student's precision:
+
+* ratio: of the times, of each round;
+* largest change: of a logit; and relative to the largest logit;
+* other choice: share of samples in which its first class is another;
+* kd_agreement: the change in what the hook logs.
+
+With --size the images are noise, otherwise the training data of the config.
+Without weights the teacher gets random ones, with statistics of batch
+normalisation from noise; so does the student, without `load_from`.
+
+For example, with BCCD and weights of the teacher where the config says:
+  python tools/benchmark/teacher.py configs/bccd/frcnn_r18w32_r18w8_ckd.py
+"""
+
+import json
+import statistics
+
+import torch
+from by_turns import compare, summary
+from made_up import freeze, use_noise
+from runs import build_parser, start, training_config, workplace
+from step_parts import ask, distill_hook, request_of
+
+from mmkd_plugin.errors import explain_errors
+from mmkd_plugin.teacher import Teacher
+
+PLAIN = dict(
+    fuse_bn=False, channels_last=None, compile=False, precision='same'
+)
+OPTIONS = (
+    dict(),
+    dict(fuse_bn=True),
+    dict(channels_last=True),
+    dict(precision='bf16'),
+    dict(precision='fp16'),
+    dict(compile=True),
+    dict(fuse_bn=True, channels_last=True),
+    dict(fuse_bn=True, channels_last=True, precision='bf16'),
+    dict(fuse_bn=True, channels_last=True, precision='fp16'),
+    dict(fuse_bn=True, channels_last=True, compile=True),
+    dict(fuse_bn=True, channels_last=True, compile=True, precision='fp16'),
+)
+
+
+def parse_args():
+    parser = build_parser(__doc__)
+    parser.add_argument('config')
+    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'))
+    parser.add_argument(
+        '--batch', type=int, default=2, help='images of a batch of noise'
+    )
+    parser.add_argument('--batches', type=int, default=4)
+    parser.add_argument(
+        '--compile',
+        action='store_true',
+        help='with the options that compile, which takes minutes',
+    )
+    args = parser.parse_args()
+    if min(args.rounds, args.batch, args.batches, *(args.size or [1])) < 1:
+        parser.error('expected numbers of at least 1')
+    return args
+
+
+def name_of(options):
+    """An option as one writes it."""
+    return ', '.join(f'{k}={v!r}' for k, v in options.items()) or 'none'
+
+
+def agreement(logits, records):
+    """Share of samples of which teacher and student choose one class."""
+    same = [
+        logits.argmax(1) == record.logits.argmax(1)
+        for logits, record in zip(logits, records)
+    ]
+    return torch.cat(same).double().mean().item()
+
+
+def changes(found, wanted, records):
+    """What options did to logits: names to numbers."""
+    largest = max(x.abs().max().item() for x in wanted)
+    change = max(
+        (a.float() - b.float()).abs().max().item()
+        for a, b in zip(found, wanted)
+    )
+    other = torch.cat(
+        [a.argmax(1) != b.argmax(1) for a, b in zip(found, wanted)]
+    )
+    return dict(
+        largest_change=change,
+        relative=change / largest,
+        other_choice=other.double().mean().item(),
+        kd_agreement=agreement(found, records) - agreement(wanted, records),
+    )
+
+
+def ask_all(teacher, tap, requests):
+    """The teacher's logits for all that the student has asked."""
+    return [ask(teacher, tap, request) for request in requests]
+
+
+def measure(args, folder):
+    """All figures, as a dict of plain numbers."""
+    cfg, hook_cfg = training_config(args, folder)
+    if args.size:
+        use_noise(cfg, args.size, args.batch, args.batches)
+    freeze(cfg)
+    runner = start(cfg, 'student')
+    hook = distill_hook(runner)
+    requests = [request_of(runner) for _ in range(args.batches)]
+    records = [request[0] for request in requests]
+    classes = runner.train_dataloader.dataset.metainfo.get('classes')
+    teachers, refused = {}, {}
+    for options in OPTIONS:
+        if options.get('compile') and not args.compile:
+            continue
+        name = name_of(options)
+        teacher = Teacher(**{**hook_cfg.teacher, **PLAIN, **options})
+        try:
+            teacher.prepare(runner.model, hook.tap, classes)
+        except ValueError as error:
+            refused[name] = str(error)
+            continue
+        teachers[name] = teacher
+    logits = {
+        name: ask_all(teacher, hook.tap, requests)
+        for name, teacher in teachers.items()
+    }
+    times = compare(
+        {
+            name: lambda teacher=teacher: ask_all(teacher, hook.tap, requests)
+            for name, teacher in teachers.items()
+        },
+        1,
+        args.rounds,
+    )
+    rows = {}
+    for name, rounds in times.items():
+        wall = [ms / args.batches for ms, _ in rounds]
+        base = [ms / args.batches for ms, _ in times['none']]
+        rows[name] = dict(
+            milliseconds=summary(wall),
+            ratio=summary([a / b for a, b in zip(wall, base)]),
+            **changes(logits[name], logits['none'], records),
+        )
+    return dict(
+        config=args.config,
+        teacher=str(hook.teachers[0]),
+        device=str(requests[0][1].device),
+        torch=torch.__version__,
+        threads=torch.get_num_threads(),
+        batches=[list(request[1].shape) for request in requests],
+        samples=sum(len(record.logits) for record in records),
+        rounds=args.rounds,
+        kd_agreement=agreement(logits['none'], records),
+        rows=rows,
+        refused=refused,
+    )
+
+
+def report(found):
+    """Print the figures as a table in Markdown."""
+    sizes = statistics.multimode(tuple(size) for size in found['batches'])
+    print(
+        f'{found["teacher"]}, {len(found["batches"])} batches such as '
+        f'{list(sizes[0])}, {found["samples"]} samples, on '
+        f'{found["device"]} with {found["threads"]} threads, torch '
+        f'{found["torch"]}, {found["rounds"]} rounds, kd_agreement '
+        f'{found["kd_agreement"]:.4f}\n'
+    )
+    print('| options | ms a batch | ratio | quartiles ', end='')
+    print('| largest change | relative | other choice | kd_agreement |')
+    print('|---|--:|--:|--:|--:|--:|--:|--:|')
+    for name, row in found['rows'].items():
+        low, high = row['ratio']['quartiles']
+        print(
+            f'| {name} | {row["milliseconds"]["median"]:.2f} '
+            f'| {row["ratio"]["median"]:.3f} | {low:.3f} to {high:.3f} '
+            f'| {row["largest_change"]:.2g} | {row["relative"]:.2g} '
+            f'| {row["other_choice"]:.2%} | {row["kd_agreement"]:+.4f} |'
+        )
+    for name, why in found['refused'].items():
+        print(f'\n{name} is not possible here: {why}')
+
+
+@explain_errors()
+def main():
+    args = parse_args()
+    with workplace(args.threads) as folder:
+        found = measure(args, folder)
+    report(found)
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+    main()
