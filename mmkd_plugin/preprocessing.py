@@ -1,11 +1,60 @@
 """From the student's normalised images to the teacher's."""
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
+
+
+class Preprocessing(NamedTuple):
+    """How a data preprocessor makes a model's input of pixels.
+
+    Attributes:
+        mean (Tensor): What is subtracted, (3, 1, 1) or (1, 1, 1), float64,
+            in the channel order of the model.
+        std (Tensor): What is divided by, of the same shape.
+        reverse (bool): Whether red and blue of the data are swapped.
+        divisor (int): Height and width are padded to a multiple of it.
+        pad_value (float): With this value.
+    """
+
+    mean: Tensor
+    std: Tensor
+    reverse: bool
+    divisor: int
+    pad_value: float
+
+
+def read_preprocessing(preprocessor: nn.Module) -> Preprocessing:
+    """Read the settings of a data preprocessor.
+
+    Args:
+        preprocessor (nn.Module): An ``ImgDataPreprocessor`` or a class with
+            the same attributes.
+
+    Returns:
+        Preprocessing: Mean 0 and standard deviation 1 if it leaves the pixels
+        as they are.
+    """
+    mean, std = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
+    if getattr(preprocessor, '_enable_normalize', False):
+        mean, std = (
+            x.detach().cpu() for x in (preprocessor.mean, preprocessor.std)
+        )
+    # As MMDetection or MMPretrain says it.
+    reverse = getattr(preprocessor, '_channel_conversion', False) or getattr(
+        preprocessor, 'to_rgb', False
+    )
+    return Preprocessing(
+        mean.double(),
+        std.double(),
+        bool(reverse),
+        getattr(preprocessor, 'pad_size_divisor', 1),
+        getattr(preprocessor, 'pad_value', 0),
+    )
 
 
 class TeacherInput:
@@ -23,31 +72,19 @@ class TeacherInput:
     """
 
     def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
-        mean_s, std_s = self._statistics(student)
-        mean_t, std_t = self._statistics(teacher)
-        self.reverse = _reverses(student) != _reverses(teacher)
+        mean_s, std_s, reverse_s, *padding_s = read_preprocessing(student)
+        mean_t, std_t, reverse_t, *padding_t = read_preprocessing(teacher)
+        self.reverse = reverse_s != reverse_t
         if self.reverse:
             mean_s, std_s = mean_s.flip(0), std_s.flip(0)
         self.scale = std_s / std_t
         self.shift = (mean_s - mean_t) / std_t
-        self.divisor = getattr(teacher, 'pad_size_divisor', 1)
-        self.pad_value = getattr(teacher, 'pad_value', 0)
+        self.divisor, self.pad_value = padding_t
         self.identity = (
             not self.reverse
             and torch.equal(mean_s, mean_t)
             and torch.equal(std_s, std_t)
-            and self.divisor == getattr(student, 'pad_size_divisor', 1)
-            and self.pad_value == getattr(student, 'pad_value', 0)
-        )
-
-    @staticmethod
-    def _statistics(preprocessor: nn.Module):
-        """Mean and standard deviation, (3, 1, 1) or (1, 1, 1), float64."""
-        if not getattr(preprocessor, '_enable_normalize', False):
-            return torch.zeros(1, 1, 1).double(), torch.ones(1, 1, 1).double()
-        return (
-            preprocessor.mean.detach().cpu().double(),
-            preprocessor.std.detach().cpu().double(),
+            and padding_s == padding_t
         )
 
     def __call__(self, inputs: Tensor, data_samples=None) -> Tensor:
@@ -91,11 +128,3 @@ class TeacherInput:
                 for image, (h, w) in zip(images, shapes)
             ]
         )
-
-
-def _reverses(preprocessor: nn.Module) -> bool:
-    """Whether it swaps red and blue, as MMDetection or MMPretrain says it."""
-    return bool(
-        getattr(preprocessor, '_channel_conversion', False)
-        or getattr(preprocessor, 'to_rgb', False)
-    )

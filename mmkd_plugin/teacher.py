@@ -77,14 +77,23 @@ def _config_path(name: str) -> str:
     return str(path)
 
 
-def _build(cfg: Config) -> nn.Module:
-    """Build the model of a config in the current scope."""
+def build_model(cfg: Config) -> nn.Module:
+    """Build the model of a :func:`load_config`, with random weights.
+
+    Raises:
+        ValueError: If nothing registers a type that the config names.
+    """
     model = cfg.model.copy()
     if 'data_preprocessor' in cfg:
         # As MMEngine's runner does: mmpretrain's configs have it beside.
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
     try:
-        return MODELS.build(model)
+        # The student must see the same random numbers with or without.
+        with (
+            torch.random.fork_rng(devices=[]),
+            DefaultScope.overwrite_default_scope(cfg.get('default_scope')),
+        ):
+            return MODELS.build(model)
     except KeyError as error:
         found = re.match(r'(\S+) is not in the', str(error.args[0]))
         if not found:
@@ -137,12 +146,7 @@ class Teacher:
         self.speed = TeacherSpeed(precision, channels_last, fuse_bn, compile)
         cfg = load_config(config)
         state, meta = read_checkpoint(checkpoint, prefix, trust_checkpoint)
-        # The student must see the same random numbers with or without.
-        with (
-            torch.random.fork_rng(devices=[]),
-            DefaultScope.overwrite_default_scope(cfg.get('default_scope')),
-        ):
-            model = _build(cfg)
+        model = build_model(cfg)
         load_strictly(model, state, checkpoint)
         self.model = model.requires_grad_(False).eval()
         self.source = str(checkpoint)

@@ -10,47 +10,18 @@ moves the logits as much as the cross entropy does.
 
     python tools/weigh_terms.py CONFIG --student STUDENT.pth
 
-Pulls are those of this student. One without training, or at the end of it,
-can have others: a weight is not right because its pull is 1.
+Pulls are those of this student; without --student, of one before its
+training. At another time it can have others: a weight is not right because
+its pull is 1.
 """
 
 import math
 
+import rows
 import torch
-from mmengine.runner import Runner
 from torch.nn import functional as F
 
-from mmkd_plugin import DistillHook
 from mmkd_plugin.errors import explain_errors
-from mmkd_plugin.launch import build_parser, check_start, load_config
-
-
-def read_rows(runner, hook, batches):
-    """What the losses are given in some batches of training.
-
-    Args:
-        runner (Runner): Of a config with a distillation hook.
-        hook (DistillHook): The hook, before its training begins.
-        batches (int): How many batches to take.
-
-    Returns:
-        tuple[Tensor, ...]: Logits of student and teacher, labels and weights
-        of all rows together: (N, C), (N, C), (N,), (N,).
-    """
-    found = []
-    first = next(iter(hook.losses.values()))
-    handle = first.register_forward_pre_hook(
-        lambda module, pair: found.append([x.detach() for x in pair])
-    )
-    hook.before_train(runner)
-    model = runner.model.train()
-    for index, batch in enumerate(runner.train_dataloader):
-        if index == batches:
-            break
-        model(**model.data_preprocessor(batch, True), mode='loss')
-    hook.after_train(runner)
-    handle.remove()
-    return tuple(torch.cat(parts).float().cpu() for parts in zip(*found))
 
 
 def pull(loss, student, *others):
@@ -71,19 +42,19 @@ def pull(loss, student, *others):
     return value.item(), grad.norm(dim=1).sum().item()
 
 
-def weigh(losses, rows, sizes):
+def weigh(losses, given, sizes):
     """Values and pulls of losses on random groups of rows.
 
     Args:
         losses (dict[str, Module]): The terms of a hook.
-        rows (tuple[Tensor, ...]): As of :func:`read_rows`.
+        given (tuple[Tensor, ...]): As :func:`rows.read_rows` gives it.
         sizes (list[int]): Numbers N of rows in a group.
 
     Returns:
         list[tuple]: For each size and loss: N, name, mean value, and the
         mean pull as a share of the cross entropy's.
     """
-    total = len(rows[0])
+    total = len(given[0])
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(total, generator=generator)
     table = []
@@ -91,8 +62,7 @@ def weigh(losses, rows, sizes):
         groups = order[: total // size * size].view(-1, size)
         sums = {name: [0.0, 0.0] for name in losses}
         for group in groups:
-            student, teacher, labels, weights = (x[group] for x in rows)
-            labels = labels.long()
+            student, teacher, labels, weights = (x[group] for x in given)
             _, task = pull(F.cross_entropy, student, labels)
             for name, loss in losses.items():
                 value, own = pull(loss, student, teacher, labels, weights)
@@ -117,13 +87,7 @@ def make_table(table):
 
 
 def parse_args():
-    parser = build_parser(__doc__.split('\n')[0])
-    parser.add_argument(
-        '--student', help='checkpoint of the student; random if left out'
-    )
-    parser.add_argument(
-        '--batches', type=int, default=8, help='batches to look at'
-    )
+    parser = rows.build_parser(__doc__.split('\n')[0], batches=8)
     parser.add_argument(
         '--rows',
         type=int,
@@ -137,26 +101,15 @@ def parse_args():
 @explain_errors()
 def main():
     args = parse_args()
-    cfg = load_config(args)
-    check_start(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
-    cfg.load_from = args.student
-    runner = Runner.from_cfg(cfg)
-    hooks = [hook for hook in runner.hooks if isinstance(hook, DistillHook)]
-    if len(hooks) != 1:
-        raise ValueError(
-            f'The config {args.config!r} has {len(hooks)} distillation hooks '
-            'in `custom_hooks`, of which this command needs one: give a '
-            'config with a teacher.'
-        )
-    runner.load_or_resume()
-    rows = read_rows(runner, hooks[0], args.batches)
-    sizes = [size for size in args.rows if size <= len(rows[0])]
+    _, hook, given = rows.collect(args)
+    sizes = [size for size in args.rows if size <= len(given[0])]
     if not sizes:
-        raise ValueError(
-            f'{args.batches} batches gave {len(rows[0])} rows, fewer than '
-            f'--rows {min(args.rows)}: take more --batches or fewer --rows.'
+        raise SystemExit(
+            f'error: {args.batches} batches gave {len(given[0])} rows, fewer '
+            f'than --rows {min(args.rows)}: take more --batches or fewer '
+            '--rows.'
         )
-    print(make_table(weigh(hooks[0].losses, rows, sizes)))
+    print(make_table(weigh(hook.losses, given, sizes)))
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""tools/weigh_terms.py: the pull of a term, and where its rows come from."""
+"""tools/weigh_terms.py: the pull of a term."""
 
 import math
 
@@ -6,10 +6,7 @@ import pytest
 import torch
 import weigh_terms
 
-from mmkd_plugin import DistillHook
 from mmkd_plugin.losses import CKDLoss, KDLoss
-from tests import tiny
-from tests.hooks.test_distill_hook import hook_cfg, make_runner
 
 
 def draw(rows, classes=5):
@@ -52,14 +49,3 @@ def test_pull_is_proportional_to_the_weight():
     )
     (*_, one), (*_, three) = weigh_terms.weigh(losses, rows, [64])
     assert three == pytest.approx(3 * one)
-
-
-def test_rows_are_those_of_the_training(tmp_path):
-    teacher = tiny.save_teacher(tmp_path / 'teacher.pth', width=16)
-    runner = make_runner(tmp_path, [hook_cfg(teacher)])
-    (hook,) = [h for h in runner.hooks if isinstance(h, DistillHook)]
-    student, other, labels, weights = weigh_terms.read_rows(runner, hook, 2)
-    assert student.shape == other.shape == (len(labels), 4)
-    assert len(labels) == len(weights) > 0
-    assert not torch.equal(student, other)
-    assert not any(loss._forward_pre_hooks for loss in hook.losses.values())
