@@ -3,7 +3,8 @@
 N rows (images, or RoIs that the student samples), C logits a row.
 """
 
-from contextlib import contextmanager
+import sys
+from contextlib import contextmanager, redirect_stdout
 from itertools import islice
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def collect(args):
             f'error: The checkpoint {student!r} of --student was not found: '
             'give the path or URL of trained weights.'
         )
-    cfg.log_level = 'WARNING'  # nothing but the result on the screen
+    cfg.log_level = 'WARNING'
     cfg.setdefault('randomness', dict(seed=0))
     runner = Runner.from_cfg(cfg)
     hooks = [hook for hook in runner.hooks if isinstance(hook, DistillHook)]
@@ -135,13 +136,15 @@ def collect(args):
             'hooks in `custom_hooks`, of which this command needs one: give '
             'a config with a teacher.'
         )
-    check_data(runner, 'train')
-    if student:
-        state, _ = read_checkpoint(student)
-        load_strictly(runner.model, state, student, role='student')
-    else:
-        runner.model.init_weights()
-        runner.load_or_resume()
     (hook,) = hooks
     hook.check = False  # the metrics of the teacher are not asked for
-    return runner, hook, read_rows(runner, hook, args.batches)
+    # What data sets print while they load does not belong to the result.
+    with redirect_stdout(sys.stderr):
+        check_data(runner, 'train')
+        if student:
+            state, _ = read_checkpoint(student)
+            load_strictly(runner.model, state, student, role='student')
+        else:
+            runner.model.init_weights()
+            runner.load_or_resume()
+        return runner, hook, read_rows(runner, hook, args.batches)
