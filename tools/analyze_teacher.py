@@ -23,6 +23,8 @@ from mmkd_plugin.errors import explain_errors
 
 # Bins of a confidence, which lies in (0, 1].
 BINS = 20
+# Groups of numbers of masked classes: 1, 2, ..., 5, 6 to 10, 11 to 20, ...
+GROUPS = (1, 2, 3, 4, 5, 10, 20, 50, 100, 200, 500)
 # Lines of a table; the JSON file has all.
 MOST = 20
 # What :func:`summarize` gives, in the words of the tables.
@@ -128,6 +130,27 @@ def find_confusions(found, names):
     return sorted(table, key=lambda entry: -entry['rows'])
 
 
+def count_masked(masked, size):
+    """Histogram of the number of masked classes.
+
+    Args:
+        masked (Tensor): Of each row, 1 .. C, (M,).
+        size (int): Number of classes, C.
+
+    Returns:
+        list[dict]: Number of ``rows`` with so many ``classes``, a number or
+        a range such as '6-10', over :data:`GROUPS`.
+    """
+    ends = [end for end in GROUPS if end < size] + [size]
+    return [
+        dict(
+            classes=str(end) if end == begin + 1 else f'{begin + 1}-{end}',
+            rows=int(((masked > begin) & (masked <= end)).sum()),
+        )
+        for begin, end in zip([0, *ends], ends)
+    ]
+
+
 def count_confidences(found):
     """Histograms of the confidences over :data:`BINS` equal bins."""
     right = found['teacher'] == found['label']
@@ -167,8 +190,7 @@ def analyze(given, names, background=0):
             for index, name in enumerate(names)
         ],
         confusions=find_confusions(found, names),
-        # Number of rows with 1, 2, ..., C masked classes.
-        masked=masked.bincount(minlength=len(names) + 1)[1:].tolist(),
+        masked=count_masked(masked, len(names)),
         # Rows on which MCD is 0, for want of two classes to rank.
         without_mcd=(masked > len(names) - 2).double().mean().item(),
         confidence=count_confidences(found),
@@ -180,10 +202,6 @@ def make_tables(result):
     total = result['parts']['all']['rows']
     seen = [entry for entry in result['classes'] if entry['rows']]
     worst = sorted(seen, key=lambda entry: entry['teacher'])[:MOST]
-    masked = result['masked']
-    counted = [(n + 1, rows) for n, rows in enumerate(masked[:10])]
-    if len(masked) > 10:
-        counted.append(('more', sum(masked[10:])))
     return '\n'.join(
         [
             f'On {total} rows, in per cent:\n',
@@ -206,8 +224,9 @@ def make_tables(result):
             '| masked | rows | share |',
             '|--:|--:|--:|',
             *(
-                f'| {number} | {rows} | {100 * rows / total:.2f} |'
-                for number, rows in counted
+                f'| {group["classes"]} | {group["rows"]} '
+                f'| {100 * group["rows"] / total:.2f} |'
+                for group in result['masked']
             ),
         ]
     )

@@ -55,9 +55,11 @@ def draw_classes(axis, classes):
         )
     set_lines(axis, [entry['name'] for entry in worst])
     axis.set_xlim(-3, 103)
-    axis.set_xlabel('right choices, % of the rows of the class')
-    among = f' ({len(worst)} worst of {len(seen)})'
-    axis.set_title(f'(a) Classes{among if len(seen) > MOST else ""}')
+    among = f', {len(worst)} worst of {len(seen)}'
+    axis.set_xlabel(
+        f'right, % of the class{among if len(seen) > MOST else ""}'
+    )
+    axis.set_title('(a) Classes')
     axis.legend(
         loc='lower right',
         bbox_to_anchor=(1, 1),
@@ -85,19 +87,16 @@ def draw_errors(axis, confusions):
 
 
 def draw_masked(axis, masked):
-    """Over how many classes RLD leaves the teacher's ranking out."""
-    counts = masked[:MOST]
-    labels = [str(n + 1) for n in range(len(counts))]
-    if len(masked) > MOST:
-        counts = [*counts, sum(masked[MOST:])]
-        labels.append(f'>{MOST}')
-    shares = [100 * count / sum(masked) for count in counts]
-    bars = axis.bar(labels, shares, width=0.65, color=TEACHER)
+    """From how many classes RLD takes the teacher's ranking."""
+    total = sum(group['rows'] for group in masked)
+    shares = [100 * group['rows'] / total for group in masked]
+    names = [group['classes'] for group in masked]
+    bars = axis.bar(names, shares, width=0.65, color=TEACHER)
     # The first one is DKD: nothing but the label is masked.
     bars[0].set(facecolor='#b8cfe0')
     texts = [f'{x:.1f}' if x >= 1 else f'{x:.2g}' for x in shares]
     axis.bar_label(bars, [text.removesuffix('.0') for text in texts], size=7)
-    set_log_shares(axis, sum(masked))
+    set_log_shares(axis, total)
     axis.set_xlabel('classes that RLD masks (1: RLD equals DKD)')
     axis.set_title('(c) Masked classes')
 
@@ -125,7 +124,7 @@ def draw_confidence(axis, confidence):
     axis.set_xlim(edges[used[0]] - 1, 101)
     axis.set_xlabel('confidence in the own choice, %')
     axis.set_title('(d) Confidence')
-    axis.legend(loc='upper left')
+    axis.legend(loc='best')
 
 
 def set_log_shares(axis, total):

@@ -16,7 +16,7 @@ from tempfile import NamedTemporaryFile, TemporaryDirectory
 import inspect_report as report
 import torch
 from mmengine.runner import Runner
-from random_images import RandomImages, find_classes, find_size
+from random_images import noise_loader
 from rows import listen
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -87,30 +87,18 @@ def begin(cfg, args, problems):
     if args.data and problems:
         raise SystemExit(f'error: {problems[0]}')
     if not args.data:
-        classes = find_classes(cfg.train_dataloader.dataset)
-        if not problems:
-            dataset = runner.train_dataloader.dataset
-            classes = getattr(dataset, 'metainfo', {}).get('classes', classes)
-        size = args.size or find_size(cfg.train_dataloader.dataset)
-        if size is None:
-            raise SystemExit(
-                'error: No transform of the training data names the size of '
-                'the images: give --size WIDTH HEIGHT, or run on the real '
-                'ones with --data.'
-            )
-        cfg.train_dataloader = dict(
-            batch_size=RandomImages.LENGTH,
-            num_workers=0,
-            sampler=dict(type='DefaultSampler', shuffle=False),
-            dataset=dict(
-                type='RandomImages',
-                size=size,
-                classes=classes,
-                boxes=not hasattr(runner.model, 'head'),
-                masks=getattr(runner.model, 'with_mask', False),
-            ),
+        noise = noise_loader(
+            cfg.train_dataloader.dataset, runner.model, args.size
         )
-        runner = Runner.from_cfg(cfg)
+        if problems:
+            cfg.train_dataloader = noise
+            runner = Runner.from_cfg(cfg)
+        else:
+            loop = runner.train_loop
+            known = getattr(loop.dataloader.dataset, 'metainfo', {})
+            if 'classes' in known:
+                noise['dataset']['classes'] = known['classes']
+            loop.dataloader = Runner.build_dataloader(noise)
     with noting(problems):
         runner.build_optim_wrapper(runner.optim_wrapper)
     with noting(problems):

@@ -116,13 +116,11 @@ def _describe(part, macs):
         'multiply-adds of inference, an image': macs
         if isinstance(macs, str)
         else f'{macs / 1e9:.3f} G',
-        'classes': f'{len(part.classes)}: {_few(part.classes)}'
-        if part.classes
-        else 'names not known',
+        'classes': _few(part.classes or ['names not known']),
         'mean': _numbers(inputs.mean),
         'std': _numbers(inputs.std),
         'red and blue swapped': 'yes' if inputs.reverse else 'no',
-        'padding': f'{inputs.pad_value} to a multiple of {inputs.divisor}',
+        'padding': f'by {inputs.pad_value} to a multiple of {inputs.divisor}',
     }
 
 
@@ -156,7 +154,7 @@ def describe_hook(runner, hook, teachers, classes, pair):
     else:
         lines.append('* Logits: none reached the losses in this run')
     lines += [f'* {name}: {loss}' for name, loss in hook.losses.items()]
-    lines.append(f'* Schedule: {_schedule(runner, hook.schedule)}')
+    lines.append(f'* Schedule: {describe_schedule(runner, hook.schedule)}')
     for teacher in teachers:
         lines.append(f'* Classes: {_match(hook, student, classes, teacher)}')
         lines.append(f'* Images: {_conversion(student, teacher.model)}')
@@ -168,8 +166,16 @@ def describe_hook(runner, hook, teachers, classes, pair):
     return '\n'.join(lines)
 
 
-def _schedule(runner, schedule):
-    """When the terms count, in words."""
+def describe_schedule(runner, schedule):
+    """When the terms count, in words.
+
+    Args:
+        runner (Runner): The runner.
+        schedule (Schedule): Of a hook.
+
+    Returns:
+        str: Half a sentence.
+    """
     unit = 'epoch' if schedule.by_epoch else 'iteration'
     iterations = isinstance(runner.train_loop, IterBasedTrainLoop)
     if schedule.by_epoch != iterations:
@@ -188,6 +194,11 @@ def _schedule(runner, schedule):
 
 def _match(hook, student, classes, teacher):
     """How the teacher's classes are matched, in words."""
+    try:
+        hook.tap.check('student', student)
+        hook.tap.check('teacher', teacher.model)
+    except TypeError:
+        return '**not compared**, because the tap cannot read both heads'
     numbers = [hook.tap.num_classes(x) for x in (student, teacher.model)]
     missing = [x for x in classes or () if x not in (teacher.classes or ())]
     try:

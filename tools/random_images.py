@@ -71,6 +71,42 @@ def _parts(cfg):
     yield cfg
 
 
+def noise_loader(dataset, model, size=None):
+    """Config of a data loader of noise in the place of a data set.
+
+    Args:
+        dataset (dict): Config of the data set, of which the noise has the
+            size and the classes.
+        model (nn.Module): The detector or classifier that it is for.
+        size (tuple[int, int], optional): Another width and height, pixels.
+
+    Returns:
+        dict: The config.
+
+    Raises:
+        SystemExit: If nothing tells the size.
+    """
+    size = size or find_size(dataset)
+    if size is None:
+        raise SystemExit(
+            'error: No transform of the training data names the size of the '
+            'images: give --size WIDTH HEIGHT, or run on the real ones with '
+            '--data.'
+        )
+    return dict(
+        batch_size=RandomImages.LENGTH,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dict(
+            type='RandomImages',
+            size=size,
+            classes=find_classes(dataset),
+            boxes=not hasattr(model, 'head'),
+            masks=getattr(model, 'with_mask', False),
+        ),
+    )
+
+
 @DATASETS.register_module()
 class RandomImages(Dataset):
     """Noise, with a label or with boxes.
