@@ -46,7 +46,8 @@ LOSSES = dict(loss_kd=dict(type='KDLoss'))
 
 # Id of a row -> what brings the error about. It gets a `World`.
 CASES = {}
-# Errors of a running training, brought about where that is tested.
+# Errors of a running training, and of other tools, brought about where these
+# are tested.
 ELSEWHERE = {
     'two-hooks': (
         'tests/hooks/test_distill_hook.py',
@@ -64,6 +65,17 @@ ELSEWHERE = {
         'tests/hooks/test_term_guard.py',
         'test_no_sample_in_the_first_steps',
     ),
+    'noise-size': (
+        'tests/tools/test_inspect_config.py',
+        'test_size_that_nothing_tells',
+    ),
+    'student-missing': (
+        'tests/tools/test_rows.py',
+        'test_student_that_is_missing',
+    ),
+    'no-hook': ('tests/tools/test_rows.py', 'test_config_without_teacher'),
+    'no-rows': ('tests/tools/test_rows.py', 'test_no_row_is_an_error'),
+    'few-rows': ('tests/tools/test_rows.py', 'test_more_rows_than_there_are'),
     'weak-teacher': (
         'tests/test_teacher_metric.py',
         'test_weak_teacher_is_refused',

@@ -123,10 +123,8 @@ def stand_in(cfg, folder, problems):
         FileNotFoundError, TypeError, ValueError: If the teacher's config is
             at fault.
     """
-    known = len(problems)
     with noting(problems):
         Teacher(**cfg)
-    if len(problems) == known:
         return cfg
     state = build_model(load_teacher_config(cfg['config'])).state_dict()
     with NamedTemporaryFile(dir=folder, suffix='.pth', delete=False) as file:

@@ -163,15 +163,19 @@ def test_what_only_the_forward_shows(tmp_path, ask):
     assert '1. Expected argument `labels` to be class ids of type' in out
 
 
-def test_two_hooks_that_clash(tmp_path, ask):
-    teacher = tiny_cls.save_teacher(tmp_path / 'teacher.pth', width=8)
+def test_two_hooks_that_clash(ask):
+    """And whose teacher is missing twice, which is said once."""
+    config = dict(default_scope='mmpretrain', model=tiny_cls.classifier_cfg())
+    teacher = dict(config=config, checkpoint='no.pth')
     one = hook_cfg(teacher, losses=dict(loss_kd=dict(type='KDLoss')))
     two = dict(type='CKDHook', teacher=teacher)
     code, out = ask([one, two], '--data', classifier=True)
     assert code == 1
     header = '| | student | teacher of DistillHook | teacher of CKDHook |'
     assert header in out
-    assert "1. The model already logs 'kd_agreement': give" in out
+    assert out.count('* Logits: student (4, 3), teacher (4, 3)') == 1
+    assert "1. The teacher's checkpoint 'no.pth' was not found" in out
+    assert "2. The model already logs 'kd_agreement': give" in out
 
 
 def test_teacher_of_another_kind(tmp_path, ask):

@@ -38,8 +38,12 @@ def test_rows_are_those_of_the_training(runner):
 
 
 def test_no_row_is_an_error(runner):
-    with pytest.raises(SystemExit, match='No sample reached the losses in 0'):
+    with pytest.raises(SystemExit) as caught:
         rows.read_rows(runner, hook_of(runner), 0)
+    assert caught.value.code == (
+        'error: No sample reached the losses in 0 batches: take more '
+        '--batches, or check that the training images have boxes.'
+    )
 
 
 def test_student_is_loaded_wholly(tmp_path):
@@ -89,7 +93,10 @@ def test_more_rows_than_there_are(tmp_path, monkeypatch, capsys):
     config = write_config(tmp_path, [hook_cfg(teacher)], classifier=True)
     options = ['--rows', '64', '--batches', '1']
     code, _ = run(monkeypatch, capsys, weigh_terms, config, *options)
-    assert code.startswith('error: 1 batches gave 4 rows, fewer than --rows')
+    assert code == (
+        'error: 1 batches gave 4 rows, fewer than --rows 64: take more '
+        '--batches or fewer --rows.'
+    )
     options = ['--rows', '4', '--batches', '1']
     code, out = run(monkeypatch, capsys, weigh_terms, config, *options)
     assert code == 0
