@@ -147,8 +147,10 @@ def connect(runner, hook, folder, problems):
     # Evaluating the teacher takes long; that it cannot be done is seen.
     hook.check = hook.check and runner.cfg.get('val_dataloader') is None
     with noting(problems):
+        # Parameters are counted, and modules listed, as they are in the file.
         hook.teacher_cfgs = [
-            stand_in(cfg, folder, problems) for cfg in hook.teacher_cfgs
+            dict(stand_in(cfg, folder, problems), fuse_bn=False)
+            for cfg in hook.teacher_cfgs
         ]
         hook.before_train(runner)
         return True

@@ -173,7 +173,7 @@ def test_two_hooks_that_clash(ask):
     assert code == 1
     header = '| | student | teacher of DistillHook | teacher of CKDHook |'
     assert header in out
-    assert out.count('* Logits: student (4, 3), teacher (4, 3)') == 1
+    assert out.count('* Logits: student (4, 3), teacher (4, 3)') == 2
     assert "1. The teacher's checkpoint 'no.pth' was not found" in out
     assert "2. The model already logs 'kd_agreement': give" in out
 
