@@ -10,8 +10,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from run_log import read_metric
 from sweep_plan import Plan, PlanError, Run
-from sweep_report import read_metric, summarize_metric
+from sweep_report import summarize_metric
 from sweep_settings import first_difference, settings_of
 
 from mmkd_plugin.atomic import write_text

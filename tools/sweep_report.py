@@ -2,36 +2,13 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+import tables
+from run_log import read_metric
 from sweep_plot import draw
 
 CONFIDENCE = 0.95
-
-
-def read_metric(work_dir, metric):
-    """Read the validations of a run.
-
-    Args:
-        work_dir (Path): Its work directory; a resumed run has several logs.
-        metric (str): Name of a validation metric.
-
-    Returns:
-        dict[int, float]: Value by epoch, or by iteration of training by
-        iteration, in rising order.  What was validated twice counts as it
-        was last.
-    """
-    values = {}
-    for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        for line in path.read_text().splitlines():
-            try:
-                record = json.loads(line)
-            except ValueError:  # cut off when the run was killed
-                continue
-            if metric in record:
-                values[record['step']] = record[metric]
-    return dict(sorted(values.items()))
 
 
 def summarize_metric(values):
@@ -171,27 +148,11 @@ def make_table(rows, metric):
             ]
         cells.append(line)
     commits = {commit for row in rows.values() for commit in row['commits']}
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    lines = [
-        '| '
-        + ' | '.join(
-            text.ljust(width) if i in (0, 6) else text.rjust(width)
-            for i, (text, width) in enumerate(zip(line, widths))
-        )
-        + ' |'
-        for line in cells
-    ]
-    rule = '|'.join(
-        f':{"-" * (width + 1)}' if i in (0, 6) else f'{"-" * (width + 1)}:'
-        for i, width in enumerate(widths)
-    )
     return '\n'.join(
         [
             f'{metric} at the last validation.',
             '',
-            lines[0],
-            f'|{rule}|',
-            *lines[1:],
+            *tables.make_table(cells, left=(0, 6)),
             '',
             'std: standard deviation over seeds (n - 1). difference: mean of '
             'the differences to the',
