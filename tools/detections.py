@@ -1,0 +1,118 @@
+"""Judging detections: overlap, right or wrong, average precision.
+
+Boxes, annotations and detections are those of COCO's files: [x, y, width,
+height] in pixels, dicts with `image_id`, `category_id` and `bbox`, and of
+detections `score`.
+"""
+
+from contextlib import redirect_stdout
+from io import StringIO
+
+import numpy as np
+
+METRICS = ('mAP', 'AP50', 'AP75')
+
+
+def iou(box, boxes):
+    """Intersection over union of one box with others.
+
+    Returns:
+        np.ndarray: (M,) for M boxes.
+    """
+    boxes = np.asarray(boxes, dtype=float).reshape(-1, 4)
+    low = np.maximum(box[:2], boxes[:, :2])
+    high = np.minimum(np.add(box[:2], box[2:]), boxes[:, :2] + boxes[:, 2:])
+    shared = np.clip(high - low, 0, None).prod(1)
+    return shared / (box[2] * box[3] + boxes[:, 2:].prod(1) - shared)
+
+
+def match(truth, detections):
+    """Decide which detections are right.
+
+    Args:
+        truth (list[dict]): Annotations of one image.
+        detections (list[dict]): Detections in it.
+
+    Returns:
+        tuple[list[bool], list[bool]]: For every detection, in the order of
+        falling score, whether it has the class of an annotation not yet taken
+        that it overlaps by IoU >= 0.5; for every annotation, whether taken.
+    """
+    taken = [False] * len(truth)
+    right = []
+    for found in by_score(detections):
+        overlap = iou(found['bbox'], [t['bbox'] for t in truth])
+        fits = [
+            i
+            for i in np.argsort(-overlap)
+            if overlap[i] >= 0.5
+            and not taken[i]
+            and truth[i]['category_id'] == found['category_id']
+        ]
+        right.append(bool(fits))
+        if fits:
+            taken[fits[0]] = True
+    return right, taken
+
+
+def by_score(detections):
+    """Detections in the order of falling score."""
+    return sorted(detections, key=lambda found: -found['score'])
+
+
+def f1(right, taken):
+    """Harmonic mean of precision and recall of what :func:`match` gave.
+
+    Returns:
+        float: In [0, 1]; 1 where nothing is there and nothing was found.
+    """
+    total = len(right) + len(taken)
+    return 2 * sum(right) / total if total else 1.0
+
+
+def evaluate(truth, detections):
+    """Score detections with pycocotools.
+
+    Args:
+        truth (dict): Content of a COCO file: `images`, `annotations` and
+            `categories`.
+        detections (list[dict]): What was found.
+
+    Returns:
+        dict: mAP, AP50 and AP75 in [0, 1], 0 without detections, and
+        `classes`: mAP by name of the class, None where nothing is there.
+    """
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    names = [category['name'] for category in truth['categories']]
+    if not detections:
+        there = {item['category_id'] for item in truth['annotations']}
+        return dict(
+            dict.fromkeys(METRICS, 0.0),
+            classes={
+                category['name']: 0.0 if category['id'] in there else None
+                for category in truth['categories']
+            },
+        )
+    with redirect_stdout(StringIO()):
+        coco = COCO()
+        coco.dataset = {'info': {}, **truth}
+        coco.createIndex()
+        # Copied, because pycocotools writes into them.
+        found = coco.loadRes([dict(found) for found in detections])
+        scorer = COCOeval(coco, found, 'bbox')
+        scorer.params.catIds = [c['id'] for c in truth['categories']]
+        scorer.evaluate()
+        scorer.accumulate()
+        scorer.summarize()
+    # IoU, recall, class, all areas, 100 detections; -1 where there is none.
+    precision = scorer.eval['precision'][:, :, :, 0, -1]
+    means = [
+        float(values.mean()) if (values > -1).all() else None
+        for values in np.moveaxis(precision, 2, 0)
+    ]
+    return dict(
+        zip(METRICS, map(float, scorer.stats[:3])),
+        classes=dict(zip(names, means)),
+    )
