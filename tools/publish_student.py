@@ -1,0 +1,256 @@
+#!/usr/bin/env python
+"""Make a file to publish out of a student's checkpoint.
+
+    python tools/publish_student.py CHECKPOINT OUT_DIR
+
+Writes OUT_DIR/{config name}_{date}-{first 8 digits of the sha256}.pth, with
+the weights, the classes and what inference needs of the config, and beside it
+an entry for a metafile in the format of OpenMMLab's model-index. The weights
+must be those of the student and of nothing else.
+"""
+
+import argparse
+import hashlib
+import io
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from config_text import read_config
+from metafile import make_entry, read_results
+from mmengine.config import Config
+from mmengine.registry import DATASETS, MODELS, DefaultScope
+from mmengine.utils import import_modules_from_strings
+
+from mmkd_plugin.atomic import write_bytes, write_text
+from mmkd_plugin.checkpoint import load_strictly, split_checkpoint
+from mmkd_plugin.errors import explain_errors
+from mmkd_plugin.unpickling import load_from_local
+
+# What inference reads of a config; the data set without its place.
+KEPT = ('custom_imports', 'data_preprocessor', 'default_scope', 'model')
+KEPT_OF_DATA = ('type', 'metainfo', 'pipeline')
+# What is kept of what MMEngine writes beside the weights.
+KEPT_META = ('epoch', 'iter', 'seed', 'mmengine_version', 'dataset_meta')
+
+
+def plain(value):
+    """Turn a value into what `torch.load(weights_only=True)` takes.
+
+    Args:
+        value (object): Of dicts, lists, tuples, numbers, text and arrays.
+
+    Returns:
+        object: The same of Python's own types.
+
+    Raises:
+        TypeError: If it holds anything else.
+    """
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(plain(item) for item in value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f'{value!r} is neither a number nor text')
+
+
+def inference_config(cfg):
+    """Keep what inference needs of a config.
+
+    Args:
+        cfg (dict): The config of the training.
+
+    Returns:
+        dict: Without teacher, schedule, hooks, paths of data and of first
+        weights, and without the import of this package where nothing of it
+        is left.
+    """
+    kept = {key: cfg[key] for key in KEPT if key in cfg}
+    kept['model'] = _without_first_weights(kept['model'])
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
+    if loader:
+        data = loader['dataset']
+        data = {key: data[key] for key in KEPT_OF_DATA if key in data}
+        kept['test_dataloader'] = dict(dataset=data)
+    if 'visualizer' in cfg:
+        kept['visualizer'] = dict(type=cfg['visualizer']['type'])
+    if 'custom_imports' in kept and not needs_plugin(kept):
+        imports = kept.pop('custom_imports')['imports']
+        imports = [imports] if isinstance(imports, str) else imports
+        others = [name for name in imports if name != 'mmkd_plugin']
+        if others:
+            kept['custom_imports'] = dict(imports=others)
+    return kept
+
+
+def _without_first_weights(value):
+    if isinstance(value, dict):
+        return {
+            key: _without_first_weights(item)
+            for key, item in value.items()
+            if key not in ('init_cfg', 'pretrained')
+        }
+    if isinstance(value, (list, tuple)):
+        return type(value)(_without_first_weights(item) for item in value)
+    return value
+
+
+def needs_plugin(value):
+    """Whether a part of a config is built from a class of this package."""
+    if isinstance(value, (list, tuple)):
+        return any(map(needs_plugin, value))
+    if not isinstance(value, dict):
+        return False
+    kinds = [
+        registry.module_dict.get(value.get('type'))
+        for registry in (MODELS, DATASETS)
+    ]
+    return any(
+        kind is not None and kind.__module__.startswith('mmkd_plugin.')
+        for kind in kinds
+    ) or any(map(needs_plugin, value.values()))
+
+
+def build(cfg):
+    """Build the model of a config.
+
+    Args:
+        cfg (dict): As of :func:`inference_config`.
+
+    Returns:
+        nn.Module: The model.
+    """
+    if 'custom_imports' in cfg:
+        import_modules_from_strings(**cfg['custom_imports'])
+    model = Config(cfg).model
+    if 'data_preprocessor' in cfg:
+        model.setdefault('data_preprocessor', cfg['data_preprocessor'])
+    scope = cfg.get('default_scope', 'mmengine')
+    with DefaultScope.overwrite_default_scope(scope):
+        return MODELS.build(model)
+
+
+def publish(state, meta, cfg, out, name):
+    """Write the file.
+
+    Args:
+        state (dict): Names to tensors.
+        meta (dict): What MMEngine wrote beside them.
+        cfg (dict): As of :func:`inference_config`.
+        out (Path): The folder.
+        name (str): Name of the config.
+
+    Returns:
+        Path: The file.
+    """
+    kept = {key: plain(meta[key]) for key in KEPT_META if key in meta}
+    kept['cfg'] = Config(cfg).pretty_text
+    # Cloned, because a view would be written with all that it is a part of.
+    state = {key: value.clone() for key, value in state.items()}
+    buffer = io.BytesIO()
+    torch.save(dict(meta=kept, state_dict=state), buffer)
+    content = buffer.getvalue()
+    torch.load(io.BytesIO(content), weights_only=True)
+    saved = re.match(r'\d{8}', str(meta.get('time')))
+    date = saved[0] if saved else time.strftime('%Y%m%d')
+    digest = hashlib.sha256(content).hexdigest()[:8]
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f'{name}_{date}-{digest}.pth'
+    write_bytes(path, content)
+    return path
+
+
+def find_config(path, given, meta):
+    """The config of the training.
+
+    Args:
+        path (Path): The checkpoint.
+        given (str | None): Path of a config.
+        meta (dict): What MMEngine wrote beside the weights.
+
+    Returns:
+        tuple[dict, str]: The config, and its path or at least its name.
+
+    Raises:
+        SystemExit: If the checkpoint does not tell it.
+    """
+    if given:
+        return Config.fromfile(given).to_dict(), given
+    # The name is followed by the time of the start.
+    name = re.fullmatch(r'(.+)_\d{8}_\d{6}', str(meta.get('experiment_name')))
+    try:
+        cfg = read_config(meta.get('cfg', ''))
+    except ValueError:
+        cfg = {}
+    if not name or 'model' not in cfg:
+        raise SystemExit(
+            f'error: The checkpoint {path} does not tell the config of its '
+            'training: give it by --config.'
+        )
+    return cfg, f'{name[1]}.py'
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('checkpoint', type=Path)
+    parser.add_argument('out', type=Path, metavar='OUT_DIR')
+    parser.add_argument(
+        '--config',
+        metavar='FILE',
+        help='config of the training, by default the one in the checkpoint',
+    )
+    parser.add_argument(
+        '--log',
+        type=Path,
+        metavar='WORK_DIR',
+        help='work directory of the run, to take the results from its log',
+    )
+    parser.add_argument(
+        '--dataset', help='what the run was validated on, for the results'
+    )
+    args = parser.parse_args()
+    if bool(args.log) != bool(args.dataset):
+        parser.error('give --log and --dataset together')
+    return args
+
+
+@explain_errors()
+def main():
+    args = parse_args()
+    checkpoint = load_from_local(args.checkpoint)
+    state, meta = split_checkpoint(checkpoint, str(args.checkpoint))
+    cfg, config = find_config(args.checkpoint, args.config, meta)
+    results = []
+    if args.log:
+        results = read_results(args.checkpoint, meta, args.log, args.dataset)
+    kept = inference_config(cfg)
+    model = build(kept)
+    load_strictly(
+        model,
+        state,
+        str(args.checkpoint),
+        role='student',
+        advice='Publish a checkpoint of this student and of nothing else, or '
+        'name its config with --config.',
+    )
+    path = publish(state, meta, kept, args.out, Path(config).stem)
+    hooks = cfg.get('custom_hooks') or []
+    entry = make_entry(path, config, model, meta, hooks, results)
+    text = yaml.safe_dump(dict(Models=[entry]), sort_keys=False)
+    write_text(path.with_suffix('.yml'), text)
+    old, new = (p.stat().st_size / 2**20 for p in (args.checkpoint, path))
+    print(f'{text}\n{path}: {new:.2f} MiB instead of {old:.2f}.')
+    if needs_plugin(kept):
+        print(
+            'Its network is of mmkd_plugin, which must be imported to use it.'
+        )
+
+
+if __name__ == '__main__':
+    main()
