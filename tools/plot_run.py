@@ -155,6 +155,9 @@ def short_names(folders):
     for end in (0, -1):
         while len({part[end : end + 1 or None] for part in parts}) == 1:
             parts = [part[1:] if end == 0 else part[:-1] for part in parts]
+    # One folder may be in another.
+    if not all(parts):
+        return [str(folder) for folder in folders]
     return ['/'.join(part) for part in parts]
 
 
