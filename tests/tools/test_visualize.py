@@ -230,7 +230,8 @@ def test_models_are_the_three(config, monkeypatch):
         with torch.no_grad():
             (first, _) = model.val_step(next(iter(loader)))
         assert len(first.pred_instances)
-        assert torch.equal(caught[name], first.pred_instances.scores)
+        # Batch normalisation of the teacher is folded, which rounds.
+        torch.testing.assert_close(caught[name], first.pred_instances.scores)
 
 
 def test_config_without_teacher(config, monkeypatch):
