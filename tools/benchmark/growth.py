@@ -24,6 +24,7 @@ import torch
 import torch.multiprocessing
 from by_turns import compare, summary
 from made_up import use_noise
+from mmengine.logging import MMLogger
 from runs import (
     build_parser,
     start,
@@ -155,6 +156,7 @@ def measure_processes(args, folder, values):
 def work(rank, count, args, folder):
     """Body of one of several processes; the first writes the row."""
     if count > 1:
+        MMLogger.get_instance('benchmark', log_level='WARNING')
         torch.set_num_threads(args.threads or 1)
         os.environ['LOCAL_RANK'] = str(rank)
         backend = 'nccl' if torch.cuda.is_available() else 'gloo'
@@ -218,6 +220,8 @@ def draw(path, found):
         panel.set_ylim(bottom=0)
         if axis == 'processes':
             panel.set_xticks(x)
+        else:
+            panel.locator_params(axis='x', nbins=4)
         panel.spines[['top', 'right']].set_visible(False)
     axes[0, 0].set_ylabel('ms a step')
     axes[0, 0].legend(frameon=False)
