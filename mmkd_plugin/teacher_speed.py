@@ -147,15 +147,24 @@ def fold_batch_norms(model: nn.Module) -> bool:
             # its own. What is wrong with a model shows in the first step.
             break
         if any(isinstance(m, _BatchNorm) for m in part.modules()):
-            from mmcv.cnn import fuse_conv_bn
-
-            folded = fuse_conv_bn(copy.deepcopy(part)).requires_grad_(False)
-            folded.eval()
-            if _is_alike(folded(x), wanted):
+            folded = _fold(part)
+            if folded is not None and _is_alike(folded(x), wanted):
                 setattr(model, name, folded)
                 changed = True
         x = wanted
     return changed
+
+
+def _fold(part: nn.Module) -> nn.Module | None:
+    """A folded copy; None if sizes tell that the order is another one."""
+    from mmcv.cnn import fuse_conv_bn
+
+    try:
+        folded = fuse_conv_bn(copy.deepcopy(part))
+    except RuntimeError:
+        return None
+    folded.requires_grad_(False).eval()
+    return folded
 
 
 def _is_alike(found, wanted) -> bool:

@@ -95,9 +95,9 @@ def test_batch_norm_is_folded(trial):
 class OutOfOrder(nn.Module):
     """Normalises before it convolves, whatever the order of its layers."""
 
-    def __init__(self):
+    def __init__(self, channels=3):
         super().__init__()
-        self.conv = nn.Conv2d(3, 3, 1)
+        self.conv = nn.Conv2d(3, channels, 1)
         self.bn = nn.BatchNorm2d(3)
 
     def forward(self, x):
@@ -116,10 +116,11 @@ class OneSize(nn.Sequential):
     'backbone',
     [
         OutOfOrder(),
+        OutOfOrder(5),
         OneSize(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)),
         nn.Conv2d(3, 3, 1),
     ],
-    ids=['order', 'size', 'none'],
+    ids=['order', 'channels', 'size', 'none'],
 )
 def test_what_cannot_be_folded_is_left(backbone):
     model = nn.Module()
