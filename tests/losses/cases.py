@@ -69,7 +69,9 @@ CASES = {
 class Loss(NamedTuple):
     """A loss by its function, its module, its oracle and its numbers.
 
-    The module multiplies the weights that it is given by ``factor``.
+    The module multiplies the weights that it is given by ``factor``. Given
+    ``in_shares`` too, the mean over processes with equal shares of a batch is
+    that of the batch.
     """
 
     function: object
@@ -78,6 +80,7 @@ class Loss(NamedTuple):
     numbers: dict
     takes_labels: bool
     factor: float = 1.0
+    in_shares: dict = {}
 
     def per_sample(self, student, teacher, labels):
         labels = (labels,) if self.takes_labels else ()
@@ -106,7 +109,12 @@ LOSSES = {
         True,
     ),
     'CKDLoss': Loss(
-        losses.ckd_loss, losses.CKDLoss, oracles.ckd, dict(tau=0.5), False
+        losses.ckd_loss,
+        losses.CKDLoss,
+        oracles.ckd,
+        dict(tau=0.5),
+        False,
+        in_shares=dict(gather=True),
     ),
 }
 
