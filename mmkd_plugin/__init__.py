@@ -23,7 +23,13 @@ from .hooks import (  # noqa: E402
     ExactResumeHook,
     RLDHook,
 )
-from .losses import CKDLoss, DKDLoss, KDLoss, RLDLoss  # noqa: E402
+from .losses import (  # noqa: E402
+    CKDLoss,
+    DISTLoss,
+    DKDLoss,
+    KDLoss,
+    RLDLoss,
+)
 from .taps import ClsHeadTap, RoIHeadTap  # noqa: E402
 from .unpickling import install_checkpoint_loader  # noqa: E402
 
@@ -36,6 +42,7 @@ __all__ = [
     'CKDLoss',
     'ChannelsLastHook',
     'ClsHeadTap',
+    'DISTLoss',
     'DKDLoss',
     'DistillHook',
     'ExactResumeHook',

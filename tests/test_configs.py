@@ -27,6 +27,7 @@ METHODS = dict(
     rld='RLDHook',
     kd='DistillHook',
     dkd='DistillHook',
+    dist='DistillHook',
     ckd_rld='DistillHook',
 )
 EXPECTED = {
@@ -37,6 +38,7 @@ EXPECTED = {
     'frcnn_r101_r18_rld',
     'frcnn_r101_r18_kd',
     'frcnn_r101_r18_dkd',
+    'frcnn_r101_r18_dist',
     'frcnn_r101_r50_ckd',
     'frcnn_r101_r50_rld',
     'frcnn_r50_mv2_ckd',
@@ -208,6 +210,7 @@ def test_method_is_the_one_in_the_name(path):
         ('rld', dict(alpha=1.0, beta=0.25, tau_scd=1.0, tau_mcd=1.0)),
         ('kd', dict(tau=1.0, loss_weight=1.0)),
         ('dkd', dict(alpha=1.0, beta=0.25, tau=1.0, loss_weight=1.0)),
+        ('dist', dict(beta=2.0, gamma=2.0, tau=1.0, loss_weight=1.0)),
     ],
 )
 def test_method_settings(method, settings):

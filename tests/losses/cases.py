@@ -116,6 +116,14 @@ LOSSES = {
         False,
         in_shares=dict(gather=True),
     ),
+    'DISTLoss': Loss(
+        losses.dist_loss,
+        losses.DISTLoss,
+        oracles.dist,
+        dict(beta=1.5, gamma=0.5, tau=2.0),
+        False,
+        in_shares=dict(gamma=0),
+    ),
 }
 
 

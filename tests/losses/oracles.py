@@ -116,3 +116,22 @@ def ckd(student, teacher, labels, tau):
         exps = [(dot(teacher[i], s) / tau).exp() for s in student]
         values.append(-(exps[i] / sum(exps)).ln())
     return values
+
+
+@exactly
+def dist(student, teacher, labels, beta, gamma, tau):
+    def correlation(a, b):
+        a = [x - sum(a) / len(a) for x in a]
+        b = [x - sum(b) / len(b) for x in b]
+        dot = sum(x * y for x, y in zip(a, b, strict=True))
+        lengths = sum(x * x for x in a).sqrt() * sum(y * y for y in b).sqrt()
+        return dot / (lengths + Decimal('1e-8'))
+
+    student = [softmax(row, tau) for row in student]
+    teacher = [softmax(row, tau) for row in teacher]
+    columns = list(zip(zip(*student), zip(*teacher)))
+    intra = sum(1 - correlation(s, t) for s, t in columns) / len(columns)
+    return [
+        tau**2 * (beta * (1 - correlation(s, t)) + gamma * intra)
+        for s, t in zip(student, teacher, strict=True)
+    ]
