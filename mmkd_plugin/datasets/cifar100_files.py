@@ -65,7 +65,10 @@ def _from_archive(split: str, path: Path) -> tuple:
     def read(name: str) -> bytes:
         try:
             with tarfile.open(path) as archive:
-                return archive.extractfile(f'{FOLDER}/{name}').read()
+                file = archive.extractfile(f'{FOLDER}/{name}')
+                if file is None:
+                    raise tarfile.TarError(f'{name} is a folder')
+                return file.read()
         except (tarfile.TarError, KeyError, EOFError, OSError) as error:
             raise ValueError(
                 f'The archive {path} could not be read ({error}): it is '

@@ -127,6 +127,16 @@ def test_archive_cut_off(tmp_path, contents):
         read_cifar100(str(tmp_path), 'train')
 
 
+def test_archive_with_a_folder_in_place_of_a_file(tmp_path):
+    path = tmp_path / 'cifar-100-python.tar.gz'
+    with tarfile.open(path, 'w:gz') as archive:
+        entry = tarfile.TarInfo('cifar-100-python/train')
+        entry.type = tarfile.DIRTYPE
+        archive.addfile(entry)
+    with pytest.raises(ValueError, match='train is a folder.*download it'):
+        read_cifar100(str(tmp_path), 'train')
+
+
 def test_sheet_of_another_size(sheets):
     Image.new('RGB', (64, 40)).save(sheets / 'train' / 'bee.png')
     with pytest.raises(ValueError, match='its size is 64 x 40'):
