@@ -35,7 +35,7 @@ def check_non_negative(**arguments: float) -> None:
             )
 
 
-def check_labels(labels: Tensor, student: Tensor) -> None:
+def check_labels(labels: Tensor | None, student: Tensor) -> None:
     """Raise unless ``labels`` holds one int64 class id for each row.
 
     Ids are not compared with C, because that would wait for the GPU at every
@@ -43,15 +43,16 @@ def check_labels(labels: Tensor, student: Tensor) -> None:
     assertion on CUDA.
 
     Raises:
-        TypeError: ``labels`` is not int64, as with soft labels.
+        TypeError: There are no ``labels``, or they are not int64, as with
+            soft labels.
         ValueError: ``labels`` is not of shape (N,), as with one-hot labels.
     """
-    if labels.dtype != torch.int64:
+    if labels is None or labels.dtype != torch.int64:
         raise TypeError(
             'Expected argument `labels` to be class ids of type torch.int64 '
-            f'but got {labels.dtype}; soft labels (Mixup, CutMix) name no '
-            'single class: switch them off, or distil with `KDLoss` or '
-            '`CKDLoss`.'
+            f'but got {getattr(labels, "dtype", None)}; soft labels (Mixup, '
+            'CutMix) name no single class: switch them off, or distil with '
+            '`KDLoss` or `CKDLoss`.'
         )
     if labels.shape != student.shape[:1]:
         raise ValueError(

@@ -179,11 +179,11 @@ def test_classes_of_further_negatives():
 
 @pytest.mark.parametrize(
     'labels, error',
-    [(torch.eye(5), TypeError), (torch.arange(4), ValueError)],
+    [(torch.eye(5), TypeError), (None, TypeError), (LABELS[:4], ValueError)],
 )
 def test_classes_are_needed_to_tell_them_apart(labels, error):
     loss = CKDLoss(same_class_negatives=False)
     with pytest.raises(error, match='class ids'):
         loss(STUDENT, TEACHER, labels)
-    if labels.is_floating_point():
+    if error is TypeError:
         assert CKDLoss()(STUDENT, TEACHER, labels).isfinite()
