@@ -3,7 +3,7 @@
 #   make setup        install everything into a virtual environment
 #   make quickstart   set up if needed, then run the main job on digits
 #   make test         set up if needed, then run the whole test-suite
-#   make lint         set up if needed, then check style and formatting
+#   make lint         set up if needed, then check style, format and types
 #
 #   STACK=openmmlab   OpenMMLab's own last releases, in .venv-openmmlab
 #                     (the default, STACK=onedl, lives in .venv)
@@ -36,3 +36,4 @@ test: setup
 lint: setup
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m mypy

@@ -73,7 +73,7 @@ def split_checkpoint(content: object, source: str) -> tuple[dict, dict]:
     Raises:
         ValueError: If there are no weights.
     """
-    state, meta = content, {}
+    state, meta = content, dict[str, object]()
     if isinstance(content, dict) and 'state_dict' in content:
         state, meta = content['state_dict'], content.get('meta') or {}
     if (

@@ -39,7 +39,7 @@ def repair_last(work_dir: str | Path) -> str | None:
     named = last_named(work_dir)
     if named is not None and '://' in named:
         return None
-    problem = 'is missing or empty'
+    problem: str | None = 'is missing or empty'
     folders = {Path(work_dir).resolve()}
     if named:
         problem = _problem(Path(named))

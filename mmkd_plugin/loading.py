@@ -73,4 +73,4 @@ def _die_late(then, worker_id: int) -> None:
 
 def sampler_of(loader: DataLoader):
     """The sampler that orders the samples."""
-    return loader.batch_sampler.sampler
+    return loader.batch_sampler.sampler  # type: ignore[union-attr]

@@ -89,7 +89,7 @@ class TeacherSpeed:
         model.to(device)
         last = self.channels_last
         if _is_channels_last(student) if last is None else last:
-            model.to(memory_format=torch.channels_last)
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._check_precision(device)
         if self.compile:
             for part in _feature_parts(model).values():
@@ -110,7 +110,7 @@ class TeacherSpeed:
         if self.dtype in (None, torch.float32):
             return
         image = torch.ones(1, 1, 3, 3, device=device)
-        found = 'an error'
+        found: object = 'an error'
         with contextlib.suppress(RuntimeError), self.autocast(device.type):
             found = torch.conv2d(image, image).dtype
         if found != self.dtype:

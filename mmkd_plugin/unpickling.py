@@ -26,7 +26,7 @@ from .download import download
 try:  # numpy 2
     from numpy._core import multiarray
 except ImportError:
-    from numpy.core import multiarray
+    from numpy.core import multiarray  # type: ignore[no-redef]
 
 
 class UnsafeFileError(pickle.UnpicklingError):
@@ -89,8 +89,8 @@ def _harmless() -> dict:
         for package in ('numpy.core', 'numpy._core'):
             known[f'{package}.multiarray.{name}'] = getattr(multiarray, name)
     for code in '?bBhHiIlLqQefd':
-        kind = type(np.dtype(code))
-        known[f'numpy.dtypes.{kind.__name__}'] = kind
+        dtype = type(np.dtype(code))
+        known[f'numpy.dtypes.{dtype.__name__}'] = dtype
     return known
 
 

@@ -2,6 +2,7 @@
 
 import math
 from inspect import signature
+from typing import Any
 
 import torch
 import torch.nn as nn
@@ -79,7 +80,7 @@ class DistillHook(Hook):
         on_nonfinite: str = 'raise',
         log_prefix: str = 'kd',
     ) -> None:
-        self.teacher_cfgs = (
+        self.teacher_cfgs: list = (
             list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
         )
         for cfg in self.teacher_cfgs or [[]]:
@@ -118,7 +119,9 @@ class DistillHook(Hook):
             name: _build(MODELS, loss, f'`losses.{name}`', 'losses')
             for name, loss in losses.items()
         }
-        self.tap = _build(TASK_UTILS, tap, '`tap`', 'taps') if tap else None
+        self.tap: Any = None
+        if tap:
+            self.tap = _build(TASK_UTILS, tap, '`tap`', 'taps')
         self.guard = TermGuard(on_nonfinite, f'{log_prefix}_skipped')
         self.schedule = Schedule(warmup, begin, end, by_epoch)
         self.check = check or bool(min_metric)

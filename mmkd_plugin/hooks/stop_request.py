@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from typing import Any
 
 import torch
 from mmengine.dist import get_comm_device, get_world_size
@@ -22,7 +23,7 @@ class StopRequest:
         self._own = False
         self._common = False
         self._question: tuple | None = None
-        self._handler = None
+        self._handler: Any = None
 
     @property
     def is_known(self) -> bool:

@@ -171,7 +171,7 @@ class CKDLoss(nn.Module):
         if self.gather:
             # Upcast first, so that gradients are summed in full precision.
             student, teacher = prepare_logits(student, teacher)
-            kept = slice(None)
+            kept: slice | Tensor = slice(None)
             if valid is not None:
                 kept = valid.nonzero().squeeze(1)
             negatives = others(gather_rows(student[kept]))

@@ -9,6 +9,7 @@ import torch
 import torch.nn as nn
 from mmengine.registry import TASK_UTILS
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 # Heads whose training logits are not one softmax over the classes an image.
 REFUSED = dict(
@@ -50,7 +51,7 @@ class ClsHeadTap:
     background = 0
 
     def __init__(self) -> None:
-        self._handle = None
+        self._handle: RemovableHandle | None = None
         self._record: ClsLogits | None = None
 
     def num_classes(self, model: nn.Module) -> int:

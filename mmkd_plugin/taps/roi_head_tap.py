@@ -56,6 +56,7 @@ class RoIHeadTap:
 
     # Logits after those of the classes.
     background = 1
+    background_weight: float
 
     def __init__(self, background_weight: float = 1.0) -> None:
         if not isinstance(background_weight, Real) or not (
