@@ -1,5 +1,7 @@
 """Small real detectors and data for the tests."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
@@ -196,6 +198,30 @@ def save_teacher(path, seed=7, **kwargs):
         config=dict(default_scope='mmdet', model=detector_cfg(**kwargs)),
         checkpoint=str(path),
     )
+
+
+def save_configs():
+    """Write student.py, teacher.py and teacher.pth to where we are."""
+    loader = dict(
+        batch_size=2,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dict(type='Boxes', length=8),
+        collate_fn=dict(type='pseudo_collate'),
+    )
+    student = dict(
+        default_scope='mmdet',
+        model=detector_cfg(),
+        train_dataloader=loader,
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.005)),
+        custom_hooks=[dict(type='EmptyCacheHook')],
+    )
+    teacher = save_teacher('teacher.pth', width=16)['config']
+    for name, cfg in dict(student=student, teacher=teacher).items():
+        cfg['model'] = cfg['model'].to_dict()
+        lines = [f'{key} = {value!r}\n' for key, value in cfg.items()]
+        Path(f'{name}.py').write_text(''.join(lines))
 
 
 @DATASETS.register_module()
