@@ -60,7 +60,8 @@ def _config_path(name: str) -> str:
     if '::' in name:
         package, relative = name.split('::', 1)
         try:
-            root = Path(importlib.import_module(package).__file__).parent
+            # A folder without __init__.py can be imported, and has no file.
+            root = Path(importlib.import_module(package).__file__ or '').parent
         except ImportError as error:
             raise FileNotFoundError(
                 f"The teacher's config {name!r} names the package "

@@ -72,6 +72,13 @@ def test_wrong_config(config, error, message):
         T.load_config(config)
 
 
+def test_config_in_a_folder_that_is_no_package(tmp_path, monkeypatch):
+    (tmp_path / 'folder').mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(FileNotFoundError, match="'folder::x.py' was not"):
+        T.load_config('folder::x.py')
+
+
 def forward(student, tap, *indices):
     """What the hook has at hand after a forward of the student."""
     tap.attach(student)
