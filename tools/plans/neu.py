@@ -39,6 +39,14 @@ runs['ckd_10_shuffled'] = dict(
         'custom_hooks.0.tap.type': 'ShuffledRoIHeadTap',
     },
 )
+# By correlation, with the weights of its ImageNet recipe and with about the
+# pull of KD and DKD.
+for value in (1, 0.3):
+    runs[f'dist_{value}'] = dict(
+        config='configs/neu/frcnn_r18w32_r18w8_dist.py',
+        cfg_options={'custom_hooks.0.losses.loss_dist.loss_weight': value},
+        seeds=[0, 1, 2],
+    )
 # A mistake: the teacher on RoIs of its own.
 runs['kd_own_rois'] = dict(
     config='configs/neu/frcnn_r18w32_r18w8_kd.py',
