@@ -9,8 +9,8 @@
 #   configs/neu/frcnn_r18w32.py.
 # On a CPU or one GPU:
 #   python tools/train.py configs/neu/frcnn_r18w32_r18w8_dist.py
-# Result: mAP 0.113 +- 0.005 over seeds 0, 1, 2, where the student alone has
-#   0.091 +- 0.005; with loss_weight=0.3 0.117 +- 0.008 (tools/sweep.py
+# Result: not measured with five seeds. With seeds 0, 1, 2 mAP 0.113 +- 0.005,
+#   where the student alone has 0.091 +- 0.005 (tools/sweep.py
 #   tools/plans/neu.py).
 
 _base_ = [
