@@ -4,6 +4,7 @@
 #   make quickstart   set up if needed, then run the main job on digits
 #   make test         set up if needed, then run the whole test-suite
 #   make lint         set up if needed, then check style, format and types
+#   make docs         set up if needed, then build docs/_build/html
 #
 #   STACK=openmmlab   OpenMMLab's own last releases, in .venv-openmmlab
 #                     (the default, STACK=onedl, lives in .venv)
@@ -19,7 +20,7 @@ SUITED := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
 	$$p -c '$(SUITED)' 2>/dev/null && echo $$p && exit; done; echo python3)
 
-.PHONY: help setup quickstart test lint
+.PHONY: help setup quickstart test lint docs
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -37,3 +38,7 @@ lint: setup
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m mypy
+
+docs: setup
+	$(VENV)/bin/python -m pip install --quiet -r requirements/docs.txt
+	$(VENV)/bin/python -m sphinx -W --keep-going -c docs $(ARGS) . docs/_build/html
