@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.doc_examples import DOCS, examples
+
 ROOT = Path(__file__).parents[1]
-DOCS = ROOT / 'docs'
 PAGES = [
     ROOT / 'README.md',
     ROOT / 'CONTRIBUTING.md',
@@ -19,6 +20,10 @@ SPAN = re.compile(r'(`+)(?!`).+?(?<!`)\1(?!`)', re.DOTALL)
 LINK = re.compile(r'\]\(\s*([^)\s]+)')
 HEADING = re.compile(r'^#+ +(.*?) *$', re.MULTILINE)
 ANCHOR = re.compile(r'<a id="([^"]+)">')
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT))
 
 
 def links(text):
@@ -53,11 +58,22 @@ def broken(page, text):
                 yield link
 
 
-@pytest.mark.parametrize(
-    'page', PAGES, ids=lambda page: str(page.relative_to(ROOT))
-)
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
 def test_every_link_has_a_target(page):
-    assert not list(broken(page, page.read_text()))
+    wrong = list(broken(page, page.read_text()))
+    assert not wrong
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def test_every_command_is_there(page):
+    code = '\n'.join(each.code for each in examples(page, 'bash'))
+    files = re.findall(r'(?:tools|tests|configs)/[\w/.-]+\.(?:py|sh)\b', code)
+    assert not [name for name in files if not (ROOT / name).is_file()]
+    targets = re.findall(r'^make (\w+)', code, re.MULTILINE)
+    known = re.findall(
+        r'^(\w+):', (ROOT / 'Makefile').read_text(), re.MULTILINE
+    )
+    assert set(targets) <= set(known)
 
 
 def test_every_page_is_in_the_index():
