@@ -41,4 +41,4 @@ lint: setup
 
 docs: setup
 	$(VENV)/bin/python -m pip install --quiet -r requirements/docs.txt
-	$(VENV)/bin/python -m sphinx -W --keep-going -c docs $(ARGS) . docs/_build/html
+	$(VENV)/bin/python -m sphinx -qW --keep-going -c docs $(ARGS) . docs/_build/html
