@@ -5,12 +5,15 @@ import shlex
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import torch
 
 pytest.importorskip('mmdet')
 pytest.importorskip('sklearn')
+
+from mmdet.visualization import DetLocalVisualizer  # noqa: E402
 
 from mmkd_plugin.unpickling import load_from_local  # noqa: E402
 from tests.doc_examples import DOCS, examples  # noqa: E402
@@ -42,6 +45,7 @@ for split in ('val', 'test'):
 @pytest.fixture
 def command(monkeypatch, capfd):
     """Runs one line of a shell block and returns what it printed."""
+    monkeypatch.syspath_prepend(DOCS.parent / 'tools')  # as Python does
 
     def run(line):
         script, *args = shlex.split(line)[1:]
@@ -49,13 +53,15 @@ def command(monkeypatch, capfd):
             return subprocess.run(
                 line, shell=True, check=True, capture_output=True, text=True
             ).stdout
-        if not script.endswith('make_digits.py'):
+        if 'my/' in line:
             bottleneck = 4 if 'my/teacher.py' in args else 1  # ResNet-50's
             channels = [bottleneck * width for width in (4, 8, 16, 32)]
             options = {**SMALLER, 'model.neck.in_channels': channels}
             args.append('--cfg-options')
             args += [f'{k}={v}'.replace(' ', '') for k, v in options.items()]
         # In this process, because importing mmdet takes longer than training.
+        # There, each run has a visualizer of its own.
+        DetLocalVisualizer._instance_dict.clear()
         monkeypatch.setattr(sys, 'argv', [script, *args])
         capfd.readouterr()
         import_module(script.removesuffix('.py').replace('/', '.')).main()
@@ -73,13 +79,13 @@ def test_the_page_from_data_to_inference(tmp_path, monkeypatch, command):
         monkeypatch.setattr(
             f'{module}.FormatCode', lambda text, **_: (text, 1), raising=False
         )
-    (tmp_path / 'my').mkdir()
+    Path('my').mkdir()
     printed, names = {}, {}
     blocks = [*examples(PAGE), *examples(PAGE, 'bash')]
     for block in sorted(blocks, key=lambda block: block.line):
         path = re.match(r'# (my/\w+\.py)\n', block.code)
         if path:
-            (tmp_path / path[1]).write_text(block.code)
+            Path(path[1]).write_text(block.code)
         elif block in examples(PAGE, 'bash'):
             for line in block.code.replace('\\\n', '').splitlines():
                 printed[line] = command(line)
@@ -92,16 +98,24 @@ def test_the_page_from_data_to_inference(tmp_path, monkeypatch, command):
     )
     assert student.keys() == distilled.keys()
     assert any(not torch.equal(student[k], distilled[k]) for k in student)
-    *_, longer = (line for line in printed if 'load_from' in line)
-    assert 'checkpoint from work_dirs/student/epoch_12.pth' in printed[longer]
-    assert 'do not match' not in printed[longer]
-    first, second = (
-        printed[line] for line in printed if line.startswith('grep')
-    )
-    assert 'work_dirs/teacher/epoch_12.pth' in first
-    assert second.count('loss_ckd') == second.count('kd_teacher_acc') == 2
-    tests = [text for line, text in printed.items() if 'tools/test' in line]
+
+    def told(part):
+        return [text for line, text in printed.items() if part in line]
+
+    assert told('inspect_config')[0].endswith('Yes.\n')
+    assert 'work_dirs/teacher/epoch_12.pth' in told('CKDHook: teacher')[0]
+    (shares,) = told('kd_agreement')
+    assert shares.count('loss_ckd') == shares.count('kd_teacher_acc') == 2
+    tests = told('tools/test.py')
     assert len(tests) == 2
     assert all('coco/bbox_mAP: ' in text for text in tests)
+    (longer,) = told('load_from')
+    assert 'checkpoint from work_dirs/student/epoch_12.pth' in longer
+    assert 'do not match' not in longer
+    assert Path('curves.png').stat().st_size
+    (published,) = Path('published').glob('*.pth')
+    assert torch.load(published, weights_only=True)['state_dict'].keys() == (
+        student.keys()
+    )
     assert names['model'].dataset_meta['classes'] == make_digits.CLASSES
     assert names['result'].pred_instances.bboxes.shape[1] == 4
