@@ -1,10 +1,10 @@
 # The commands of this project.
 #
 #   make setup        install everything into a virtual environment
+#   make docs         set up if needed, then build docs/_build/html
 #   make quickstart   set up if needed, then run the main job on digits
 #   make test         set up if needed, then run the whole test-suite
 #   make lint         set up if needed, then check style, format and types
-#   make docs         set up if needed, then build docs/_build/html
 #
 #   STACK=openmmlab   OpenMMLab's own last releases, in .venv-openmmlab
 #                     (the default, STACK=onedl, lives in .venv)
@@ -34,11 +34,11 @@ quickstart: setup
 test: setup
 	$(VENV)/bin/python -m pytest $(ARGS)
 
+docs: setup
+	$(VENV)/bin/python -m pip install --quiet -r requirements/docs.txt
+	$(VENV)/bin/python -m sphinx -qW --keep-going -c docs $(ARGS) . docs/_build/html
+
 lint: setup
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m mypy
-
-docs: setup
-	$(VENV)/bin/python -m pip install --quiet -r requirements/docs.txt
-	$(VENV)/bin/python -m sphinx -qW --keep-going -c docs $(ARGS) . docs/_build/html
