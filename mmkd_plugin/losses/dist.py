@@ -34,7 +34,7 @@ def dist_loss(
     """Correlation of the classes of a sample, and of the samples of a class.
 
     With p = softmax(z / tau), r(a, b) the Pearson correlation, p_i the row of
-    sample i and p_:c the column of class c::
+    sample i and ``p_:c`` the column of class c::
 
         inter_i = 1 - r(p^S_i, p^T_i)
         intra = mean over c of 1 - r(p^S_:c, p^T_:c)
