@@ -1,5 +1,8 @@
 """What an install, an editable install, a wheel and an sdist contain."""
 
+import importlib.metadata
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +11,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from mmengine.fileio import load
+
+import mmkd_plugin
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = (
@@ -22,13 +28,16 @@ PARTS = (
     'model-index.yml',
 )
 # mim looks for these under `.mim`.
-WANTED = (
-    'model-index.yml',
-    'configs/frcnn_r101_r18_ckd.py',
-    'configs/_base_/methods/ckd.py',
-    'tools/train.py',
-    'tools/dist_train.sh',
-)
+WANTED = {
+    'model-index.yml': (ROOT / 'model-index.yml').read_bytes(),
+    **{
+        str(path.relative_to(ROOT)): path.read_bytes()
+        for folder in ('configs', 'tools')
+        for path in (ROOT / folder).rglob('*')
+        if path.is_file() and '__pycache__' not in path.parts
+    },
+}
+DEMO = 'frcnn_r18w24_r18w8_ckd'
 
 
 @pytest.fixture(scope='module')
@@ -45,6 +54,16 @@ def tree(tmp_path_factory):
     return tree
 
 
+@pytest.fixture(scope='module')
+def wheel(tree):
+    return build(tree, 'wheel')
+
+
+@pytest.fixture(scope='module')
+def sdist(tree):
+    return build(tree, 'sdist')
+
+
 def build(tree, what):
     """Builds with the hooks that pip calls; returns the archive."""
     code = (
@@ -58,14 +77,24 @@ def build(tree, what):
     return tree.parent / result.stdout.splitlines()[-1]
 
 
-def test_wheel_carries_what_mim_looks_for(tree):
-    with zipfile.ZipFile(build(tree, 'wheel')) as wheel:
-        names = wheel.namelist()
-        for name in WANTED:
-            text = wheel.read(f'mmkd_plugin/.mim/{name}')
-            assert text == (ROOT / name).read_bytes()
+def in_mim(names):
+    """What lies under `.mim`, relative to it."""
+    start = 'mmkd_plugin/.mim/'
+    return {
+        name.removeprefix(start)
+        for name in names
+        if name.startswith(start) and not name.endswith('/')
+    }
+
+
+def test_wheel_carries_what_mim_looks_for(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        for name, content in WANTED.items():
+            assert archive.read(f'mmkd_plugin/.mim/{name}') == content
         metadata = next(n for n in names if n.endswith('/METADATA'))
-        lines = wheel.read(metadata).decode().splitlines()
+        lines = archive.read(metadata).decode().splitlines()
+    assert in_mim(names) == WANTED.keys()
     assert not [name for name in names if '__pycache__' in name]
     assert not [name for name in names if name.startswith('tests')]
     # Neither family's distributions: they would be installed side by side.
@@ -75,16 +104,33 @@ def test_wheel_carries_what_mim_looks_for(tree):
     ]
 
 
-def test_sdist_carries_what_mim_looks_for_and_builds_a_wheel(tree, tmp_path):
-    with tarfile.open(build(tree, 'sdist')) as sdist:
-        sdist.extractall(tmp_path, filter='data')
+def test_wheel_has_all_of_the_package(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = {n for n in archive.namelist() if '.mim' not in n}
+    assert {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / 'mmkd_plugin').rglob('*.py')
+        if '.mim' not in path.parts
+    } == {name for name in names if name.endswith('.py')}
+
+
+def test_wheel_has_what_the_metafiles_name():
+    for name in load(ROOT / 'model-index.yml')['Import']:
+        metafile = load(ROOT / name)
+        assert metafile['Collections'][0]['README'] in WANTED
+        assert {model['Config'] for model in metafile['Models']} <= {*WANTED}
+
+
+def test_sdist_carries_what_mim_looks_for_and_builds_a_wheel(sdist, tmp_path):
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter='data')
     (unpacked,) = tmp_path.iterdir()
-    for name in WANTED:
-        text = (unpacked / 'mmkd_plugin' / '.mim' / name).read_bytes()
-        assert text == (ROOT / name).read_bytes()
-    with zipfile.ZipFile(build(unpacked, 'wheel')) as wheel:
-        names = wheel.namelist()
-    assert {f'mmkd_plugin/.mim/{name}' for name in WANTED} <= set(names)
+    for name, content in WANTED.items():
+        assert (unpacked / 'mmkd_plugin' / '.mim' / name).read_bytes() == (
+            content
+        )
+    with zipfile.ZipFile(build(unpacked, 'wheel')) as archive:
+        assert in_mim(archive.namelist()) == WANTED.keys()
 
 
 def test_editable_install_links_to_the_sources(tree):
@@ -98,8 +144,65 @@ def test_editable_install_links_to_the_sources(tree):
     assert (mim / 'configs').is_symlink()
 
 
-def test_version_is_the_one_of_the_package(tree):
-    import mmkd_plugin
+def test_version_is_the_one_of_the_package(sdist):
+    assert sdist.name == f'mmkd_plugin-{mmkd_plugin.__version__}.tar.gz'
 
-    name = f'mmkd_plugin-{mmkd_plugin.__version__}.tar.gz'
-    assert build(tree, 'sdist').name == name
+
+@pytest.fixture(scope='module')
+def installed(wheel, tmp_path_factory):
+    """Runs Python where the wheel is installed, apart from the sources."""
+    try:
+        importlib.metadata.version('openmim')
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip('openmim is not installed')
+    site = tmp_path_factory.mktemp('site')
+    options = ('--quiet', '--no-deps', '--no-index', '--target', str(site))
+    subprocess.run(
+        [sys.executable, '-m', 'pip', 'install', *options, str(wheel)],
+        check=True,
+    )
+
+    def run(*args):
+        return subprocess.run(
+            [sys.executable, '-W', 'ignore', *args],
+            cwd=site.parent,
+            env=dict(os.environ, PYTHONPATH=str(site)),
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def test_mim_searches_the_models(installed):
+    code = (
+        'import json\n'
+        'from mim.commands.search import get_model_info\n'
+        "print(json.dumps(get_model_info('mmkd_plugin', to_dict=True)))\n"
+    )
+    result = installed('-c', code)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout.splitlines()[-1])
+    models = [
+        model
+        for name in load(ROOT / 'model-index.yml')['Import']
+        for model in load(ROOT / name)['Models']
+    ]
+    assert found.keys() == {model['Name'] for model in models}
+    for model in models:
+        info = found[model['Name']]
+        assert info['config'] == model['Config']
+        assert info['model'] == model['In Collection'].lower()
+        for result in model.get('Results', []):
+            key = f'{result["Dataset"].lower()}/box_ap'
+            assert info[key] == result['Metrics']['box AP']
+
+
+def test_mim_starts_our_tools_with_our_configs(installed):
+    """Our tool refuses the option before it loads anything."""
+    options = ('--cfg-options', 'trian_cfg.max_epochs=1')
+    command = ('train', 'mmkd_plugin', f'{DEMO}.py', *options)
+    result = installed('-m', 'mim', *command)
+    assert '/mmkd_plugin/.mim/tools/train.py' in result.stdout
+    assert f'/mmkd_plugin/.mim/configs/demo/{DEMO}.py' in result.stderr
+    assert 'did you mean train_cfg?' in result.stderr
