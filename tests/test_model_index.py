@@ -58,9 +58,19 @@ def table_of(data):
 
 def method_of(model):
     """As the tables call it: 'KD', 'CKD + RLD', ..."""
+    names = '|'.join(Path(name).parent.name for name in INDEX)
     stem = Path(model['Config']).stem
-    found = re.search(r'((_(ckd|rld|dkd|kd))+)(_\d+e)?$', stem)
+    found = re.search(rf'((_({names}))+)(_\d+e)?$', stem)
     return found[1].strip('_').upper().replace('_', ' + ')
+
+
+def distils(path):
+    """Whether a config has a hook, of its own or of one beside it."""
+    text = path.read_text()
+    bases = re.findall(r"'\./([^']+\.py)'", text)
+    return 'custom_hooks' in text or any(
+        distils(path.parent / base) for base in bases
+    )
 
 
 def test_every_metafile_is_imported():
@@ -93,8 +103,7 @@ def test_every_distillation_config_is_listed_once():
     found = [
         str(path.relative_to(ROOT))
         for path in (ROOT / 'configs').rglob('*.py')
-        if '_base_' not in path.parts
-        and re.search(r'_(ckd|rld|dkd|kd)(_\d+e)?$', path.stem)
+        if '_base_' not in path.parts and distils(path)
     ]
     assert sorted(listed) == sorted(found)
 
