@@ -26,8 +26,8 @@ OPSET = 17
 # What rounding may do: pixels of the input, and shares of 1.
 BOX_TOLERANCE = 0.1
 SCORE_TOLERANCE = 1e-3
-# Rounding also decides which of two equally good boxes NMS keeps.
-LEAST_AGREEMENT = 0.98
+# Rounding also decides which of two boxes with equal scores NMS keeps.
+LEAST_AGREEMENT = 0.95
 
 
 def make_exportable(model):
@@ -183,7 +183,7 @@ def parse_args():
     parser.add_argument('checkpoint', help='path or URL of the weights')
     parser.add_argument('--out', default='student.onnx', help='file to write')
     parser.add_argument(
-        '--images', type=int, default=8, help='test images to compare'
+        '--images', type=int, default=20, help='test images to compare'
     )
     return parser.parse_args()
 
