@@ -11,6 +11,8 @@ what MMDetection or MMPretrain finds.
 
 import io
 import warnings
+from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 from exportable import ExportableClassifier, ExportableDetector
@@ -58,7 +60,16 @@ def export(model, images):
 
     Returns:
         bytes: The content of an ONNX file.
+
+    Raises:
+        SystemExit: If a package is not installed.
     """
+    for package in ('onnx', 'onnxruntime'):
+        if find_spec(package) is None:
+            raise SystemExit(
+                f'error: The package {package} is not installed: run '
+                '`pip install onnx onnxruntime`.'
+            )
     content = io.BytesIO()
     with torch.no_grad(), warnings.catch_warnings():
         # The size of the input becomes fixed, indices are not negative, and
@@ -193,6 +204,11 @@ def main():
     args = parse_args()
     cfg = load_config(args)
     check_start(cfg, 'model', 'test_dataloader')
+    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
+        raise SystemExit(
+            f'error: The checkpoint {args.checkpoint!r} was not found: '
+            'give the path or URL of trained weights.'
+        )
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     model = MODELS.build(cfg.model).eval()
     content = CheckpointLoader.load_checkpoint(args.checkpoint, 'cpu')

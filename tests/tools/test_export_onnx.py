@@ -198,6 +198,18 @@ def test_command_writes_what_it_has_compared(command, capsys):
     assert export_onnx.open_session(command.read_bytes())
 
 
+def test_missing_checkpoint_is_named(command):
+    sys.argv[2] = 'nowhere.pth'
+    with pytest.raises(SystemExit, match="'nowhere.pth' was not found"):
+        export_onnx.main()
+
+
+def test_missing_package_is_named(monkeypatch):
+    monkeypatch.setattr(export_onnx, 'find_spec', lambda name: None)
+    with pytest.raises(SystemExit, match='pip install onnx onnxruntime'):
+        export_onnx.export(None, None)
+
+
 def test_command_writes_nothing_that_differs(command, monkeypatch):
     """As if ONNX Runtime computed something else."""
     monkeypatch.setattr(export_onnx, 'export', lambda *args: b'')
