@@ -44,7 +44,6 @@ For example:
 """
 
 import copy
-import json
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -61,14 +60,13 @@ from peak_memory import peak_memory
 from runs import (
     build,
     build_parser,
+    carry_out,
     start,
     student_alone,
     training_config,
-    workplace,
 )
 
 from mmkd_plugin.checkpoint import read_checkpoint
-from mmkd_plugin.errors import explain_errors
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs' / 'frcnn_r101_r18_kd.py'
@@ -278,15 +276,10 @@ def report(found):
         print(f'| {name} | {" | ".join(cells)} |')
 
 
-@explain_errors()
 def main():
     args = parse_args()
     register_mmrazor()
-    with workplace(args.threads) as folder:
-        found = measure(args, folder)
-    report(found)
-    if args.json:
-        args.json.write_text(json.dumps(found, indent=2) + '\n')
+    carry_out(args, measure, report)
 
 
 if __name__ == '__main__':

@@ -27,15 +27,13 @@ from made_up import use_noise
 from mmengine.logging import MMLogger
 from runs import (
     build_parser,
+    carry_out,
     start,
     student_alone,
     training_config,
-    workplace,
 )
 from step import bare_forward
 from step_parts import request_of
-
-from mmkd_plugin.errors import explain_errors
 
 CONFIG = Path(__file__).resolve().parents[2] / 'configs' / 'bccd'
 CONFIG = str(CONFIG / 'frcnn_r18w32_r18w8_ckd.py')
@@ -247,22 +245,22 @@ def report(found):
             )
 
 
-@explain_errors()
-def main():
-    args = parse_args()
+def measure(args, folder):
+    """Axis to rows; draws them too."""
     found = {}
-    with workplace(args.threads) as folder:
-        for axis in args.axes:
-            values = AXES[axis][: args.points]
-            if axis == 'processes':
-                found[axis] = measure_processes(args, folder, values)
-            else:
-                found[axis] = measure_axis(args, folder, axis, values)
-    report(found)
-    if args.json:
-        args.json.write_text(json.dumps(found, indent=2) + '\n')
+    for axis in args.axes:
+        values = AXES[axis][: args.points]
+        if axis == 'processes':
+            found[axis] = measure_processes(args, folder, values)
+        else:
+            found[axis] = measure_axis(args, folder, axis, values)
     if args.out:
         draw(args.out, found)
+    return found
+
+
+def main():
+    carry_out(parse_args(), measure, report)
 
 
 if __name__ == '__main__':

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import copy
+import json
 import signal
 import tempfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmkd_plugin.errors import explain_errors
 from mmkd_plugin.launch import load_config
 from mmkd_plugin.teacher import load_config as load_teacher_config
 
@@ -46,6 +48,22 @@ def workplace(threads):
     finally:
         # ExactResumeHook takes it, and is never told that training ends.
         signal.signal(signal.SIGTERM, handler)
+
+
+@explain_errors()
+def carry_out(args, measure, report):
+    """Measure in a workplace, and say what was found.
+
+    Args:
+        args (argparse.Namespace): Options of :func:`build_parser` and others.
+        measure (callable): From these and a folder to a dict of numbers.
+        report (callable): Prints that.
+    """
+    with workplace(args.threads) as folder:
+        found = measure(args, folder)
+    report(found)
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=2) + '\n')
 
 
 def training_config(args, folder, change=None):

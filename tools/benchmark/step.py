@@ -31,7 +31,6 @@ For example:
       --size 32 32 --batch 64 --steps 5
 """
 
-import json
 import statistics
 import time
 
@@ -41,10 +40,10 @@ from made_up import use_noise
 from peak_memory import peak_memory
 from runs import (
     build_parser,
+    carry_out,
     start,
     student_alone,
     training_config,
-    workplace,
 )
 from step_parts import (
     ask,
@@ -55,7 +54,6 @@ from step_parts import (
 )
 
 from mmkd_plugin import ExactResumeHook
-from mmkd_plugin.errors import explain_errors
 from mmkd_plugin.taps.roi_align import readable
 
 OWN = (
@@ -219,14 +217,8 @@ def report(found):
     print_parts(found['parts'])
 
 
-@explain_errors()
 def main():
-    args = parse_args()
-    with workplace(args.threads) as folder:
-        found = measure(args, folder)
-    report(found)
-    if args.json:
-        args.json.write_text(json.dumps(found, indent=2) + '\n')
+    carry_out(parse_args(), measure, report)
 
 
 if __name__ == '__main__':

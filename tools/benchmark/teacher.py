@@ -19,16 +19,14 @@ For example, with BCCD and weights of the teacher where the config says:
   python tools/benchmark/teacher.py configs/bccd/frcnn_r18w32_r18w8_ckd.py
 """
 
-import json
 import statistics
 
 import torch
 from by_turns import compare, summary
 from made_up import freeze, use_noise
-from runs import build_parser, start, training_config, workplace
+from runs import build_parser, carry_out, start, training_config
 from step_parts import ask, distill_hook, request_of
 
-from mmkd_plugin.errors import explain_errors
 from mmkd_plugin.teacher import Teacher
 
 PLAIN = dict(
@@ -189,14 +187,8 @@ def report(found):
         print(f'\n{name} is not possible here: {why}')
 
 
-@explain_errors()
 def main():
-    args = parse_args()
-    with workplace(args.threads) as folder:
-        found = measure(args, folder)
-    report(found)
-    if args.json:
-        args.json.write_text(json.dumps(found, indent=2) + '\n')
+    carry_out(parse_args(), measure, report)
 
 
 if __name__ == '__main__':
