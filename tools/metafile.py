@@ -82,7 +82,8 @@ def make_entry(path, config, model, meta, hooks, results):
     distillation = [_public(hook) for hook in hooks if 'teacher' in hook]
     if distillation:
         metadata['Training Techniques'] = ['Knowledge Distillation']
-        metadata['Distillation'] = distillation
+        # No list: mim takes a list of dicts for times of inference.
+        metadata['Distillation'] = dict(enumerate(distillation, 1))
     entry = dict(Name=Path(config).stem, Config=config, Metadata=metadata)
     if results:
         entry['Results'] = results

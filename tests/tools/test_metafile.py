@@ -61,15 +61,15 @@ def test_entry_names_no_folder_of_this_machine():
             'Parameters': 8,
             'Epochs': 2,
             'Training Techniques': ['Knowledge Distillation'],
-            'Distillation': [
-                dict(
+            'Distillation': {
+                1: dict(
                     type='CKDHook',
                     tau=1.0,
                     teacher=dict(
                         config='configs/big.py', checkpoint='big.pth'
                     ),
                 )
-            ],
+            },
         },
         Weights='my-0123.pth',
     )
