@@ -896,6 +896,8 @@ def test_data_without_fault_is_accepted(tmp_path, monkeypatch, detector):
     world.check(dict(type='ConcatDataset', datasets=[plain, plain]))
     # Images to test on need no boxes.
     world.check(world.dataset(annotations=[]), test_mode=True)
+    with pytest.raises(ValueError):
+        world.check(world.dataset(annotations=[]))
 
 
 def test_faults_are_found_in_wrapped_data(tmp_path, monkeypatch, detector):

@@ -120,9 +120,10 @@ def bare_step(cfg, runner):
     labels = torch.cat([s.gt_label for s in batch['data_samples']])
 
     def step():
-        logits = student(images, mode='tensor')
+        # Before the student, whose maps would be in the way.
         with torch.no_grad():
             taught = teacher(images, mode='tensor')
+        logits = student(images, mode='tensor')
         loss = F.cross_entropy(logits, labels)
         for term in hook.losses.values():
             loss = loss + term(logits, taught, labels, None)
