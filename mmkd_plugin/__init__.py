@@ -16,6 +16,7 @@ from . import datasets, hooks, losses, models, taps  # noqa: E402, F401
 from .atomic import install_atomic_saving  # noqa: E402
 from .autocast import BFloat16OptimWrapper  # noqa: E402
 from .datasets import InMemoryCIFAR100  # noqa: E402
+from .exceptions import MMKDError  # noqa: E402
 from .hooks import (  # noqa: E402
     ChannelsLastHook,
     CKDHook,
@@ -48,6 +49,7 @@ __all__ = [
     'ExactResumeHook',
     'InMemoryCIFAR100',
     'KDLoss',
+    'MMKDError',
     'RLDHook',
     'RLDLoss',
     'RoIHeadTap',

@@ -8,6 +8,7 @@ import torch
 import torch.nn as nn
 
 from .download import download
+from .exceptions import MMKDFileNotFoundError, MMKDValueError
 from .unpickling import UnsafeFileError, explain_damage, load_from_local
 
 
@@ -38,7 +39,7 @@ def read_checkpoint(
     if urlparse(str(checkpoint)).scheme in ('http', 'https'):
         path = download(checkpoint)
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MMKDFileNotFoundError(
             f"The teacher's checkpoint {str(checkpoint)!r} "
             f'{"is a folder" if path.is_dir() else "was not found"}: give '
             'the path or the URL of an existing file.'
@@ -53,7 +54,7 @@ def read_checkpoint(
         if key.startswith(prefix)
     }
     if not kept:
-        raise ValueError(
+        raise MMKDValueError(
             f"No name in the teacher's checkpoint {path} begins with the "
             f'`prefix` {prefix!r}; the first one is {next(iter(state))!r}.'
         )
@@ -81,7 +82,7 @@ def split_checkpoint(content: object, source: str) -> tuple[dict, dict]:
         or not state
         or not all(isinstance(value, torch.Tensor) for value in state.values())
     ):
-        raise ValueError(
+        raise MMKDValueError(
             f'The checkpoint {source} holds no state dict: expected names '
             'and tensors, at the top level or under `state_dict`; give a '
             'file with the weights of a model.'
@@ -107,12 +108,12 @@ def _unpack(path: Path, trust_checkpoint: bool) -> object:
                 return torch.load(path, map_location='cpu', weights_only=False)
         return load_from_local(path)
     except ImportError as error:
-        raise ValueError(
+        raise MMKDValueError(
             f"The teacher's checkpoint {path} is a safetensors file, which "
             'needs the package safetensors: pip install safetensors.'
         ) from error
     except UnsafeFileError as error:
-        raise ValueError(
+        raise MMKDValueError(
             f'The checkpoint {path} was refused: {error.__cause__} Set '
             '`trust_checkpoint=True` in `teacher` if you know where the file '
             'comes from.'
@@ -169,7 +170,7 @@ def load_strictly(
         if names
     ]
     if problems:
-        raise ValueError(
+        raise MMKDValueError(
             f"The {role}'s checkpoint {source} does not fit its config: "
             f'{"; ".join(problems)} of {len(wanted)} entries. '
             + (

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from .exceptions import MMKDValueError
+
 
 def match_classes(
     student: Sequence[str] | None,
@@ -34,7 +36,7 @@ def match_classes(
     if student is None or teacher is None:
         if num_student != num_teacher:
             whose = 'student' if student is None else 'teacher'
-            raise ValueError(
+            raise MMKDValueError(
                 f'The student tells {num_student} classes apart and the '
                 f'teacher {num_teacher}, and the class names of the {whose} '
                 'are not known: give a teacher of the same classes, or tell '
@@ -46,7 +48,7 @@ def match_classes(
         ('teacher', teacher, num_teacher),
     ):
         if len(names) != number:
-            raise ValueError(
+            raise MMKDValueError(
                 f'The head of the {role} tells {number} classes apart, but '
                 f'{len(names)} class names are known ({_few(names)}): make '
                 '`num_classes` of the head and the `classes` of the data '
@@ -54,7 +56,7 @@ def match_classes(
             )
     unknown = [name for name in student if name not in teacher]
     if unknown:
-        raise ValueError(
+        raise MMKDValueError(
             f'{len(unknown)} of the {num_student} classes of the student are '
             f'none of the {num_teacher} of the teacher ({_few(unknown)} are '
             f'not among {_few(teacher)}): give a teacher that knows them, or '
@@ -69,7 +71,7 @@ def match_classes(
         if name in names[:index]
     ]
     if twice:
-        raise ValueError(
+        raise MMKDValueError(
             f'The classes of student and teacher are in another order, and '
             f'cannot be matched by name, because {twice[0]!r} is the name of '
             'two: give them names of their own, by `metainfo` of the data '

@@ -8,6 +8,8 @@ import importlib
 
 from mmengine.utils import digit_version
 
+from .exceptions import MMKDImportError
+
 # Import name -> oldest version that the plugin is tested to work with, and
 # the first one that it is known not to work with.
 SUPPORTED = dict(
@@ -35,7 +37,7 @@ def check_versions(*names: str) -> None:
         try:
             found = importlib.import_module(name).__version__
         except ImportError as error:
-            raise ImportError(
+            raise MMKDImportError(
                 f'mmkd_plugin needs {name}{wanted}, but importing it failed '
                 f'({error}): install it as the README says.'
             ) from error
@@ -43,7 +45,7 @@ def check_versions(*names: str) -> None:
         if version < digit_version(low) or (
             high and version >= digit_version(high)
         ):
-            raise ImportError(
+            raise MMKDImportError(
                 f'mmkd_plugin needs {name}{wanted} but got {name} {found}: '
                 f'install a version in that range.'
             )

@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from .exceptions import MMKDFileNotFoundError, MMKDValueError
+
 # Images that are looked for; none is decoded.
 LOOKED_FOR = 32
 # What each entry of a COCO file must have.
@@ -43,7 +45,7 @@ def check_data(runner, *splits: str) -> None:
             cause = find_cause(split, loader['dataset'])
             if cause is None or _is_explained(error):
                 raise
-            raise ValueError(cause) from error
+            raise MMKDValueError(cause) from error
         check_dataset(split, loop.dataloader.dataset)
 
 
@@ -75,7 +77,7 @@ def check_dataset(split: str, dataset) -> None:
         for part in parts
         for info in map(part.get_data_info, range(len(part)))
     ):
-        raise ValueError(
+        raise MMKDValueError(
             f'None of the {sum(map(len, parts))} images of the {split} data '
             f'({getattr(parts[0], "ann_file", "")}) has a box to train on: '
             'expected boxes of at least 1 x 1 pixel, inside of their image '
@@ -197,14 +199,14 @@ def _check_classes(split: str, dataset) -> None:
     classes = dataset.metainfo['classes']
     unknown = [name for name in classes if name not in categories.values()]
     if unknown:
-        raise ValueError(
+        raise MMKDValueError(
             _no_category(
                 unknown, dataset.ann_file, split, classes, categories.values()
             )
         )
     found = [categories[number] for number in dataset.cat_ids]
     if found != list(classes):
-        raise ValueError(
+        raise MMKDValueError(
             f'The annotation file {dataset.ann_file} of the {split} data has '
             f'its categories in the order {_few(found)}, by which '
             f'MMDetection numbers them, but `metainfo` has the classes '
@@ -260,7 +262,7 @@ def _check_images(split: str, dataset) -> None:
         if path and '://' not in path and not _has_content(path)
     ]
     if missing:
-        raise FileNotFoundError(
+        raise MMKDFileNotFoundError(
             f'{len(missing)} of the {len(paths)} images of the {split} data '
             f'that were looked for are missing or empty, {missing[0]} the '
             'first: give their folder by `data_root` and `data_prefix`.'

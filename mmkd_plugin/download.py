@@ -8,6 +8,8 @@ from urllib.parse import urlparse
 import torch
 from mmengine.dist import barrier
 
+from .exceptions import MMKDFileNotFoundError
+
 
 def download(url: str) -> Path:
     """Fetch a URL into torch's hub directory, once a node.
@@ -35,7 +37,7 @@ def download(url: str) -> Path:
             failure = error
     barrier()
     if failure is not None or not path.is_file():
-        raise FileNotFoundError(
+        raise MMKDFileNotFoundError(
             f'The file {url} could not be downloaded '
             f'({failure or "see the log of the first rank of this node"}): '
             f'put it at {path}, or give the path of a local file instead of '

@@ -1,11 +1,12 @@
 """From an exception to the one sentence that a command prints."""
 
-import dis
 import errno
 import os
 import re
 from contextlib import contextmanager
 from urllib.error import URLError
+
+from .exceptions import MMKDError
 
 DISK_ERRORS = (
     errno.EACCES,
@@ -112,8 +113,9 @@ def explain(error: Exception) -> str | None:
     Returns:
         str | None: None if the error is not known to come from the input.
     """
+    error = _as_raised(error)
     text = _message(error)
-    if _is_raised_on_purpose(error):
+    if isinstance(error, MMKDError):
         return text
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         return (
@@ -153,12 +155,9 @@ def _frames(error: Exception) -> list:
     return frames
 
 
-def _is_raised_on_purpose(error: Exception) -> bool:
-    """Whether a ``raise`` in this package made it, and not a mistake."""
-    last = _frames(error)[-1]
-    name = last.tb_frame.f_globals.get('__name__', '')
-    opcode = last.tb_frame.f_code.co_code[last.tb_lasti]
-    return (
-        name.split('.')[0] == __package__
-        and opcode == dis.opmap['RAISE_VARARGS']
-    )
+def _as_raised(error: Exception) -> Exception:
+    """Look through MMEngine, which raises a hook's TypeError as its own."""
+    cause = error.__context__
+    if isinstance(error, TypeError) and isinstance(cause, TypeError):
+        return cause
+    return error

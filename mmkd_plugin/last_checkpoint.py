@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from .atomic import write_text
+from .exceptions import MMKDValueError
 from .unpickling import load_from_local
 
 # MMEngine's name for the file that names the last checkpoint.
@@ -61,7 +62,7 @@ def repair_last(work_dir: str | Path) -> str | None:
             f'There is no checkpoint in {work_dir} yet: training starts from '
             'the beginning.'
         )
-    raise ValueError(
+    raise MMKDValueError(
         f'{LAST} in {work_dir} {problem}, and there is no whole checkpoint: '
         'name one by --resume CHECKPOINT, or leave --resume out to start '
         'from the beginning.'

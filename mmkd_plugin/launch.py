@@ -14,6 +14,8 @@ from mmengine.dist import is_distributed
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
+from .exceptions import MMKDFileNotFoundError, MMKDOSError, MMKDValueError
+
 DATA_KEYS = (
     'train_dataloader',
     'val_dataloader',
@@ -121,7 +123,7 @@ def load_config(args):
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if not Path(args.config).is_file():
-        raise FileNotFoundError(
+        raise MMKDFileNotFoundError(
             f'The config file {args.config!r} was not found: '
             'give the path of an existing config.'
         )
@@ -130,7 +132,7 @@ def load_config(args):
     except (ImportError, OSError, SyntaxError, NameError, KeyError) as error:
         # MMEngine adds all of `sys.path` to a failed import.
         reason = str(error.__context__ or error).strip().splitlines()[0]
-        raise ValueError(
+        raise MMKDValueError(
             f'The config file {args.config!r} could not be read '
             f'({type(error).__name__}: {reason}): correct it.'
         ) from error
@@ -140,7 +142,7 @@ def load_config(args):
         top = key.split('.')[0]
         if top not in cfg and top not in CONFIG_KEYS:
             near = get_close_matches(top, {*cfg, *CONFIG_KEYS}, 1)
-            raise ValueError(
+            raise MMKDValueError(
                 f'--cfg-options {key} names nothing that the config '
                 f'{args.config!r} has or MMEngine reads: '
                 f'{f"did you mean {near[0]}?" if near else "correct it."}'
@@ -149,7 +151,7 @@ def load_config(args):
             cfg.merge_from_dict({key: value})
         except (AttributeError, KeyError, TypeError) as error:
             reason = shorten(str(error.args[0]), 100, placeholder=' ...')
-            raise ValueError(
+            raise MMKDValueError(
                 f'--cfg-options does not fit the config {args.config!r} at '
                 f'{key} ({reason}): give a key and an index that it has.'
             ) from error
@@ -181,7 +183,7 @@ def check_start(cfg, *needed):
     """
     missing = [key for key in needed if cfg.get(key) is None]
     if missing:
-        raise ValueError(
+        raise MMKDValueError(
             f'The config {cfg.filename} has no `{missing[0]}`, which this '
             'command needs: give a whole config, not a part of one.'
         )
@@ -192,7 +194,7 @@ def check_start(cfg, *needed):
         and not cfg.get('load_from')
         and not Path(cfg.work_dir).is_dir()
     ):
-        raise FileNotFoundError(
+        raise MMKDFileNotFoundError(
             f'There is nothing to resume in the work directory '
             f'{cfg.work_dir}, which does not exist: name the one of the run '
             'with --work-dir, or start without --resume.'
@@ -206,13 +208,13 @@ def _check_launcher(launcher):
     variables, command = LAUNCHERS[launcher]
     missing = [name for name in variables if name not in os.environ]
     if missing:
-        raise ValueError(
+        raise MMKDValueError(
             f'--launcher {launcher} expects the environment of {command}, '
             f'but {missing[0]} is not set: start it so, or leave --launcher '
             'out to train in one process.'
         )
     if get_device() == 'cpu':
-        raise ValueError(
+        raise MMKDValueError(
             f'--launcher {launcher} needs a GPU for each process, but '
             'PyTorch finds none: leave --launcher out to run on the CPU.'
         )
@@ -227,18 +229,18 @@ def _check_work_dir(path):
         if os.path.exists(parent)
     )
     if not there.is_dir():
-        raise NotADirectoryError(
+        raise MMKDOSError(
             f'The work directory {path} cannot be made, because {there} is a '
             'file: choose another with --work-dir.'
         )
     by_effective = os.access in os.supports_effective_ids
     if not os.access(there, os.W_OK | os.X_OK, effective_ids=by_effective):
-        raise PermissionError(
+        raise MMKDOSError(
             f'The work directory {path} cannot be written, because {there} '
             'is read-only for this user: choose another with --work-dir.'
         )
     if shutil.disk_usage(there).free < LEAST_SPACE:
-        raise OSError(
+        raise MMKDOSError(
             f'The work directory {path} has less than '
             f'{LEAST_SPACE >> 20} MiB left: free some space or choose '
             'another with --work-dir.'
@@ -249,7 +251,7 @@ def _move_data(cfg, new_root):
     """Replace the config's ``data_root`` wherever a path begins with it."""
     old_root = cfg.get('data_root')
     if not old_root:
-        raise ValueError(
+        raise MMKDValueError(
             'The config has no `data_root` for --cfg-options data_root=... '
             'to replace: give the paths of its datasets and evaluators.'
         )

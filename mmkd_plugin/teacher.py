@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .checkpoint import load_strictly, read_checkpoint
 from .class_names import match_classes
+from .exceptions import MMKDFileNotFoundError, MMKDTypeError, MMKDValueError
 from .preprocessing import TeacherInput
 from .teacher_speed import TeacherSpeed
 
@@ -40,13 +41,13 @@ def load_config(config) -> Config:
     elif isinstance(config, Config):
         cfg = config
     else:
-        raise TypeError(
+        raise MMKDTypeError(
             'Expected `config` of the teacher to be a path, a name such as '
             "'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py' or a dict "
             f'but got {type(config).__name__}.'
         )
     if 'type' not in cfg.get('model', {}):
-        raise ValueError(
+        raise MMKDValueError(
             "Expected the teacher's config to have a `model` with a `type` "
             f'but got the keys {sorted(cfg.keys())}: give the config that '
             'the teacher was trained with.'
@@ -63,14 +64,14 @@ def _config_path(name: str) -> str:
             # A folder without __init__.py can be imported, and has no file.
             root = Path(importlib.import_module(package).__file__ or '').parent
         except ImportError as error:
-            raise FileNotFoundError(
+            raise MMKDFileNotFoundError(
                 f"The teacher's config {name!r} names the package "
                 f'{package!r}, which cannot be imported ({error}): install '
                 'it or give the path of a config file.'
             ) from error
         path = root / '.mim' / 'configs' / relative
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MMKDFileNotFoundError(
             f"The teacher's config {name!r} was not found at {path}: give "
             'the path of a config file or a name of the form '
             "'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'."
@@ -99,7 +100,7 @@ def build_model(cfg: Config) -> nn.Module:
         found = re.match(r'(\S+) is not in the', str(error.args[0]))
         if not found:
             raise
-        raise ValueError(
+        raise MMKDValueError(
             f"The teacher's config needs the type {found[1]!r}, "
             'which nothing registers in its `default_scope` '
             f'{cfg.get("default_scope")!r}: correct the name or the scope, '

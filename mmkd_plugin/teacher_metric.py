@@ -8,6 +8,7 @@ import torch
 from mmengine.dist import broadcast_object_list, is_main_process
 
 from .atomic import write_text
+from .exceptions import MMKDValueError
 from .teacher import Teacher
 
 CACHE = 'teacher_metrics.json'
@@ -31,7 +32,7 @@ def teacher_metrics(runner, teacher: Teacher) -> dict:
         ValueError: If the runner has no validation set.
     """
     if runner.val_loop is None:
-        raise ValueError(
+        raise MMKDValueError(
             '`check=True` evaluates the teacher on the validation set, but '
             'the config has none: give `val_dataloader`, `val_evaluator` and '
             '`val_cfg`, or set `check=False`.'
@@ -92,12 +93,12 @@ def check_teacher(
     )
     for name, least in (min_metric or {}).items():
         if name not in metrics:
-            raise ValueError(
+            raise MMKDValueError(
                 f'`min_metric` names {name!r}, but the evaluator gives '
                 f'{sorted(metrics)}: name one of them.'
             )
         if not metrics[name] >= least:
-            raise ValueError(
+            raise MMKDValueError(
                 f'The teacher {teacher.source} reaches {name} '
                 f'{metrics[name]:.4g} on the validation set, below the '
                 f'{least} of `min_metric`: check its config, weights and '

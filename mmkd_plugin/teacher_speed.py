@@ -12,6 +12,8 @@ import torch.nn as nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves
 
+from .exceptions import MMKDTypeError, MMKDValueError
+
 PRECISIONS = {
     'same': None,
     'fp32': torch.float32,
@@ -51,7 +53,7 @@ class TeacherSpeed:
         compile: bool = False,
     ) -> None:
         if precision not in PRECISIONS:
-            raise ValueError(
+            raise MMKDValueError(
                 'Expected `precision` of the teacher to be one of '
                 f'{list(PRECISIONS)} but got {precision!r}.'
             )
@@ -62,7 +64,7 @@ class TeacherSpeed:
             if not isinstance(value, bool) and (
                 name != 'channels_last' or value is not None
             ):
-                raise TypeError(
+                raise MMKDTypeError(
                     f'Expected `{name}` of the teacher to be True or False '
                     f'but got {value!r}.'
                 )
@@ -114,7 +116,7 @@ class TeacherSpeed:
         with contextlib.suppress(RuntimeError), self.autocast(device.type):
             found = torch.conv2d(image, image).dtype
         if found != self.dtype:
-            raise ValueError(
+            raise MMKDValueError(
                 f'The teacher was given the precision {self.dtype}, but a '
                 f'convolution on {device} gives {found}: set '
                 "`precision='fp32'` in `teacher`."

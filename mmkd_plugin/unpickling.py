@@ -22,6 +22,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
 from .download import download
+from .exceptions import MMKDError, MMKDFileNotFoundError, MMKDValueError
 
 try:  # numpy 2
     from numpy._core import multiarray
@@ -29,7 +30,7 @@ except ImportError:
     from numpy.core import multiarray  # type: ignore[no-redef]
 
 
-class UnsafeFileError(pickle.UnpicklingError):
+class UnsafeFileError(MMKDError, pickle.UnpicklingError):
     """A file names something that is not known to be harmless."""
 
 
@@ -137,7 +138,7 @@ def load_from_local(filename, map_location='cpu') -> object:
     """
     path = Path(filename).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MMKDFileNotFoundError(
             f'The checkpoint {filename} '
             f'{"is a folder" if path.is_dir() else "was not found"}: give '
             'the path of an existing file.'
@@ -169,7 +170,7 @@ def explain_damage(path: Path):
         raise  # not for what the file holds
     except Exception as error:
         reason = str(error).strip() or type(error).__name__
-        raise ValueError(
+        raise MMKDValueError(
             f'The checkpoint {path} could not be read '
             f'({reason.splitlines()[0]}): it is damaged or no checkpoint; '
             'download or save it again.'

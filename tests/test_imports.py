@@ -61,6 +61,7 @@ ALLOWED = {
     'class_names.py': set(),
     'data_check.py': set(),
     'errors.py': set(),
+    'exceptions.py': set(),
     'preprocessing.py': {'torch'},
     'launch.py': {'mmengine', 'mmkd_plugin'},
     'compat.py': {'mmengine'},
@@ -93,6 +94,8 @@ def is_allowed(name, part):
     if name == own or name.startswith(f'{own}.'):
         return True
     if name.split('.')[0] in sys.stdlib_module_names:
+        return True
+    if name == 'mmkd_plugin.exceptions':
         return True
     return any(
         name == rule or name.startswith(f'{rule}.') for rule in ALLOWED[part]

@@ -6,6 +6,7 @@ from mmengine.registry import DATASETS, FUNCTIONS
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..exceptions import MMKDValueError
 from .cifar100_files import SIZE, read_cifar100
 
 
@@ -58,17 +59,17 @@ class InMemoryCIFAR100(Dataset):
         flip_prob: float = 0.0,
     ) -> None:
         if split not in ('train', 'test'):
-            raise ValueError(
+            raise MMKDValueError(
                 "Expected argument `split` to be 'train' or 'test' but got "
                 f'{split!r}.'
             )
         if not isinstance(padding, int) or padding < 0:
-            raise ValueError(
+            raise MMKDValueError(
                 'Expected argument `padding` to be an integer >= 0 but got '
                 f'{padding!r}.'
             )
         if not 0 <= flip_prob <= 1:
-            raise ValueError(
+            raise MMKDValueError(
                 'Expected argument `flip_prob` to lie in [0, 1] but got '
                 f'{flip_prob!r}.'
             )

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..exceptions import MMKDFileNotFoundError, MMKDValueError
+
 ARCHIVE = 'cifar-100-python.tar.gz'
 FOLDER = 'cifar-100-python'
 URL = f'https://www.cs.toronto.edu/~kriz/{ARCHIVE}'
@@ -54,7 +56,7 @@ def read_cifar100(
     )
     if sheets:
         return _from_sheets(sheets)
-    raise FileNotFoundError(
+    raise MMKDFileNotFoundError(
         f'CIFAR-100 was not found in {str(data_root)!r}: download {URL}, put '
         'it there as it is, or name the folder where it lies with '
         '--cfg-options data_root=/path/to/folder/.'
@@ -70,7 +72,7 @@ def _from_archive(split: str, path: Path) -> tuple:
                     raise tarfile.TarError(f'{name} is a folder')
                 return file.read()
         except (tarfile.TarError, KeyError, EOFError, OSError) as error:
-            raise ValueError(
+            raise MMKDValueError(
                 f'The archive {path} could not be read ({error}): it is '
                 f'damaged or another file; download it again from {URL}.'
             ) from error
@@ -83,13 +85,13 @@ def _from_pickles(split: str, read, source: Path) -> tuple:
         try:
             content = read(name)
         except FileNotFoundError as error:
-            raise FileNotFoundError(
+            raise MMKDFileNotFoundError(
                 f'CIFAR-100 in {source} has no file {name!r}: unpack the '
                 f'archive of {URL} again.'
             ) from error
         found = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if found != MD5[name]:
-            raise ValueError(
+            raise MMKDValueError(
                 f'The file {name!r} of CIFAR-100 in {source} has the md5 '
                 f'{found} instead of {MD5[name]}: it is damaged or another '
                 f'file; download the archive again from {URL}.'
@@ -112,7 +114,7 @@ def _from_sheets(sheets: list[Path]) -> tuple:
             pixels = np.asarray(sheet.convert('RGB'))
         rows, columns = (length // SIZE for length in pixels.shape[:2])
         if pixels.shape[:2] != (rows * SIZE, columns * SIZE) or not rows:
-            raise ValueError(
+            raise MMKDValueError(
                 f'Expected {path} to consist of tiles of {SIZE} x {SIZE} '
                 f'pixels but its size is {pixels.shape[1]} x '
                 f'{pixels.shape[0]}: give the sheets of CIFAR-100.'

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..compat import check_versions
 from ..data_check import check_dataset
+from ..exceptions import MMKDTypeError, MMKDValueError
 from ..teacher import Teacher
 from ..teacher_metric import check_teacher
 from .schedule import Schedule
@@ -88,30 +89,30 @@ class DistillHook(Hook):
                 'config',
                 'checkpoint',
             } <= set(cfg):
-                raise TypeError(
+                raise MMKDTypeError(
                     'Expected argument `teacher` to be a dict with `config` '
                     f'and `checkpoint`, or a list of them, but got {cfg!r}.'
                 )
             unknown = set(cfg) - set(signature(Teacher).parameters)
             if unknown:
-                raise TypeError(
+                raise MMKDTypeError(
                     f'Unknown key {min(unknown)!r} in argument `teacher`: '
                     f'expected {", ".join(signature(Teacher).parameters)}.'
                 )
         if not isinstance(losses, dict) or not losses:
-            raise TypeError(
+            raise MMKDTypeError(
                 'Expected argument `losses` to be a dict with the config of '
                 f'at least one loss but got {losses!r}.'
             )
         for name in losses:
             if 'loss' not in name:
-                raise ValueError(
+                raise MMKDValueError(
                     "Expected every name in `losses` to contain 'loss' but "
                     f'got {name!r}, which MMEngine would log and never '
                     'back-propagate.'
                 )
         if 'loss' in log_prefix:
-            raise ValueError(
+            raise MMKDValueError(
                 "Expected argument `log_prefix` not to contain 'loss' but "
                 f'got {log_prefix!r}: MMEngine would back-propagate it.'
             )
@@ -249,7 +250,7 @@ class DistillHook(Hook):
             }
         clash = added.keys() & output.keys()
         if clash:
-            raise ValueError(
+            raise MMKDValueError(
                 f'The model already logs {min(clash)!r}: give the '
                 'distillation term another name, or the hook another '
                 '`log_prefix`.'
@@ -280,7 +281,7 @@ def _loss_call(model: nn.Module, args: tuple, kwargs: dict) -> dict | None:
 def _build(registry: Registry, cfg: dict, what: str, package: str):
     """Build a loss or tap, or say which ones the plugin has."""
     if not isinstance(cfg, dict) or 'type' not in cfg:
-        raise TypeError(
+        raise MMKDTypeError(
             f'Expected {what} to be a dict with `type` but got {cfg!r}.'
         )
     try:
@@ -291,7 +292,7 @@ def _build(registry: Registry, cfg: dict, what: str, package: str):
             for name, kind in registry.module_dict.items()
             if kind.__module__.startswith(f'mmkd_plugin.{package}.')
         )
-        raise ValueError(
+        raise MMKDValueError(
             f'Expected the `type` of {what} to be one of {", ".join(known)}, '
             'or one that `custom_imports` in the config registers, but got '
             f'{cfg["type"]!r}.'

@@ -16,6 +16,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 
 from ..atomic import LateRemoval
+from ..exceptions import MMKDValueError
 from ..last_checkpoint import last_named, name_last, repair_last
 from ..loading import rest_of, sampler_of, shield_workers
 from ..randomness import SeededSamples, seed_by
@@ -79,7 +80,7 @@ class ExactResumeHook(Hook):
         broadcast_object_list(result)
         message, problem = result
         if problem:
-            raise ValueError(problem)
+            raise MMKDValueError(problem)
         if message:
             runner.logger.warning(message)
 

@@ -4,6 +4,8 @@ from numbers import Integral
 
 from mmengine.runner import IterBasedTrainLoop
 
+from ..exceptions import MMKDValueError
+
 
 class Schedule:
     """Factor of the distillation terms by epoch or iteration.
@@ -31,12 +33,12 @@ class Schedule:
             warmup=warmup, begin=begin, end=0 if end is None else end
         ).items():
             if not isinstance(value, Integral) or value < 0:
-                raise ValueError(
+                raise MMKDValueError(
                     f'Expected argument `{name}` to be an '
                     f'integer >= 0 but got {value!r}.'
                 )
         if end is not None and end <= begin:
-            raise ValueError(
+            raise MMKDValueError(
                 'Expected argument `end` to be larger than '
                 f'`begin` = {begin} but got {end}.'
             )
@@ -68,7 +70,7 @@ class Schedule:
             and (self.warmup or self.begin or self.end)
             and isinstance(runner.train_loop, IterBasedTrainLoop)
         ):
-            raise ValueError(
+            raise MMKDValueError(
                 'Expected `warmup`, `begin` and `end` in iterations, which '
                 'the training loop counts, but got them in epochs: set '
                 '`by_epoch=False`.'

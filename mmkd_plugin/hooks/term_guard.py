@@ -6,6 +6,8 @@ import torch
 from mmengine.dist import get_rank
 from torch import Tensor
 
+from ..exceptions import MMKDRuntimeError, MMKDValueError
+
 # Training may start with images in which the detector samples no RoI.
 PATIENCE = 10
 
@@ -29,7 +31,7 @@ class TermGuard:
 
     def __init__(self, on_nonfinite: str, log_name: str) -> None:
         if on_nonfinite not in ('raise', 'skip'):
-            raise ValueError(
+            raise MMKDValueError(
                 "Expected argument `on_nonfinite` to be 'raise' or 'skip' "
                 f'but got {on_nonfinite!r}.'
             )
@@ -102,7 +104,7 @@ class TermGuard:
         }
         for name, value in values.items():
             if not math.isfinite(value):
-                raise RuntimeError(
+                raise MMKDRuntimeError(
                     f'{name} is {value} at iteration {runner.iter + 1} on '
                     f'rank {get_rank()}, {self._describe()}: lower the '
                     'learning rate or the weight of the term, or set '
@@ -126,7 +128,7 @@ class TermGuard:
         if not self._logits:
             self.waited += 1
             if self.waited >= PATIENCE:
-                raise RuntimeError(
+                raise MMKDRuntimeError(
                     f'No sample reached {", ".join(losses)} in the first '
                     f'{PATIENCE} iterations on rank {get_rank()}: the model '
                     'classified nothing there. Check that its training '
@@ -140,7 +142,7 @@ class TermGuard:
             gradient = self._gradients.get(name)
             found = 'none' if gradient is None else f'{float(gradient)}'
             if gradient is None or not 0 < float(gradient) < math.inf:
-                raise RuntimeError(
+                raise MMKDRuntimeError(
                     f'{name} is {values[name]} at the first step on rank '
                     f'{get_rank()}, and the largest gradient that it gives '
                     f'to the logits of the student is {found}, so it cannot '

@@ -10,6 +10,8 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
+from ..exceptions import MMKDTypeError, MMKDValueError
+
 # What the released recipe of logit standardisation goes with.
 STANDARDIZED_TAU = 2.0
 STANDARDIZED_FACTOR = 9.0
@@ -19,7 +21,7 @@ def check_positive(**arguments: float) -> None:
     """Raise ValueError unless each argument is a finite number, above 0."""
     for name, value in arguments.items():
         if not isinstance(value, Real) or not 0 < value < math.inf:
-            raise ValueError(
+            raise MMKDValueError(
                 f'Expected argument `{name}` to be a positive number but '
                 f'got {value!r}.'
             )
@@ -29,7 +31,7 @@ def check_non_negative(**arguments: float) -> None:
     """Raise ValueError unless each argument is a finite number, 0 or above."""
     for name, value in arguments.items():
         if not isinstance(value, Real) or not 0 <= value < math.inf:
-            raise ValueError(
+            raise MMKDValueError(
                 f'Expected argument `{name}` to be a non-negative number but '
                 f'got {value!r}.'
             )
@@ -48,14 +50,14 @@ def check_labels(labels: Tensor | None, student: Tensor) -> None:
         ValueError: ``labels`` is not of shape (N,), as with one-hot labels.
     """
     if labels is None or labels.dtype != torch.int64:
-        raise TypeError(
+        raise MMKDTypeError(
             'Expected argument `labels` to be class ids of type torch.int64 '
             f'but got {getattr(labels, "dtype", None)}; soft labels (Mixup, '
             'CutMix) name no single class: switch them off, or distil with '
             '`KDLoss` or `CKDLoss`.'
         )
     if labels.shape != student.shape[:1]:
-        raise ValueError(
+        raise MMKDValueError(
             'Expected argument `labels` to be class ids of shape '
             f'{tuple(student.shape[:1])} but got {tuple(labels.shape)}; give '
             'one class id a row (`argmax(1)` of one-hot labels).'
@@ -65,7 +67,7 @@ def check_labels(labels: Tensor | None, student: Tensor) -> None:
 def check_weights(weights: Tensor, rows: Tensor) -> None:
     """Raise ValueError unless ``weights`` holds one number for each row."""
     if weights.shape != rows.shape[:1]:
-        raise ValueError(
+        raise MMKDValueError(
             'Expected argument `weights` to be of shape '
             f'{tuple(rows.shape[:1])} but got {tuple(weights.shape)}; give '
             'one weight a row.'
@@ -148,7 +150,7 @@ def prepare_logits(
         ValueError: The shapes differ or are not (N, C).
     """
     if student.ndim != 2 or student.shape != teacher.shape:
-        raise ValueError(
+        raise MMKDValueError(
             'Expected arguments `student` and `teacher` to be logits of one '
             f'shape (N, C) but got {tuple(student.shape)} and '
             f'{tuple(teacher.shape)}; teacher and student need the same rows '

@@ -5,6 +5,7 @@ import torch.nn as nn
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 
+from ..exceptions import MMKDValueError
 from .conv_bn_relu import conv_bn_relu
 
 # Expansion, channels at full width, blocks and stride of each stage.
@@ -69,7 +70,7 @@ class CIFARMobileNetV2(BaseModule):
     def __init__(self, widen_factor: float = 0.5, init_cfg=None) -> None:
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
         if widen_factor < 1 / 16:
-            raise ValueError(
+            raise MMKDValueError(
                 'Expected argument `widen_factor` to be at least 1 / 16, but '
                 f'got {widen_factor!r}.'
             )

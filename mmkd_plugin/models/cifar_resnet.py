@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 
+from ..exceptions import MMKDValueError
+
 
 class BasicBlock(nn.Module):
     """Two 3 x 3 convolutions beside a shortcut, and a ReLU after the sum.
@@ -70,12 +72,12 @@ class CIFARResNet(BaseModule):
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
         blocks, rest = divmod(depth - 2, 6)
         if blocks < 1 or rest:
-            raise ValueError(
+            raise MMKDValueError(
                 'Expected argument `depth` to be 6n + 2, such as 8, 20, 32, '
                 f'56 or 110, but got {depth!r}.'
             )
         if len(channels) != 4:
-            raise ValueError(
+            raise MMKDValueError(
                 'Expected argument `channels` to hold four numbers, of the '
                 f'stem and of the three stages, but got {channels!r}.'
             )

@@ -5,6 +5,8 @@ import torch.nn as nn
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 
+from ..exceptions import MMKDValueError
+
 # Channels of the convolutions, block by block.
 BLOCKS = {
     8: ((64,), (128,), (256,), (512,), (512,)),
@@ -34,7 +36,7 @@ class CIFARVGG(BaseModule):
     def __init__(self, depth: int, init_cfg=None) -> None:
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
         if depth not in BLOCKS:
-            raise ValueError(
+            raise MMKDValueError(
                 f'Expected argument `depth` to be one of {list(BLOCKS)}, but '
                 f'got {depth!r}.'
             )

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 
+from ..exceptions import MMKDValueError
+
 
 class PreActivationBlock(nn.Module):
     """Two 3 x 3 convolutions, each after its batch norm and ReLU.
@@ -64,12 +66,12 @@ class CIFARWideResNet(BaseModule):
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
         blocks, rest = divmod(depth - 4, 6)
         if blocks < 1 or rest:
-            raise ValueError(
+            raise MMKDValueError(
                 'Expected argument `depth` to be 6n + 4, such as 16 or 40, '
                 f'but got {depth!r}.'
             )
         if not isinstance(widen_factor, int) or widen_factor < 1:
-            raise ValueError(
+            raise MMKDValueError(
                 'Expected argument `widen_factor` to be an integer >= 1 but '
                 f'got {widen_factor!r}.'
             )

@@ -7,6 +7,8 @@ from mmengine.model import update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from ..exceptions import MMKDValueError
+
 # What torchvision calls the layers of one feature, and what OpenMMLab does.
 STEM_NAMES = {'0': 'conv', '1': 'bn'}
 EXPANDED_BLOCK_NAMES = {
@@ -97,7 +99,7 @@ class TorchvisionMobileNetV2Init:
         try:
             module.load_state_dict(weights, strict=True)
         except RuntimeError as error:
-            raise ValueError(
+            raise MMKDValueError(
                 'Expected `checkpoint` to hold the weights of a torchvision '
                 f'mobilenet_v2 that fit this {type(module).__name__}, but got '
                 f'{self.checkpoint!r}, which does not: {error}'

@@ -11,6 +11,8 @@ from mmengine.registry import TASK_UTILS
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from ..exceptions import MMKDRuntimeError, MMKDTypeError
+
 # Heads whose training logits are not one softmax over the classes an image.
 REFUSED = dict(
     MultiLabelClsHead='tells several labels an image',
@@ -81,7 +83,7 @@ class ClsHeadTap:
         ):
             reason = REFUSED['DeiTClsHead']
         if reason:
-            raise TypeError(
+            raise MMKDTypeError(
                 f'The {type(head).__name__} of the {role} {name} {reason}, '
                 'but distillation of classification logits needs one softmax '
                 'over the classes an image: use a head such as LinearClsHead '
@@ -90,7 +92,7 @@ class ClsHeadTap:
         if not hasattr(head, 'loss_module') or (
             not hasattr(head, 'num_classes') and _last_linear(head) is None
         ):
-            raise TypeError(
+            raise MMKDTypeError(
                 f'The {role} {name} has no `head` that classifies images, '
                 'but ClsHeadTap reads one: use an ImageClassifier with a '
                 'head such as LinearClsHead.'
@@ -118,7 +120,7 @@ class ClsHeadTap:
             return
         logits, labels = args[:2]
         if logits.ndim != 2 or len(labels) != len(logits):
-            raise RuntimeError(
+            raise MMKDRuntimeError(
                 'The head was trained on logits of shape '
                 f'{tuple(logits.shape)} with labels of shape '
                 f'{tuple(labels.shape)}, but ClsHeadTap reads one row of '

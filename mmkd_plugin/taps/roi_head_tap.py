@@ -13,6 +13,7 @@ import torch.nn as nn
 from mmengine.registry import TASK_UTILS
 from torch import Tensor
 
+from ..exceptions import MMKDRuntimeError, MMKDTypeError, MMKDValueError
 from .roi_align import feed_readable, readable
 
 
@@ -62,7 +63,7 @@ class RoIHeadTap:
         if not isinstance(background_weight, Real) or not (
             0 <= background_weight < math.inf
         ):
-            raise ValueError(
+            raise MMKDValueError(
                 'Expected argument `background_weight` to be a non-negative '
                 f'number but got {background_weight!r}.'
             )
@@ -144,7 +145,7 @@ class RoIHeadTap:
         named = dict(zip(('cls_score', 'label', 'weight'), args), **kwargs)
         logits, rois = named['cls_score'], self._rois
         if rois is None or len(rois) != len(logits):
-            raise RuntimeError(
+            raise MMKDRuntimeError(
                 f'The box head was trained on {len(logits)} rows, but its '
                 'RoI extractor last saw '
                 f'{"no" if rois is None else len(rois)} RoIs: this RoI head '
@@ -218,7 +219,7 @@ def _check_roi_head(role: str, model: nn.Module) -> None:
     head = getattr(model, 'roi_head', None)
     box_head = getattr(head, 'bbox_head', None)
     if isinstance(box_head, nn.ModuleList):
-        raise TypeError(
+        raise MMKDTypeError(
             f'The {role} {name} has a cascade of {len(box_head)} box heads '
             f'({type(head).__name__}), but RoIHeadTap reads one: use a '
             'detector with a StandardRoIHead, such as Faster or Mask R-CNN.'
@@ -228,7 +229,7 @@ def _check_roi_head(role: str, model: nn.Module) -> None:
         or not hasattr(box_head, 'loss_cls')
         or not hasattr(head, '_bbox_forward')
     ):
-        raise TypeError(
+        raise MMKDTypeError(
             f'The {role} {name} has no RoI head with a box head, but '
             'RoIHeadTap reads one: use a detector with a StandardRoIHead, '
             'such as Faster or Mask R-CNN.'
@@ -237,7 +238,7 @@ def _check_roi_head(role: str, model: nn.Module) -> None:
     if getattr(loss_cls, 'use_sigmoid', False) or getattr(
         box_head, 'custom_activation', False
     ):
-        raise TypeError(
+        raise MMKDTypeError(
             f'The box head of the {role} {name} is trained by '
             f'{type(loss_cls).__name__} with sigmoid or custom activation, '
             'but distillation of classification logits needs a softmax over '
@@ -246,7 +247,7 @@ def _check_roi_head(role: str, model: nn.Module) -> None:
     logits = getattr(getattr(box_head, 'fc_cls', None), 'out_features', None)
     wanted = box_head.num_classes + 1
     if logits not in (None, wanted):
-        raise TypeError(
+        raise MMKDTypeError(
             f'The box head of the {role} {name} gives {logits} logits for '
             f'{box_head.num_classes} classes, but RoIHeadTap expects '
             f'{wanted}, the background last: use a head that tells each '
