@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from ..exceptions import MMKDRuntimeError, MMKDTypeError
+from .sigmoid import uses_sigmoid
 
 # Heads whose training logits are not one softmax over the classes an image.
 REFUSED = dict(
@@ -20,7 +21,10 @@ REFUSED = dict(
     ArcFaceClsHead='adds a margin to the logit of the label',
     ConformerHead='classifies two tokens an image',
     DeiTClsHead='classifies two tokens an image',
+    RegressionHead='predicts numbers, not classes',
 )
+# Models whose head, or whose output, is not that of a classifier.
+OTHER_MODELS = {'BaseRetriever', 'BaseSelfSupervisor'}
 
 
 class ClsLogits(NamedTuple):
@@ -53,7 +57,10 @@ class ClsHeadTap:
     background = 0
 
     def __init__(self) -> None:
-        self._handle: RemovableHandle | None = None
+        self._handles: list[RemovableHandle] = []
+        self._student: nn.Module | None = None
+        self._heard: tuple = ()
+        self._classified = False
         self._record: ClsLogits | None = None
 
     def num_classes(self, model: nn.Module) -> int:
@@ -71,7 +78,8 @@ class ClsHeadTap:
             model (nn.Module): A student or teacher, not wrapped.
 
         Raises:
-            TypeError: If it has no head that gives one logit a class.
+            TypeError: If it has no head that gives one logit a class, or
+                the head is not trained by one softmax over them.
         """
         name = type(model).__name__
         head = getattr(model, 'head', None)
@@ -89,36 +97,87 @@ class ClsHeadTap:
                 'over the classes an image: use a head such as LinearClsHead '
                 'or VisionTransformerClsHead.'
             )
-        if not hasattr(head, 'loss_module') or (
-            not hasattr(head, 'num_classes') and _last_linear(head) is None
+        models = {kind.__name__ for kind in type(model).__mro__}
+        if (
+            OTHER_MODELS & models
+            or not isinstance(getattr(head, 'loss_module', None), nn.Module)
+            or (
+                not hasattr(head, 'num_classes') and _last_linear(head) is None
+            )
         ):
             raise MMKDTypeError(
                 f'The {role} {name} has no `head` that classifies images, '
                 'but ClsHeadTap reads one: use an ImageClassifier with a '
                 'head such as LinearClsHead.'
             )
+        if uses_sigmoid(head.loss_module):
+            raise MMKDTypeError(
+                f'The {type(head).__name__} of the {role} {name} is trained '
+                f'by {type(head.loss_module).__name__} with sigmoid, but '
+                'distillation of classification logits needs one softmax '
+                'over the classes: use CrossEntropyLoss or LabelSmoothLoss '
+                'without `use_sigmoid`.'
+            )
 
     def attach(self, student: nn.Module) -> None:
         """Start to listen to a student that :meth:`check` accepts."""
-        # A plain function, because deepcopy copies a bound method's object,
+        self._student = student
+        # Plain functions, because deepcopy copies a bound method's object,
         # and with it all that hangs on it, into every copy of the model.
-        self._handle = student.head.loss_module.register_forward_pre_hook(
-            lambda *call: self._on_loss(*call), with_kwargs=True
-        )
+        self._handles = [
+            student.register_forward_pre_hook(
+                lambda model, args: self._follow(model)
+            )
+        ]
+        self._listen(student)
+
+    def _listen(self, student: nn.Module) -> None:
+        """Hook the modules that the logits pass through."""
+        head = student.head
+        self._heard = (head, head.loss_module)
+        self._handles += [
+            head.register_forward_hook(lambda *call: self._on_head(*call)),
+            head.loss_module.register_forward_pre_hook(
+                lambda *call: self._on_loss(*call), with_kwargs=True
+            ),
+        ]
+
+    def _follow(self, student: nn.Module) -> None:
+        """Listen to the head's loss that is there now.
+
+        MMPretrain's ``SwitchRecipeHook`` replaces it between two epochs.
+        """
+        if student is not self._student or not student.training:
+            return
+        head = student.head
+        if self._heard[0] is head and self._heard[1] is head.loss_module:
+            return
+        self.check('student', student)
+        for handle in self._handles[1:]:
+            handle.remove()
+        del self._handles[1:]
+        self._listen(student)
 
     def detach(self) -> None:
         """Stop listening and forget what was heard."""
-        self._handle.remove()
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._heard, self._student = [], (), None
         self.clear()
 
     def clear(self) -> None:
         """Forget the last forward, so that its graph can be freed."""
         self._record = None
+        self._classified = False
+
+    def _on_head(self, module: nn.Module, args: tuple, output) -> None:
+        if module.training:
+            self._classified = True
 
     def _on_loss(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         if not module.training:
             return
-        logits, labels = args[:2]
+        logits, labels = _first_two(args, kwargs)
         if logits.ndim != 2 or len(labels) != len(logits):
             raise MMKDRuntimeError(
                 'The head was trained on logits of shape '
@@ -132,10 +191,19 @@ class ClsHeadTap:
         """Hand out what the student's last forward left, once.
 
         Returns:
-            ClsLogits | None: None if the student's head was not trained.
+            ClsLogits | None: None if the student's head did not run.
+
+        Raises:
+            RuntimeError: If it ran, and its loss did not.
         """
-        record = self._record
+        record, classified = self._record, self._classified
         self.clear()
+        if classified and record is None:
+            raise MMKDRuntimeError(
+                'The head classified images, but they did not reach its '
+                '`loss_module`, at which ClsHeadTap listens: let the `loss` '
+                'of the head call `self.loss_module(logits, labels)`.'
+            )
         return record
 
     @torch.no_grad()
@@ -157,6 +225,12 @@ class ClsHeadTap:
     ) -> Tensor:
         """The logits themselves, which need nothing of the student's."""
         return features
+
+
+def _first_two(args: tuple, kwargs: dict) -> tuple[Tensor, Tensor]:
+    """Logits and labels of a call of a loss, by place or by any name."""
+    logits, labels = (*args, *kwargs.values())[:2]
+    return logits, labels
 
 
 def _last_linear(head: nn.Module) -> nn.Linear | None:

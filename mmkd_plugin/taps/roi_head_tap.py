@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..exceptions import MMKDRuntimeError, MMKDTypeError, MMKDValueError
 from .roi_align import feed_readable, readable
+from .sigmoid import uses_sigmoid
 
 
 class RoILogits(NamedTuple):
@@ -26,12 +27,26 @@ class RoILogits(NamedTuple):
         weights (Tensor): Weight of each RoI, >= 0, (N,).
         rois (Tensor): Image index and corners x1, y1, x2, y2 in pixels of
             the padded batch, (N, 5).
+        images (int): Number of images, B.
     """
 
     logits: Tensor
     labels: Tensor
     weights: Tensor
     rois: Tensor
+    images: int
+
+
+class Extracted(NamedTuple):
+    """The last RoIs of the box head's extractor.
+
+    Attributes:
+        rois (Tensor): As in :class:`RoILogits`, (N, 5).
+        images (int): Number of images of the feature maps.
+    """
+
+    rois: Tensor
+    images: int
 
 
 @TASK_UTILS.register_module()
@@ -42,8 +57,11 @@ class RoIHeadTap:
     then runs on *those* RoIs, so that row i of both logits belongs to one
     box.  The teacher's RPN, assigner and sampler never run.
 
-    Works with MMDetection's ``StandardRoIHead`` and its subclasses with one
-    box head trained by softmax cross entropy (Faster R-CNN, Mask R-CNN).
+    Works with MMDetection's ``StandardRoIHead`` and its subclasses that
+    classify every sampled RoI once, trained by softmax cross entropy (Faster
+    and Mask R-CNN, Double-Head, PISA, Dynamic, Grid and Libra R-CNN).  Of
+    several calls of ``loss_cls`` the last one counts whose logits are those
+    that the box head has just given: samplers and PISA call it before.
 
     Args:
         background_weight (float): Factor of the weights of background RoIs
@@ -69,8 +87,9 @@ class RoIHeadTap:
             )
         self.background_weight = background_weight
         self._handles: list = []
-        self._rois: Tensor | None = None
-        self._record: RoILogits | None = None
+        self._student: nn.Module | None = None
+        self._heard: tuple = ()
+        self.clear()
 
     def num_classes(self, model: nn.Module) -> int:
         """Number of classes that a detector tells apart, K."""
@@ -90,17 +109,29 @@ class RoIHeadTap:
 
     def attach(self, student: nn.Module) -> None:
         """Start to listen to a student that :meth:`check` accepts."""
+        self._student = student
         # Plain functions, because deepcopy copies a bound method's object,
         # and with it all that hangs on it, into every copy of the model.
         self._handles = [
-            student.roi_head.bbox_roi_extractor.register_forward_pre_hook(
+            student.register_forward_pre_hook(
+                lambda model, args: self._follow(model)
+            )
+        ]
+        self._listen(student)
+
+    def _listen(self, student: nn.Module) -> None:
+        """Hook the modules that RoIs and logits pass through."""
+        self._heard = _parts(student)
+        extractor, box_head, loss_cls = self._heard
+        self._handles += [
+            extractor.register_forward_pre_hook(
                 lambda *call: self._on_extract(*call), with_kwargs=True
             ),
-            student.roi_head.bbox_head.loss_cls.register_forward_pre_hook(
-                lambda *call: self._on_loss(*call), with_kwargs=True
-            ),
-            student.roi_head.bbox_head.register_forward_hook(
+            box_head.register_forward_hook(
                 lambda *call: self._on_classified(*call)
+            ),
+            loss_cls.register_forward_pre_hook(
+                lambda *call: self._on_loss(*call), with_kwargs=True
             ),
         ]
         self._handles += [
@@ -109,69 +140,114 @@ class RoIHeadTap:
             if hasattr(module, 'roi_layers')
         ]
 
+    def _follow(self, student: nn.Module) -> None:
+        """Listen to the modules that are there now.
+
+        A hook of the user's may replace one of them in the middle of a run.
+        """
+        if student is not self._student or not student.training:
+            return
+        if all(a is b for a, b in zip(self._heard, _parts(student))):
+            return
+        self.check('student', student)
+        for handle in self._handles[1:]:
+            handle.remove()
+        del self._handles[1:]
+        self._listen(student)
+
     def detach(self) -> None:
         """Stop listening and forget what was heard."""
         for handle in self._handles:
             handle.remove()
-        self._handles = []
+        self._handles, self._heard, self._student = [], (), None
         self.clear()
 
     def clear(self) -> None:
         """Forget the last forward, so that its graph can be freed."""
-        self._rois = self._record = None
+        self._extracted: Extracted | None = None
+        self._logits: Tensor | None = None
+        self._of_logits: Extracted | None = None
+        self._record: RoILogits | None = None
 
     def _on_extract(
         self, module: nn.Module, args: tuple, kwargs: dict
     ) -> None:
         if module.training:
-            self._rois = args[1] if len(args) > 1 else kwargs['rois']
+            named = dict(zip(('feats', 'rois'), args), **kwargs)
+            self._extracted = Extracted(named['rois'], len(named['feats'][0]))
 
     def _on_classified(
         self, module: nn.Module, args: tuple, output: tuple
     ) -> None:
-        """Keep the logits of no RoI, for which there is no ``loss_cls``.
+        """Keep the logits of the RoIs that were extracted last.
 
-        They tie the terms to the classifier, as other processes need.
+        Taken now: a mask branch may share the extractor and overwrite them.
         """
-        logits = output[0]
-        if module.training and len(logits) == 0:
+        if not module.training:
+            return
+        logits, seen = output[0], self._extracted
+        if seen is None or len(seen.rois) != len(logits):
+            raise MMKDRuntimeError(
+                f'The box head classified {len(logits)} rows, but its RoI '
+                'extractor last saw '
+                f'{"no" if seen is None else len(seen.rois)} RoIs: this RoI '
+                'head does not classify each extracted RoI once, which '
+                'RoIHeadTap needs.'
+            )
+        self._logits, self._of_logits, self._record = logits, seen, None
+        if len(logits) == 0:
+            # There is no `loss_cls` of no RoI; the logits tie the terms to
+            # the classifier, as other processes need.
             labels = logits.new_zeros(0, dtype=torch.int64)
-            rois = logits.new_zeros(0, 5)
-            self._record = RoILogits(logits, labels, rois[:, 0], rois)
+            weights = logits.new_zeros(0)
+            self._record = RoILogits(logits, labels, weights, *seen)
 
     def _on_loss(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         if not module.training:
             return
         named = dict(zip(('cls_score', 'label', 'weight'), args), **kwargs)
-        logits, rois = named['cls_score'], self._rois
-        if rois is None or len(rois) != len(logits):
+        logits, seen = named['cls_score'], self._of_logits
+        if logits is not self._logits and not logits.requires_grad:
+            return  # weighs or chooses samples, and trains nothing
+        if seen is None or len(seen.rois) != len(logits):
             raise MMKDRuntimeError(
-                f'The box head was trained on {len(logits)} rows, but its '
-                'RoI extractor last saw '
-                f'{"no" if rois is None else len(rois)} RoIs: this RoI head '
-                'does not classify each extracted RoI once, which '
+                f'The box head was trained on {len(logits)} rows, but it '
+                'last classified '
+                f'{"no" if seen is None else len(seen.rois)} RoIs: this RoI '
+                'head does not train each classified RoI once, which '
                 'RoIHeadTap needs.'
             )
-        weights = named.get('weight')
+        labels, weights = named['label'], named.get('weight')
         if weights is None:
             weights = logits.new_ones(len(logits))
-        labels = named['label']
         if self.background_weight != 1:
             is_background = labels == logits.shape[1] - 1
             weights = torch.where(
                 is_background, self.background_weight * weights, weights
             )
-        # Taken now: a mask branch may share the extractor and overwrite it.
-        self._record = RoILogits(logits, labels, weights, rois)
+        ignored = getattr(module, 'ignore_index', None)
+        if ignored is not None:
+            weights = weights.masked_fill(labels == ignored, 0)
+        self._record = RoILogits(logits, labels, weights, *seen)
 
     def take(self) -> RoILogits | None:
         """Hand out what the student's last forward left, once.
 
         Returns:
             RoILogits | None: None if the student's box head did not run.
+
+        Raises:
+            RuntimeError: If it ran, and its ``loss_cls`` did not.
         """
-        record = self._record
+        record, logits = self._record, self._logits
         self.clear()
+        if logits is not None and record is None:
+            raise MMKDRuntimeError(
+                f'The box head classified {len(logits)} RoIs, but they did '
+                'not reach its `loss_cls`, at which RoIHeadTap listens: use '
+                'a box head whose `loss` calls `self.loss_cls(logits, '
+                'labels, weights)`.'
+            )
         return record
 
     @torch.no_grad()
@@ -204,6 +280,12 @@ class RoIHeadTap:
         Returns:
             Tensor: The teacher's logits, (N, C).
         """
+        if len(features[0]) != record.images:
+            raise MMKDRuntimeError(
+                f'The teacher has maps of {len(features[0])} images, but the '
+                f'RoIs of the student lie in {record.images}: RoIHeadTap '
+                'needs models that see each image once.'
+            )
         # Under autocast too, because half precision would round the RoIs.
         features = [x.float() for x in readable(features)]
         # The one call that makes a StandardRoIHead classify given boxes,
@@ -211,6 +293,12 @@ class RoIHeadTap:
         return teacher.roi_head._bbox_forward(features, record.rois.detach())[
             'cls_score'
         ]
+
+
+def _parts(model: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """What RoIs and logits of a detector pass through."""
+    head = model.roi_head
+    return head.bbox_roi_extractor, head.bbox_head, head.bbox_head.loss_cls
 
 
 def _check_roi_head(role: str, model: nn.Module) -> None:
@@ -226,7 +314,7 @@ def _check_roi_head(role: str, model: nn.Module) -> None:
         )
     if (
         box_head is None
-        or not hasattr(box_head, 'loss_cls')
+        or not isinstance(getattr(box_head, 'loss_cls', None), nn.Module)
         or not hasattr(head, '_bbox_forward')
     ):
         raise MMKDTypeError(
@@ -234,10 +322,15 @@ def _check_roi_head(role: str, model: nn.Module) -> None:
             'RoIHeadTap reads one: use a detector with a StandardRoIHead, '
             'such as Faster or Mask R-CNN.'
         )
+    reason = _several(role, head, box_head)
+    if reason:
+        raise MMKDTypeError(
+            f'The {type(head).__name__} of the {role} {name} {reason}, but '
+            'RoIHeadTap needs one row of logits for each RoI of an image: '
+            'use a StandardRoIHead.'
+        )
     loss_cls = box_head.loss_cls
-    if getattr(loss_cls, 'use_sigmoid', False) or getattr(
-        box_head, 'custom_activation', False
-    ):
+    if uses_sigmoid(loss_cls) or getattr(box_head, 'custom_activation', False):
         raise MMKDTypeError(
             f'The box head of the {role} {name} is trained by '
             f'{type(loss_cls).__name__} with sigmoid or custom activation, '
@@ -253,3 +346,16 @@ def _check_roi_head(role: str, model: nn.Module) -> None:
             f'{wanted}, the background last: use a head that tells each '
             'class apart.'
         )
+
+
+def _several(role: str, head: nn.Module, box_head: nn.Module) -> str:
+    """Why the rows of a head are not its RoIs; empty if they are."""
+    if not getattr(box_head, 'with_cls', True):
+        return 'classifies nothing'
+    if isinstance(getattr(box_head, 'fc_cls', None), nn.ModuleList):
+        return 'predicts several objects a RoI'
+    if getattr(head, 'num_branch', 1) > 1 and (
+        role == 'student' or getattr(head, 'test_branch_idx', -1) == -1
+    ):
+        return f'sees each image {head.num_branch} times'
+    return ''

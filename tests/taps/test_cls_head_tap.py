@@ -202,6 +202,109 @@ def test_rows_that_are_no_images_are_an_error(tap, student):
         student.head.loss_module(torch.ones(2, 3, 4), torch.ones(2).long())
 
 
+@pytest.mark.parametrize(
+    'loss',
+    [
+        dict(type='CrossEntropyLoss', use_sigmoid=True),
+        dict(type='FocalLoss'),
+        dict(type='AsymmetricLoss'),
+        dict(type='LabelSmoothLoss', label_smooth_val=0.1, use_sigmoid=True),
+        dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='multi_label'),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize('role', ['student', 'teacher'])
+def test_refuses_sigmoid(tap, student, role, loss):
+    model = with_head(
+        student, type='LinearClsHead', num_classes=3, in_channels=8, loss=loss
+    )
+    message = f'LinearClsHead of the {role} .* {loss["type"]} with sigmoid'
+    with pytest.raises(TypeError, match=message):
+        tap.check(role, model)
+
+
+def test_refuses_binary_cross_entropy_of_torch(tap, student):
+    student.head.loss_module = nn.BCEWithLogitsLoss()
+    with pytest.raises(TypeError, match='BCEWithLogitsLoss with sigmoid'):
+        tap.check('student', student)
+
+
+@pytest.mark.parametrize(
+    'loss',
+    [
+        dict(type='CrossEntropyLoss', use_soft=True),
+        dict(type='CrossEntropyLoss', class_weight=[1.0, 2.0, 3.0]),
+        dict(type='LabelSmoothLoss', label_smooth_val=0.1),
+        dict(
+            type='LabelSmoothLoss',
+            label_smooth_val=0.1,
+            mode='classy_vision',
+        ),
+        dict(type='SeesawLoss', num_classes=3),
+        dict(type='AsymmetricLoss', use_sigmoid=False),
+    ],
+    ids=repr,
+)
+def test_takes_every_loss_of_one_softmax(tap, loss):
+    """Compared with what the layer before the loss gives."""
+    model = tiny_cls.build_classifier(
+        head=dict(loss=loss, cal_acc=False),
+        batch_augments=dict(augments=dict(type='Mixup', alpha=0.8))
+        if loss.get('use_soft')
+        else None,
+    ).train()
+    seen = []
+    model.head.fc.register_forward_hook(lambda m, args, out: seen.append(out))
+    tap.check('student', model)
+    tap.attach(model)
+    forward(model, 4, 0, 2)
+    record = tap.take()
+    assert record.logits is seen[-1]
+    labels = record.labels
+    if loss.get('use_soft'):
+        assert labels.shape == (3, 3)
+    else:
+        assert labels.tolist() == [1, 0, 2]
+
+
+def test_replaced_loss_and_head_are_followed(tap, student):
+    """As by MMPretrain's SwitchRecipeHook."""
+    tap.attach(student)
+    forward(student, 0, 1)
+    assert tap.take() is not None
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        student.head.loss_module = MODELS.build(
+            dict(type='LabelSmoothLoss', label_smooth_val=0.1)
+        )
+    forward(student, 0, 1)
+    assert tap.take() is not None
+    student.head = tiny_cls.build_classifier(1).head.train()
+    forward(student, 0, 1)
+    assert tap.take() is not None
+    student.head.loss_module = nn.BCEWithLogitsLoss()
+    with pytest.raises(TypeError, match='with sigmoid'):
+        forward(student, 0, 1)
+    tap.detach()
+    assert not any(
+        m._forward_pre_hooks or m._forward_hooks for m in student.modules()
+    )
+
+
+def test_loss_that_is_never_called_is_no_silence(tap, student):
+    tap.attach(student)
+    student.head._get_loss = lambda logits, *_, **__: dict(loss=logits.sum())
+    forward(student, 0, 1)
+    with pytest.raises(RuntimeError, match='did not reach its `loss_module`'):
+        tap.take()
+
+
+@pytest.mark.parametrize('kind', ['BaseRetriever', 'BaseSelfSupervisor'])
+def test_refuses_models_that_classify_nothing(tap, student, kind):
+    student.__class__ = type(kind, (type(student),), {})
+    with pytest.raises(TypeError, match='no `head` that classifies images'):
+        tap.check('teacher', student)
+
+
 def test_token_classifier_trains(tap):
     """A vision transformer gives one row of logits an image too."""
     tiny_cls.build_classifier()
