@@ -222,11 +222,14 @@ def test_nothing_is_read_or_copied(tmp_path, monkeypatch, teachers):
 def test_tap_reads_and_copies_nothing():
     tap = RoIHeadTap(background_weight=0.5)
     module = torch.nn.Identity().train()
-    rois, logits = torch.empty(6, 5), torch.empty(6, 4)
+    module.ignore_index = 255
+    maps, rois = torch.empty(2, 8, 4, 4, device='meta'), torch.empty(6, 5)
+    logits = torch.empty(6, 4, device='meta', requires_grad=True)
     labels = torch.empty(6, dtype=torch.int64)
     with Recorder() as seen:
-        tap._on_extract(module, (None, rois.to('meta')), {})
-        tap._on_loss(module, (logits.to('meta'), labels.to('meta')), {})
+        tap._on_extract(module, ([maps], rois.to('meta')), {})
+        tap._on_classified(module, (), (logits, None))
+        tap._on_loss(module, (logits, labels.to('meta')), {})
         record = tap.take()
     assert record.weights.device.type == 'meta'
-    assert seen.waits == {'_to_copy': 3}  # those of the test itself
+    assert seen.waits == {'_to_copy': 2}  # those of the test itself

@@ -162,4 +162,7 @@ def test_rows_that_are_not_rois_are_refused(tap):
     tap.attach(student)
     loss_cls = student.roi_head.bbox_head.loss_cls
     with pytest.raises(RuntimeError, match='last classified no RoIs'):
-        loss_cls(torch.randn(5, 4), torch.zeros(5, dtype=torch.long))
+        loss_cls(
+            torch.randn(5, 4, requires_grad=True),
+            torch.zeros(5, dtype=torch.long),
+        )
