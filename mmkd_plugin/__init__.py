@@ -23,6 +23,7 @@ from .hooks import (  # noqa: E402
     DistillHook,
     ExactResumeHook,
     RLDHook,
+    StartCheckHook,
 )
 from .losses import (  # noqa: E402
     CKDLoss,
@@ -53,5 +54,6 @@ __all__ = [
     'RLDHook',
     'RLDLoss',
     'RoIHeadTap',
+    'StartCheckHook',
     '__version__',
 ]

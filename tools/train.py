@@ -3,7 +3,7 @@
 
 from mmengine.runner import Runner
 
-from mmkd_plugin import ExactResumeHook
+from mmkd_plugin import ExactResumeHook, StartCheckHook
 from mmkd_plugin.data_check import check_data
 from mmkd_plugin.errors import explain_errors
 from mmkd_plugin.launch import build_parser, check_start, load_config
@@ -55,8 +55,9 @@ def main():
     check_start(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     runner = Runner.from_cfg(cfg)
     # Not by the config: a list in it replaces that of its base.
-    if not any(isinstance(hook, ExactResumeHook) for hook in runner.hooks):
-        runner.register_hook(ExactResumeHook())
+    for kind in (ExactResumeHook, StartCheckHook):
+        if not any(isinstance(hook, kind) for hook in runner.hooks):
+            runner.register_hook(kind())
     check_data(runner, 'train', 'val')
     runner.train()
 

@@ -5,6 +5,7 @@ from .ckd_hook import CKDHook
 from .distill_hook import DistillHook
 from .exact_resume_hook import ExactResumeHook
 from .rld_hook import RLDHook
+from .start_check_hook import StartCheckHook
 
 __all__ = [
     'CKDHook',
@@ -12,4 +13,5 @@ __all__ = [
     'DistillHook',
     'ExactResumeHook',
     'RLDHook',
+    'StartCheckHook',
 ]

@@ -18,6 +18,7 @@ from ..teacher import Teacher
 from ..teacher_metric import check_teacher
 from .schedule import Schedule
 from .shares import shares
+from .start_check_hook import StartCheckHook
 from .term_guard import TermGuard
 
 
@@ -131,6 +132,12 @@ class DistillHook(Hook):
         self.factor = 1.0
         self.teachers: list[Teacher] = []
         self._features: list = []
+
+    def before_run(self, runner) -> None:
+        """Have the start of the training checked."""
+        if not any(isinstance(hook, StartCheckHook) for hook in runner.hooks):
+            # Its priority is lower, so that this stage calls it too.
+            runner.register_hook(StartCheckHook())
 
     def before_train(self, runner) -> None:
         """Build the teachers and connect them to the model.

@@ -1,0 +1,96 @@
+"""What must be right before the first step, whatever is trained."""
+
+from mmengine.dataset import DefaultSampler
+from mmengine.dist import all_gather_object
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import EpochBasedTrainLoop
+from torch.utils.hooks import RemovableHandle
+
+from ..exceptions import MMKDValueError
+from ..first_weights import watch
+
+
+@HOOKS.register_module()
+class StartCheckHook(Hook):
+    """Refuse a training that would begin from nothing, or train nothing.
+
+    * ``load_from`` and ``init_cfg`` of type ``Pretrained`` must fill at least
+      half of the backbone; the log says how many entries they filled.
+    * There must be an iteration: a batch on every process, and at least one
+      epoch.
+
+    ``tools/train.py`` and every distillation hook add it.
+    """
+
+    # After the hooks that copy the model, and before CheckpointHook saves.
+    priority = 'LOW'
+
+    def __init__(self) -> None:
+        self._handles: list[RemovableHandle] = []
+
+    def before_run(self, runner) -> None:
+        """Check the length of the training, and watch what is loaded.
+
+        Raises:
+            FileNotFoundError, ValueError: If something is not as it should
+                be.
+        """
+        if runner._train_loop is None or isinstance(runner._train_loop, dict):
+            return  # a test or a validation
+        _check_length(runner.train_loop)
+        self._handles = watch(runner)
+
+    def before_train(self, runner) -> None:
+        """Stop watching."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def after_train_epoch(self, runner, metrics=None) -> None:
+        """Refuse to save what nothing was trained by.
+
+        A batch sampler may find fewer batches than it announces, as one that
+        sorts images by their shape and drops what does not fill a batch.
+
+        Raises:
+            ValueError: If no iteration has been made.
+        """
+        if runner.iter == 0:
+            raise MMKDValueError(
+                'The first epoch had no iteration, because the loader gave '
+                f'no batch (it announced {len(runner.train_dataloader)}): '
+                'make `batch_size` of `train_dataloader` smaller, or set '
+                '`drop_last=False`.'
+            )
+
+
+def _check_length(loop) -> None:
+    """Refuse a loop of no iteration, on all processes alike."""
+    by_epoch = isinstance(loop, EpochBasedTrainLoop)
+    name = 'max_epochs' if by_epoch else 'max_iters'
+    if getattr(loop, name, 1) <= 0:
+        raise MMKDValueError(
+            f'Expected `{name}` of `train_cfg` to be at least 1 but got '
+            f'{getattr(loop, name)}: nothing would be trained.'
+        )
+    loader = loop.dataloader
+    try:
+        length, images = len(loader), len(loader.dataset)
+    except TypeError:
+        return  # a stream
+    batches = loader.batch_sampler
+    sampler = getattr(batches, 'sampler', None)
+    # Others may go round the data without an end, whatever they announce.
+    endless = not by_epoch and not isinstance(sampler, DefaultSampler)
+    lengths = all_gather_object(1 if endless and images else length)
+    if 0 not in lengths:
+        return
+    drops = ' with `drop_last=True`' * getattr(batches, 'drop_last', False)
+    raise MMKDValueError(
+        f'There is no batch to train on, on rank {lengths.index(0)}: the '
+        f'train data have {images} images, and `batch_size` is '
+        f'{getattr(batches, "batch_size", loader.batch_size)}{drops}; make '
+        '`batch_size` of `train_dataloader` smaller, set `drop_last=False`, '
+        'or add images.'
+    )
