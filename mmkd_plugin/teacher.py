@@ -8,14 +8,18 @@ from pathlib import Path
 import torch
 import torch.nn as nn
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.utils import import_modules_from_strings
 from torch import Tensor
 
 from .checkpoint import load_strictly, read_checkpoint
-from .class_names import match_classes
+from .class_names import classes_of, match_classes, read_names
 from .exceptions import MMKDFileNotFoundError, MMKDTypeError, MMKDValueError
+from .model_config import model_of, read_config
 from .preprocessing import TeacherInput
 from .teacher_speed import TeacherSpeed
+
+# Of a TypeError where a class does not have the arguments that it was given.
+ARGUMENTS = r'\w+(\.__init__)?\(\) (got an unexpected|missing \d+ required)'
 
 
 def load_config(config) -> Config:
@@ -30,14 +34,16 @@ def load_config(config) -> Config:
         Config: A config with a ``model``.
 
     Raises:
-        FileNotFoundError: If the file, or the named package, is not there.
-        ValueError: If the config has no ``model``.
+        FileNotFoundError: If the file, the named package or a base of the
+            config is not there.
+        ValueError: If the config cannot be read, or has no ``model``.
         TypeError: If ``config`` is of another type.
     """
     if isinstance(config, (str, Path)):
-        cfg = Config.fromfile(_config_path(str(config)))
+        cfg = read_config(_config_path(str(config)), "teacher's config")
     elif isinstance(config, dict):
         cfg = Config(dict(config))
+        _import_modules(cfg)
     elif isinstance(config, Config):
         cfg = config
     else:
@@ -46,13 +52,30 @@ def load_config(config) -> Config:
             "'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py' or a dict "
             f'but got {type(config).__name__}.'
         )
-    if 'type' not in cfg.get('model', {}):
+    model = cfg.get('model')
+    if not isinstance(model, dict) or 'type' not in model:
         raise MMKDValueError(
             "Expected the teacher's config to have a `model` with a `type` "
             f'but got the keys {sorted(cfg.keys())}: give the config that '
             'the teacher was trained with.'
         )
     return cfg
+
+
+def _import_modules(cfg: Config) -> None:
+    """Do for a dict what MMEngine does for a file."""
+    imports = cfg.get('custom_imports')
+    if not imports:
+        return
+    try:
+        import_modules_from_strings(**imports)
+    except (ImportError, TypeError) as error:
+        reason = str(error.__context__ or error).strip().splitlines()[0]
+        raise MMKDValueError(
+            "The `custom_imports` of the teacher's config failed "
+            f'({reason}): install what is missing, put its folder on '
+            'PYTHONPATH, or take it out of the config.'
+        ) from error
 
 
 def _config_path(name: str) -> str:
@@ -71,8 +94,9 @@ def _config_path(name: str) -> str:
             ) from error
         path = root / '.mim' / 'configs' / relative
     if not path.is_file():
+        found = 'is a folder' if path.is_dir() else f'was not found at {path}'
         raise MMKDFileNotFoundError(
-            f"The teacher's config {name!r} was not found at {path}: give "
+            f"The teacher's config {name!r} {found}: give "
             'the path of a config file or a name of the form '
             "'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'."
         )
@@ -83,19 +107,21 @@ def build_model(cfg: Config) -> nn.Module:
     """Build the model of a :func:`load_config`, with random weights.
 
     Raises:
-        ValueError: If nothing registers a type that the config names.
+        ValueError: If nothing registers a type that the config names, or the
+            arguments of one are not its own.
     """
-    model = cfg.model.copy()
-    if 'data_preprocessor' in cfg:
-        # As MMEngine's runner does: mmpretrain's configs have it beside.
-        model.setdefault('data_preprocessor', cfg.data_preprocessor)
     try:
         # The student must see the same random numbers with or without.
-        with (
-            torch.random.fork_rng(devices=[]),
-            DefaultScope.overwrite_default_scope(cfg.get('default_scope')),
-        ):
-            return MODELS.build(model)
+        with torch.random.fork_rng(devices=[]):
+            return model_of(cfg)
+    except TypeError as error:
+        if not re.search(ARGUMENTS, str(error)):
+            raise
+        raise MMKDValueError(
+            f"The model of the teacher's config could not be built "
+            f'({str(error).splitlines()[0]}): correct its arguments, or '
+            'install the version of the library that the config is for.'
+        ) from error
     except KeyError as error:
         found = re.match(r'(\S+) is not in the', str(error.args[0]))
         if not found:
@@ -145,6 +171,7 @@ class Teacher:
         compile: bool = False,
         classes: Sequence[str] | None = None,
     ) -> None:
+        names = read_names(classes, '`classes` in `teacher`')
         self.speed = TeacherSpeed(precision, channels_last, fuse_bn, compile)
         cfg = load_config(config)
         state, meta = read_checkpoint(checkpoint, prefix, trust_checkpoint)
@@ -152,7 +179,7 @@ class Teacher:
         load_strictly(model, state, checkpoint)
         self.model = model.requires_grad_(False).eval()
         self.source = str(checkpoint)
-        self.classes = classes or _classes_of(meta, cfg)
+        self.classes = names or _classes_of(meta, cfg)
 
     def prepare(
         self,
@@ -255,15 +282,22 @@ class Teacher:
         return f'{type(self.model).__name__} ({", ".join(notes)})'
 
 
-def _classes_of(meta: dict, cfg: Config) -> tuple | None:
+def _classes_of(meta: dict, cfg: Config) -> tuple[str, ...] | None:
     """A teacher's class names, from its checkpoint or else its config."""
-    for source in (meta.get('dataset_meta'), meta):
-        for key in ('classes', 'CLASSES'):
-            if isinstance(source, dict) and source.get(key):
-                return tuple(source[key])
+    advice = "; tell the teacher's by `classes` in `teacher`"
+    if isinstance(meta, dict):
+        for source in (meta.get('dataset_meta'), meta):
+            names = classes_of(source, "the teacher's checkpoint", advice)
+            if names:
+                return names
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        dataset = cfg.get(loader, {}).get('dataset', {})
-        names = dataset.get('metainfo', {}).get('classes')
-        if names:
-            return tuple(names)
+        dataset = (cfg.get(loader) or {}).get('dataset')
+        # Wrappers have the data set in them; of several, the first one.
+        while isinstance(dataset, dict):
+            metainfo = dataset.get('metainfo')
+            names = classes_of(metainfo, "the teacher's config", advice)
+            if names:
+                return names
+            inner = dataset.get('dataset') or dataset.get('datasets')
+            dataset = inner[0] if isinstance(inner, list) else inner
     return None
