@@ -9,7 +9,7 @@ from mmengine.registry import MODELS, DefaultScope
 from .exceptions import MMKDFileNotFoundError, MMKDValueError
 
 
-def read_config(path: str, role: str = 'config') -> Config:
+def config_of(path: str, role: str = 'config') -> Config:
     """Read a config file, whatever may be wrong with it.
 
     Args:

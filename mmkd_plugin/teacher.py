@@ -14,7 +14,7 @@ from torch import Tensor
 from .checkpoint import load_strictly, read_checkpoint
 from .class_names import classes_of, match_classes, read_names
 from .exceptions import MMKDFileNotFoundError, MMKDTypeError, MMKDValueError
-from .model_config import model_of, read_config
+from .model_config import config_of, model_of
 from .preprocessing import TeacherInput
 from .teacher_speed import TeacherSpeed
 
@@ -40,7 +40,7 @@ def load_config(config) -> Config:
         TypeError: If ``config`` is of another type.
     """
     if isinstance(config, (str, Path)):
-        cfg = read_config(_config_path(str(config)), "teacher's config")
+        cfg = config_of(_config_path(str(config)), "teacher's config")
     elif isinstance(config, dict):
         cfg = Config(dict(config))
         _import_modules(cfg)

@@ -13,17 +13,22 @@ import io
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from exportable import ExportableClassifier, ExportableDetector
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader, Runner
 
 from mmkd_plugin.atomic import write_bytes
 from mmkd_plugin.checkpoint import load_strictly, split_checkpoint
 from mmkd_plugin.errors import explain_errors
 from mmkd_plugin.launch import build_parser, check_start, load_config
+from mmkd_plugin.model_config import model_of
 
+# What MMEngine's runner makes a model of.
+MODEL_KEYS = ('data_preprocessor', 'default_scope', 'model')
 OPSET = 17
 # What rounding may do: pixels of the input, and shares of 1.
 BOX_TOLERANCE = 0.1
@@ -159,11 +164,28 @@ def compare(found, wanted):
     return int((~free).sum()), max(len(free), len(wanted['boxes']))
 
 
+def build_reference(cfg):
+    """Have MMEngine's own runner build the model, as for tools/test.py.
+
+    Args:
+        cfg (Config): The whole config.
+
+    Returns:
+        nn.Module: With random weights, in eval mode.
+    """
+    with TemporaryDirectory() as folder:
+        kept = {key: cfg[key] for key in MODEL_KEYS if key in cfg}
+        runner = Runner.from_cfg(
+            Config(dict(kept, work_dir=folder, log_level='ERROR'))
+        )
+    return runner.model.cpu().eval()
+
+
 def check(model, run, loader, shape, count):
     """Compare both models on images of one shape.
 
     Args:
-        model (nn.Module): Of MMDetection or MMPretrain.
+        model (nn.Module): As of :func:`build_reference`, with the weights.
         run (Callable): As of :func:`open_session`.
         loader (Iterable): Batches of one image.
         shape (torch.Size): Shape (3, H, W) of the images to take.
@@ -210,10 +232,11 @@ def main():
             'give the path or URL of trained weights.'
         )
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    model = MODELS.build(cfg.model).eval()
+    model, reference = model_of(cfg).eval(), build_reference(cfg)
     content = CheckpointLoader.load_checkpoint(args.checkpoint, 'cpu')
     state, _ = split_checkpoint(content, args.checkpoint)
-    load_strictly(model, state, args.checkpoint, role='model')
+    for one in (model, reference):
+        load_strictly(one, state, args.checkpoint, role='model')
     exportable = make_exportable(model)
 
     cfg.test_dataloader.batch_size = 1
@@ -221,7 +244,7 @@ def main():
     image = next(iter(loader))['inputs'][0]
     exported = export(exportable, image[None].float())
     agree, total, images = check(
-        model, open_session(exported), loader, image.shape, args.images
+        reference, open_session(exported), loader, image.shape, args.images
     )
     kind = 'boxes' if 'boxes' in exportable.outputs else 'predictions'
     report = (

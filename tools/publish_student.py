@@ -22,12 +22,13 @@ import yaml
 from config_text import read_config
 from metafile import make_entry, read_results
 from mmengine.config import Config
-from mmengine.registry import DATASETS, MODELS, DefaultScope
+from mmengine.registry import DATASETS, MODELS
 from mmengine.utils import import_modules_from_strings
 
 from mmkd_plugin.atomic import write_bytes, write_text
 from mmkd_plugin.checkpoint import load_strictly, split_checkpoint
 from mmkd_plugin.errors import explain_errors
+from mmkd_plugin.model_config import config_of, model_of
 from mmkd_plugin.unpickling import load_from_local
 
 # What inference reads of a config; the data set without its place.
@@ -128,12 +129,7 @@ def build(cfg):
     """
     if 'custom_imports' in cfg:
         import_modules_from_strings(**cfg['custom_imports'])
-    model = Config(cfg).model
-    if 'data_preprocessor' in cfg:
-        model.setdefault('data_preprocessor', cfg['data_preprocessor'])
-    scope = cfg.get('default_scope', 'mmengine')
-    with DefaultScope.overwrite_default_scope(scope):
-        return MODELS.build(model)
+    return model_of(Config(cfg))
 
 
 def publish(state, meta, cfg, out, name):
@@ -181,7 +177,7 @@ def find_config(path, given, meta):
         SystemExit: If the checkpoint does not tell it.
     """
     if given:
-        return Config.fromfile(given).to_dict(), given
+        return config_of(given).to_dict(), given
     # The name is followed by the time of the start.
     name = re.fullmatch(r'(.+)_\d{8}_\d{6}', str(meta.get('experiment_name')))
     try:

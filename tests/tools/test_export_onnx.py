@@ -3,9 +3,11 @@
 import sys
 
 import export_onnx
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from PIL import Image
 
 from tests import tiny, tiny_cls
 
@@ -198,6 +200,113 @@ def test_command_writes_what_it_has_compared(command, capsys):
     export_onnx.main()
     assert 'boxes in 2 test images of 3 x 80 x 100' in capsys.readouterr().out
     assert export_onnx.open_session(command.read_bytes())
+
+
+@pytest.fixture
+def classifier(tmp_path, monkeypatch):
+    """A config and images as MMPretrain's users have them.
+
+    `data_preprocessor` stands beside `model`, and the images are files.
+    """
+    model = tiny_cls.build_classifier(to_rgb=True)
+    images = tmp_path / 'images'
+    for index, name in enumerate(tiny_cls.CLASSES):
+        (images / name).mkdir(parents=True)
+        rng = np.random.default_rng(index)
+        for number in range(2):
+            pixels = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+            pixels[..., 0] //= 4  # so that the order of the channels counts
+            path = images / name / f'{number}.png'
+            Image.fromarray(pixels).save(path)
+    cfg = tiny_cls.classifier_cfg(to_rgb=True, pad_size_divisor=32).to_dict()
+    preprocessor = cfg.pop('data_preprocessor')
+    loader = dict(
+        batch_size=2,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dict(
+            type='CustomDataset',
+            data_root=str(images),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='Resize', scale=24),
+                dict(type='PackInputs'),
+            ],
+        ),
+    )
+    Config(
+        dict(
+            default_scope='mmpretrain',
+            model=cfg,
+            data_preprocessor=preprocessor,
+            test_dataloader=loader,
+        )
+    ).dump(tmp_path / 'config.py')
+    torch.save(model.state_dict(), tmp_path / 'student.pth')
+    files = [str(tmp_path / name) for name in ('config.py', 'student.pth')]
+    out = str(tmp_path / 'student.onnx')
+    argv = ['export_onnx.py', *files, '--out', out, '--work-dir']
+    monkeypatch.setattr(sys, 'argv', [*argv, str(tmp_path / 'work')])
+    return tmp_path
+
+
+def test_file_classifies_images_as_mmpretrain_does(classifier):
+    """Read and resized by hand, against MMPretrain's own inferencer."""
+    pytest.importorskip('onnxruntime')
+    cv2 = pytest.importorskip('cv2')
+    from mmpretrain.apis import ImageClassificationInferencer
+
+    export_onnx.main()
+    content = (classifier / 'student.onnx').read_bytes()
+    run = export_onnx.open_session(content)
+    infer = ImageClassificationInferencer(
+        str(classifier / 'config.py'),
+        pretrained=str(classifier / 'student.pth'),
+        device='cpu',
+        classes=tiny_cls.CLASSES,
+    )
+    scores = []
+    for path in sorted(classifier.glob('images/*/*.png')):
+        image = cv2.resize(cv2.imread(str(path)), (24, 24))
+        pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())
+        scores.append(run(pixels[None])['scores'][0])
+        wanted = torch.tensor(infer(str(path))[0]['pred_scores'])
+        torch.testing.assert_close(scores[-1], wanted, rtol=0, atol=1e-3)
+        other = run(pixels[None].flip(1))['scores'][0]
+        assert (other - wanted).abs().max() > 1e-2
+    assert torch.stack(scores).std(0).max() > 2e-3
+
+
+def test_what_lacks_the_preprocessing_is_noticed(classifier, monkeypatch):
+    """The model that is compared with is not the one that is exported."""
+    pytest.importorskip('onnxruntime')
+    build = export_onnx.model_of
+    monkeypatch.setattr(
+        export_onnx,
+        'model_of',
+        lambda cfg: build(
+            Config(dict(model=cfg.model, default_scope='mmpretrain'))
+        ),
+    )
+    with pytest.raises(SystemExit, match='Only 0 of .*nothing was written'):
+        export_onnx.main()
+    assert not (classifier / 'student.onnx').exists()
+
+
+def test_preprocessor_of_a_detector_beside_its_model(command, capsys):
+    pytest.importorskip('onnxruntime')
+    path = command.parent / 'config.py'
+    cfg = Config.fromfile(path)
+    cfg.data_preprocessor = cfg.model.pop('data_preprocessor')
+    cfg.dump(path)
+    export_onnx.main()
+    assert 'are those of PyTorch' in capsys.readouterr().out
+    run = export_onnx.open_session(command.read_bytes())
+    # The detector that is built with it inside.
+    model = tiny.build_detector().eval()
+    model.load_state_dict(torch.load(command.parent / 'student.pth'))
+    agree, total = counts(model, run, (0, 2))
+    assert agree == total > 5
 
 
 def test_missing_checkpoint_is_named(command):

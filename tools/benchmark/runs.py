@@ -9,14 +9,15 @@ import tempfile
 from pathlib import Path
 
 import torch
-from mmengine.config import ConfigDict, DictAction
+from mmengine.config import DictAction
 from mmengine.logging import MMLogger
-from mmengine.registry import MODELS, DefaultScope, init_default_scope
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmkd_plugin.errors import explain_errors
 from mmkd_plugin.launch import load_config
+from mmkd_plugin.model_config import model_of
 from mmkd_plugin.teacher import load_config as load_teacher_config
 
 
@@ -135,11 +136,7 @@ def forget_pretrained(cfg):
 
 def build(cfg):
     """The model of a config, with random weights."""
-    model = ConfigDict(cfg.model)
-    if 'data_preprocessor' in cfg:
-        model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        model = MODELS.build(model)
+    model = model_of(cfg)
     model.init_weights()
     return model
 
