@@ -20,9 +20,14 @@ def config_of(path: str, role: str = 'config') -> Config:
         Config: What the file and its bases say.
 
     Raises:
-        FileNotFoundError: If a base is not there.
+        FileNotFoundError: If it, or a base, is not there.
         ValueError: If it cannot be read, or its code fails.
     """
+    if not Path(path).expanduser().is_file():
+        found = 'is a folder' if Path(path).is_dir() else 'was not found'
+        raise MMKDFileNotFoundError(
+            f'The {role} {path!r} {found}: give the path of a config file.'
+        )
     try:
         return Config.fromfile(path)
     except RecursionError as error:

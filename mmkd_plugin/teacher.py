@@ -2,7 +2,8 @@
 
 import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -52,7 +53,9 @@ def load_config(config) -> Config:
             "'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py' or a dict "
             f'but got {type(config).__name__}.'
         )
-    model = cfg.get('model')
+    with _explain_imports():
+        # A config in the style of plain Python imports its types only here.
+        model = cfg.get('model')
     if not isinstance(model, dict) or 'type' not in model:
         raise MMKDValueError(
             "Expected the teacher's config to have a `model` with a `type` "
@@ -60,6 +63,20 @@ def load_config(config) -> Config:
             'the teacher was trained with.'
         )
     return cfg
+
+
+@contextmanager
+def _explain_imports() -> Iterator[None]:
+    """Say of a failed import that the teacher's config wants it."""
+    try:
+        yield
+    except ImportError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise MMKDValueError(
+            f"The teacher's config imports what is not there ({reason}): "
+            'install what is missing, or the version of the library that the '
+            'config is for.'
+        ) from error
 
 
 def _import_modules(cfg: Config) -> None:
@@ -112,7 +129,7 @@ def build_model(cfg: Config) -> nn.Module:
     """
     try:
         # The student must see the same random numbers with or without.
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _explain_imports():
             return model_of(cfg)
     except TypeError as error:
         if not re.search(ARGUMENTS, str(error)):

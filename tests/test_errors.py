@@ -80,6 +80,106 @@ ELSEWHERE = {
         'tests/test_teacher_metric.py',
         'test_weak_teacher_is_refused',
     ),
+    'teacher-config-folder': (
+        'tests/test_teacher_config.py',
+        'test_folder',
+    ),
+    'teacher-config-import': (
+        'tests/test_teacher_config.py',
+        'test_import_that_fails',
+    ),
+    'teacher-config-type': (
+        'tests/test_teacher_config.py',
+        'test_type_of_plain_python',
+    ),
+    'teacher-config-dict-import': (
+        'tests/test_teacher_config.py',
+        'test_dict_with_imports_that_fail',
+    ),
+    'teacher-config-code': (
+        'tests/test_teacher_config.py',
+        'test_code_that_fails',
+    ),
+    'teacher-config-base': (
+        'tests/test_teacher_config.py',
+        'test_base_that_is_gone',
+    ),
+    'teacher-config-circle': (
+        'tests/test_teacher_config.py',
+        'test_bases_in_a_circle',
+    ),
+    'teacher-config-argument': (
+        'tests/test_teacher_config.py',
+        'test_arguments_that_its_model_has_not',
+    ),
+    'classes-text': (
+        'tests/test_teacher_config.py',
+        'test_classes_of_the_option',
+    ),
+    'classes-kind': (
+        'tests/test_teacher_config.py',
+        'test_classes_of_the_option',
+    ),
+    'classes-none': (
+        'tests/test_teacher_config.py',
+        'test_classes_of_the_option',
+    ),
+    'classes-text-file': (
+        'tests/test_teacher_config.py',
+        'test_text_in_a_checkpoint',
+    ),
+    'class-spelling': (
+        'tests/test_teacher_config.py',
+        'test_another_case',
+    ),
+    'metainfo-parts': (
+        'tests/test_teacher_config.py',
+        'test_metainfo_of_the_student',
+    ),
+    'metainfo-text': (
+        'tests/test_teacher_config.py',
+        'test_metainfo_of_the_student',
+    ),
+    'metainfo-old': (
+        'tests/test_teacher_config.py',
+        'test_metainfo_of_the_student',
+    ),
+    'first-weights-little': (
+        'tests/tools/test_train_start.py',
+        'test_names_of_a_wrapper',
+    ),
+    'first-weights-missing': (
+        'tests/tools/test_train_start.py',
+        'test_file_that_is_not_there',
+    ),
+    'no-batch': (
+        'tests/tools/test_train_start.py',
+        'test_no_batch',
+    ),
+    'no-iteration': (
+        'tests/tools/test_train_start.py',
+        'test_no_iteration',
+    ),
+    'no-batch-came': (
+        'tests/tools/test_train_start.py',
+        'test_batches_that_do_not_come',
+    ),
+    'sigmoid-classifier': (
+        'tests/taps/test_cls_head_tap.py',
+        'test_refuses_sigmoid',
+    ),
+    'several-rows': (
+        'tests/taps/test_roi_heads.py',
+        'test_others_are_refused_at_the_start',
+    ),
+    'rows-of-rois': (
+        'tests/taps/test_roi_head_tap.py',
+        'test_rows_that_are_not_rois_are_refused',
+    ),
+    'loss-not-called': (
+        'tests/taps/test_roi_heads.py',
+        'test_loss_that_is_never_called_is_no_silence',
+    ),
 }
 
 

@@ -10,6 +10,7 @@ from torch.utils.data import BatchSampler
 
 from mmkd_plugin.hooks import start_check_hook
 from tests import tiny, tiny_cls
+from tests.test_errors import ROWS, pattern
 from tests.tool_runs import run, write_config
 
 LOADER = dict(
@@ -17,6 +18,13 @@ LOADER = dict(
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(type='Boxes', length=4),
+)
+DOCUMENTED = (
+    'first-weights-little',
+    'first-weights-missing',
+    'no-batch',
+    'no-iteration',
+    'no-batch-came',
 )
 EPOCH = dict(by_epoch=True, max_epochs=1)
 
@@ -40,9 +48,12 @@ def start(tmp_path, monkeypatch, capsys):
         if options:
             options = ('--cfg-options', *options)
         code, printed = run(monkeypatch, capsys, train, config, *options)
-        work = tmp_path / 'config_work'
         if code:
-            assert not list(work.glob('*.pth'))
+            assert not list(tmp_path.glob('config_work/*.pth'))
+            assert any(
+                re.fullmatch(f'error: {pattern(ROWS[row])}', code)
+                for row in DOCUMENTED
+            )
         return code, printed
 
     return start
