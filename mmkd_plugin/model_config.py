@@ -48,7 +48,10 @@ def config_of(path: str, role: str = 'config') -> Config:
         # MMEngine adds all of `sys.path` to a failed import.
         cause = error.__context__ if isinstance(error, ImportError) else None
         advice = 'correct it.'
-        if isinstance(error, ImportError):
+        # Of older MMEngines DistributionNotFound of `pkg_resources`.
+        if isinstance(error, ImportError) or (
+            type(error).__name__ == 'DistributionNotFound'
+        ):
             advice = (
                 'install what is missing, put its folder on PYTHONPATH, or '
                 'take it out of the config.'

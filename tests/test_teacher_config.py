@@ -97,7 +97,7 @@ LAZY = 'from mmengine.config import read_base\nwith read_base():\n    '
         (
             'from no_such.configs.x import *',
             'teacher-config-import',
-            'Package no_such is not installed',
+            'no_such',
         ),
     ],
 )

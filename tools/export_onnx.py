@@ -6,7 +6,7 @@
 The file takes an image as loaded, resized as in the config's test pipeline,
 and returns `boxes`, `scores` and `labels` (a detector) or `scores` (a
 classifier). It is written only if ONNX Runtime finds in the first test images
-what MMDetection or MMPretrain finds.
+what MMDetection or MMPretrain finds, whose model MMEngine's runner builds.
 """
 
 import io

@@ -264,3 +264,65 @@ def test_fast_formats_change_the_result_a_little_only(tmp_path, teacher):
             tiny_cls.build_classifier().load_state_dict(saved['state_dict'])
     assert found[0] == pytest.approx(found[1], rel=0.05)
     assert list(found[0]) != list(found[1])
+
+
+def switch(**recipe):
+    schedule = [dict(action_epoch=2, **recipe)]
+    return dict(type='SwitchRecipeHook', schedule=schedule)
+
+
+@pytest.mark.parametrize(
+    'recipe',
+    [
+        dict(
+            loss=dict(
+                type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=3
+            )
+        ),
+        dict(
+            batch_augments=dict(augments=dict(type='Mixup', alpha=0.8)),
+            loss=dict(type='CrossEntropyLoss', use_soft=True, loss_weight=0.5),
+        ),
+    ],
+    ids=['smooth', 'mixup'],
+)
+def test_loss_that_is_switched_is_followed(tmp_path, teacher, recipe):
+    hooks = [hook_cfg(teacher), switch(**recipe)]
+    loop = dict(by_epoch=True, max_epochs=2)
+    soft = dict(
+        to_onehot=True,
+        head=dict(loss=dict(type='CrossEntropyLoss', use_soft=True)),
+    )
+    runner = make_runner(tmp_path, hooks, soft, train_cfg=loop)
+    runner.train()
+    for name in LOSSES:
+        log = runner.message_hub.get_scalar(f'train/{name}')
+        assert len(log.data[0]) == 4
+        assert (log.data[0] > 0).all()
+
+
+def test_switch_to_sigmoid_is_refused_in_its_epoch(tmp_path, teacher):
+    loss = dict(type='CrossEntropyLoss', use_sigmoid=True)
+    hooks = [hook_cfg(teacher), switch(loss=loss)]
+    loop = dict(by_epoch=True, max_epochs=2)
+    runner = make_runner(tmp_path, hooks, train_cfg=loop)
+    with pytest.raises(TypeError, match='CrossEntropyLoss with sigmoid'):
+        runner.train()
+    assert runner.iter == 2
+
+
+def test_start_is_checked_without_our_tools(tmp_path, teacher):
+    """As where MMPretrain's own command trains."""
+    torch.save(dict(state_dict={'x': torch.ones(1)}), tmp_path / 'x.pth')
+    runner = make_runner(
+        tmp_path, [hook_cfg(teacher)], load_from=str(tmp_path / 'x.pth')
+    )
+    with pytest.raises(ValueError, match='fits 0 of the .* of the backbone'):
+        runner.train()
+    runner = make_runner(
+        tmp_path,
+        [hook_cfg(teacher)],
+        train_cfg=dict(by_epoch=True, max_epochs=0),
+    )
+    with pytest.raises(ValueError, match='`max_epochs` of `train_cfg`'):
+        runner.train()
