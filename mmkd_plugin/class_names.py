@@ -79,6 +79,26 @@ def classes_of(
     return read_names(metainfo.get(key), f'`{key}` of {where}', advice)
 
 
+def names_of(dataset, which: str = 'train') -> tuple[str, ...] | None:
+    """Class names of a data set, if it tells them.
+
+    Args:
+        dataset (Dataset): Of MMEngine, or another.
+        which (str): What to call its data in the message.
+
+    Raises:
+        TypeError, ValueError: As of :func:`classes_of`, or if they stand
+            where they are not read.
+    """
+    metainfo = getattr(dataset, 'metainfo', None)
+    if isinstance(metainfo, dict) and 'CLASSES' in metainfo:
+        raise MMKDValueError(
+            f'The `metainfo` of the {which} data has `CLASSES`, which the '
+            'data sets of this MMEngine do not read: call it `classes`.'
+        )
+    return classes_of(metainfo, f'the `metainfo` of the {which} data')
+
+
 def match_classes(
     student: Sequence[str] | None,
     teacher: Sequence[str] | None,

@@ -4,6 +4,8 @@ MMEngine loads what fits by name and shape, lists the rest in the log, and goes
 on, from random weights if nothing fits.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch.nn as nn
@@ -21,8 +23,8 @@ LEAST_SHARE = 0.5
 def watch(runner) -> list[RemovableHandle]:
     """Check what will be loaded into the model of a runner before training.
 
-    ``load_from``, and every ``init_cfg`` of type ``Pretrained``. Where a run
-    is resumed, nothing is checked.
+    ``load_from``, or else every ``init_cfg`` of type ``Pretrained``.  What
+    is resumed is none of them.
 
     Args:
         runner (Runner): Before its model gets its first weights.
@@ -33,53 +35,68 @@ def watch(runner) -> list[RemovableHandle]:
     Raises:
         FileNotFoundError: If a file is not there.
     """
-    if runner._resume:
-        return []
     model = runner.model
     if is_model_wrapper(model):
         model = model.module
-    if runner._load_from:
-        sources = {'': (model, runner._load_from, '`load_from`')}
-    else:
-        sources = {
-            name: (part, checkpoint, f'`{_join("model", name)}.init_cfg`')
-            for name, part in model.named_modules()
-            if (checkpoint := _pretrained(part))
-        }
-    handles = []
-    for name, (part, checkpoint, option) in sources.items():
-        checkpoint = str(checkpoint)
-        if '://' not in checkpoint and not Path(checkpoint).is_file():
-            found = (
-                'are a folder'
-                if Path(checkpoint).is_dir()
-                else 'were not found'
-            )
+    sources = [
+        (name, part, str(checkpoint), f'`{_join("model", name)}.init_cfg`')
+        for name, part in model.named_modules()
+        if (checkpoint := _pretrained(part))
+    ]
+    replaced = runner._load_from and not runner._resume
+    if replaced:
+        sources.append(('', model, str(runner._load_from), '`load_from`'))
+    handles: list[RemovableHandle] = []
+    for name, part, checkpoint, option in sources:
+        path = Path(checkpoint).expanduser()
+        if '://' not in checkpoint and not path.is_file():
+            found = 'are a folder' if path.is_dir() else 'were not found'
             raise MMKDFileNotFoundError(
                 f'The first weights {checkpoint!r} of {option} {found}: give '
                 'the path or the URL of a file of weights.'
             )
-        report = _Report(part, checkpoint, option, name, runner.logger)
-        handles.append(part._register_load_state_dict_pre_hook(report))
+        if option == '`load_from`' or not replaced:
+            report = _Report(
+                part, checkpoint, option, name, runner.logger, handles
+            )
+            handles.append(part._register_load_state_dict_pre_hook(report))
     return handles
+
+
+@contextmanager
+def watched(runner) -> Iterator[None]:
+    """Load first weights under :func:`watch`, outside of a training."""
+    handles = watch(runner)
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 class _Report:
     """Pre-hook of a module's loading: refuses a file that fits too little."""
 
-    def __init__(self, part, checkpoint, option, name, logger) -> None:
+    def __init__(
+        self, part, checkpoint, option, name, logger, handles
+    ) -> None:
         self.part: nn.Module = part
         self.checkpoint, self.option = checkpoint, option
-        self.name, self.logger = name, logger
+        self.name, self.logger, self.handles = name, logger, handles
 
     def __call__(self, state: dict, prefix: str, *_) -> None:
-        # With a prefix, a module around this one is loaded.
-        if not prefix:
-            self.logger.info(
-                check_fit(
-                    self.part, state, self.checkpoint, self.option, self.name
-                )
+        if prefix:
+            return  # a module around this one is loaded
+        try:
+            found = check_fit(
+                self.part, state, self.checkpoint, self.option, self.name
             )
+        except MMKDValueError:
+            # The training ends here, and the model may be used again.
+            for handle in list(self.handles):
+                handle.remove()
+            raise
+        self.logger.info(found)
 
 
 def check_fit(

@@ -19,6 +19,7 @@ import torch
 from analyze_teacher_plot import draw
 
 from mmkd_plugin.atomic import write_text
+from mmkd_plugin.class_names import names_of
 from mmkd_plugin.errors import explain_errors
 
 # Bins of a confidence, which lies in (0, 1].
@@ -247,7 +248,7 @@ def share_table(what, summaries):
 def name_classes(runner, hook):
     """Names of the C columns of the logits, background last."""
     dataset = runner.train_dataloader.dataset
-    names = getattr(dataset, 'metainfo', {}).get('classes')
+    names = names_of(dataset)
     if not names:
         names = map(str, range(hook.tap.num_classes(runner.model)))
     return [*names, *['background'] * hook.tap.background]

@@ -21,8 +21,10 @@ from rows import listen
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmkd_plugin import DistillHook
+from mmkd_plugin.class_names import names_of
 from mmkd_plugin.data_check import check_data
 from mmkd_plugin.errors import explain, explain_errors
+from mmkd_plugin.first_weights import watched
 from mmkd_plugin.launch import build_parser, check_start, load_config
 from mmkd_plugin.teacher import Teacher, build_model
 from mmkd_plugin.teacher import load_config as load_teacher_config
@@ -95,13 +97,13 @@ def begin(cfg, args, problems):
             runner = Runner.from_cfg(cfg)
         else:
             loop = runner.train_loop
-            known = getattr(loop.dataloader.dataset, 'metainfo', {})
-            if 'classes' in known:
-                noise['dataset']['classes'] = known['classes']
+            names = names_of(loop.dataloader.dataset)
+            if names is not None:
+                noise['dataset']['classes'] = names
             loop.dataloader = Runner.build_dataloader(noise)
     with noting(problems):
         runner.build_optim_wrapper(runner.optim_wrapper)
-    with noting(problems):
+    with noting(problems), watched(runner):
         runner.model.init_weights()
         runner.load_or_resume()
     return runner
@@ -221,7 +223,7 @@ def inspect(cfg, args, folder):
     problems = []
     runner = begin(cfg, args, problems)
     dataset = runner.train_dataloader.dataset
-    classes = getattr(dataset, 'metainfo', {}).get('classes')
+    classes = names_of(dataset)
     hooks = [hook for hook in runner.hooks if isinstance(hook, DistillHook)]
     given = {hook: hook.teacher_cfgs for hook in hooks}
     connected = [

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from mmkd_plugin import DistillHook, launch
 from mmkd_plugin.checkpoint import load_strictly, read_checkpoint
 from mmkd_plugin.data_check import check_data
+from mmkd_plugin.first_weights import watched
 
 
 @contextmanager
@@ -145,6 +146,7 @@ def collect(args):
             state, _ = read_checkpoint(student)
             load_strictly(runner.model, state, student, role='student')
         else:
-            runner.model.init_weights()
-            runner.load_or_resume()
+            with watched(runner):
+                runner.model.init_weights()
+                runner.load_or_resume()
         return runner, hook, read_rows(runner, hook, args.batches)

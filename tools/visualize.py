@@ -31,6 +31,7 @@ from visualize_pictures import draw_bars, draw_examples
 from mmkd_plugin import DistillHook
 from mmkd_plugin.atomic import write_text
 from mmkd_plugin.checkpoint import load_strictly, split_checkpoint
+from mmkd_plugin.class_names import names_of
 from mmkd_plugin.data_check import check_data
 from mmkd_plugin.errors import explain_errors
 from mmkd_plugin.launch import build_parser, check_start, load_config
@@ -66,7 +67,7 @@ def read_truth(dataset):
                     iscrowd=item.get('ignore_flag', 0),
                 )
             )
-    names = dataset.metainfo['classes']
+    names = names_of(dataset, 'val')
     categories = [dict(id=i, name=name) for i, name in enumerate(names)]
     return dict(images=images, annotations=annotations, categories=categories)
 
@@ -160,7 +161,7 @@ def build_models(runner, hook, student, distilled):
         steps.append(model.val_step)
     tap = hook.tap or TASK_UTILS.build(dict(type='RoIHeadTap'))
     teacher = Teacher(**hook.teacher_cfgs[0])
-    classes = runner.val_loop.dataloader.dataset.metainfo['classes']
+    classes = names_of(runner.val_loop.dataloader.dataset, 'val')
     teacher.prepare(runner.model, tap, classes)
     taught = [lambda data: teacher.relabel(teacher.model.val_step(data))]
     return dict(zip(MODELS, taught + steps))
@@ -253,7 +254,7 @@ def main():
     images = judge(truth, found, args.score_thr)
     results = {name: evaluate(truth, found[name]) for name in found}
     out = args.out or Path(cfg.work_dir, 'pictures')
-    classes = loader.dataset.metainfo['classes']
+    classes = names_of(loader.dataset, 'val')
     drawn = draw_all(out, images, results, classes, args.num)
     images.sort(key=lambda image: -image['gain'])
     numbers = dict(

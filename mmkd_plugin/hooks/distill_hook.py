@@ -11,7 +11,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS, MODELS, TASK_UTILS, Registry
 from torch import Tensor
 
-from ..class_names import classes_of
+from ..class_names import names_of
 from ..compat import check_versions
 from ..data_check import check_dataset
 from ..exceptions import MMKDTypeError, MMKDValueError
@@ -160,7 +160,7 @@ class DistillHook(Hook):
         self.tap.check('student', model)
         dataset = runner.train_loop.dataloader.dataset
         check_dataset('train', dataset)
-        classes = _student_classes(dataset)
+        classes = names_of(dataset)
         self.teachers = [Teacher(**cfg) for cfg in self.teacher_cfgs]
         for teacher in self.teachers:
             self.tap.check('teacher', teacher.model)
@@ -278,17 +278,6 @@ class DistillHook(Hook):
             return logits[0]
         probabilities = torch.stack(logits).float().log_softmax(-1)
         return probabilities.logsumexp(0) - math.log(len(logits))
-
-
-def _student_classes(dataset) -> tuple[str, ...] | None:
-    """Class names of the training set, if it tells them."""
-    metainfo = getattr(dataset, 'metainfo', None)
-    if isinstance(metainfo, dict) and 'CLASSES' in metainfo:
-        raise MMKDValueError(
-            'The `metainfo` of the train data has `CLASSES`, which the data '
-            'sets of this MMEngine do not read: call it `classes`.'
-        )
-    return classes_of(metainfo, 'the `metainfo` of the train data')
 
 
 def _loss_call(model: nn.Module, args: tuple, kwargs: dict) -> dict | None:

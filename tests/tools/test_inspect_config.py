@@ -118,7 +118,7 @@ def test_all_that_is_wrong_is_said(ask):
             said,
             (
                 "The folder 'no/such' of the train data was not found",
-                'The checkpoint no/r18.pth was not found',
+                "The first weights 'no/r18.pth' of `model.backbone.init_cfg`",
                 "The teacher's checkpoint 'no.pth' was not found",
                 '1 of the 2 classes of the student are none of the 3 of the',
             ),

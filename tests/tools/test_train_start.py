@@ -8,6 +8,7 @@ import train
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import BatchSampler
 
+from mmkd_plugin import first_weights
 from mmkd_plugin.hooks import start_check_hook
 from tests import tiny, tiny_cls
 from tests.test_errors import ROWS, pattern
@@ -140,6 +141,22 @@ def test_another_width(start):
         '(8, 3, 7, 7), as of another depth or width; give weights of this '
         'network.'
     )
+
+
+def test_model_is_usable_after_a_refusal(start, state, monkeypatch):
+    """As in a notebook: nothing of ours watches it any more."""
+    kept = []
+    monkeypatch.setattr(
+        start_check_hook,
+        'watch',
+        lambda runner: (
+            kept.append(runner.model) or first_weights.watch(runner)
+        ),
+    )
+    save({'x': torch.ones(1)})
+    assert 'fits 0 of the 100' in start('load_from=first.pth')[0]
+    kept[0].load_state_dict({}, strict=False)
+    assert not kept[0]._load_state_dict_pre_hooks
 
 
 def test_another_network(start):

@@ -27,6 +27,7 @@ from made_up import freeze, use_noise
 from runs import build_parser, carry_out, start, training_config
 from step_parts import ask, distill_hook, request_of
 
+from mmkd_plugin.class_names import names_of
 from mmkd_plugin.teacher import Teacher
 
 PLAIN = dict(
@@ -113,7 +114,7 @@ def measure(args, folder):
     hook = distill_hook(runner)
     requests = [request_of(runner) for _ in range(args.batches)]
     records = [request[0] for request in requests]
-    classes = runner.train_dataloader.dataset.metainfo.get('classes')
+    classes = names_of(runner.train_dataloader.dataset)
     teachers, refused = {}, {}
     for options in OPTIONS:
         if options.get('compile') and not args.compile:
