@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor
 
+from .arguments import check_names, check_path, check_switch, check_text
 from .checkpoint import load_strictly, read_checkpoint
 from .class_names import match_classes
 from .exceptions import MMKDFileNotFoundError, MMKDTypeError, MMKDValueError
@@ -35,6 +36,7 @@ def load_config(config) -> Config:
         TypeError: If ``config`` is of another type.
     """
     if isinstance(config, (str, Path)):
+        check_path('teacher.config', config)
         cfg = Config.fromfile(_config_path(str(config)))
     elif isinstance(config, dict):
         cfg = Config(dict(config))
@@ -63,7 +65,7 @@ def _config_path(name: str) -> str:
         try:
             # A folder without __init__.py can be imported, and has no file.
             root = Path(importlib.import_module(package).__file__ or '').parent
-        except ImportError as error:
+        except (ImportError, ValueError) as error:  # of '::x' too
             raise MMKDFileNotFoundError(
                 f"The teacher's config {name!r} names the package "
                 f'{package!r}, which cannot be imported ({error}): install '
@@ -145,6 +147,10 @@ class Teacher:
         compile: bool = False,
         classes: Sequence[str] | None = None,
     ) -> None:
+        check_path('teacher.checkpoint', checkpoint, 'a path or URL')
+        check_text('teacher.prefix', prefix)
+        check_switch(**{'teacher.trust_checkpoint': trust_checkpoint})
+        check_names('teacher.classes', classes)
         self.speed = TeacherSpeed(precision, channels_last, fuse_bn, compile)
         cfg = load_config(config)
         state, meta = read_checkpoint(checkpoint, prefix, trust_checkpoint)

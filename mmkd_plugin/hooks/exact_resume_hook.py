@@ -85,8 +85,18 @@ class ExactResumeHook(Hook):
             runner.logger.warning(message)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Take over what :meth:`before_save_checkpoint` has put in."""
+        """Take over what :meth:`before_save_checkpoint` has put in.
+
+        Raises:
+            ValueError: If there is nothing to go on from but weights.
+        """
         if runner._resume:
+            if 'meta' not in checkpoint:
+                raise MMKDValueError(
+                    "The checkpoint to resume from holds no 'meta', so it is "
+                    'not one of a run: start from its weights with '
+                    '--cfg-options load_from=FILE instead of --resume.'
+                )
             self._kept = checkpoint.get('exact_resume', {})
 
     def before_train(self, runner) -> None:

@@ -1,9 +1,8 @@
 """How much distillation counts as training goes on."""
 
-from numbers import Integral
-
 from mmengine.runner import IterBasedTrainLoop
 
+from ..arguments import check_integer, check_switch
 from ..exceptions import MMKDValueError
 
 
@@ -18,6 +17,7 @@ class Schedule:
         by_epoch (bool): Whether the three count epochs or iterations.
 
     Raises:
+        TypeError: If ``by_epoch`` is neither True nor False.
         ValueError: If a number is negative or no integer, or ``end`` is not
             after ``begin``.
     """
@@ -32,11 +32,8 @@ class Schedule:
         for name, value in dict(
             warmup=warmup, begin=begin, end=0 if end is None else end
         ).items():
-            if not isinstance(value, Integral) or value < 0:
-                raise MMKDValueError(
-                    f'Expected argument `{name}` to be an '
-                    f'integer >= 0 but got {value!r}.'
-                )
+            check_integer(name, value)
+        check_switch(by_epoch=by_epoch)
         if end is not None and end <= begin:
             raise MMKDValueError(
                 'Expected argument `end` to be larger than '
@@ -60,18 +57,28 @@ class Schedule:
         )
 
     def check(self, runner) -> None:
-        """Refuse to count epochs where the loop counts iterations.
+        """Refuse what the training loop would never come to.
 
         Raises:
-            ValueError: If the loop has no epochs to count.
+            ValueError: If the loop has no epochs to count, or ends before
+                the first one that distils.
         """
+        loop = runner.train_loop
         if (
             self.by_epoch
             and (self.warmup or self.begin or self.end)
-            and isinstance(runner.train_loop, IterBasedTrainLoop)
+            and isinstance(loop, IterBasedTrainLoop)
         ):
             raise MMKDValueError(
                 'Expected `warmup`, `begin` and `end` in iterations, which '
                 'the training loop counts, but got them in epochs: set '
                 '`by_epoch=False`.'
+            )
+        total = loop.max_epochs if self.by_epoch else loop.max_iters
+        if self.begin >= total:
+            raise MMKDValueError(
+                f'Expected argument `begin` to be less than the {total} '
+                f'{"epochs" if self.by_epoch else "iterations"} of the '
+                f'training but got {self.begin}, so that nothing would be '
+                'distilled.'
             )
