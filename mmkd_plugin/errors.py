@@ -68,6 +68,13 @@ CAUSES = (
         'of each part by their names.',
     ),
     (
+        SyntaxError,
+        r'^Failed to format the config file',
+        'The config holds an object that cannot be written as text, as '
+        'MMEngine writes every config into the work directory: give names '
+        'instead of classes and objects.',
+    ),
+    (
         AssertionError,
         r'failed to load image: (.*)',
         'The image {1} could not be decoded: it is damaged or no image; '
@@ -173,6 +180,8 @@ def _in_worker(text: str) -> tuple | None:
     if 'Original Traceback' not in text:
         return None
     last = text.rpartition('Traceback (most recent call last):\n')[2]
+    # A class that puts its message together itself has added to it.
+    last = last.rpartition('\n')[0]
     found = re.search(r'^([\w.]*?)\.?(\w+)(?:: |$)(.*)', last, re.M | re.S)
     return found and found.groups()
 

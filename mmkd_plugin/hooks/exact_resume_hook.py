@@ -91,11 +91,12 @@ class ExactResumeHook(Hook):
             ValueError: If there is nothing to go on from but weights.
         """
         if runner._resume:
-            if 'meta' not in checkpoint:
+            if not {'epoch', 'iter'} <= {*(checkpoint.get('meta') or ())}:
                 raise MMKDValueError(
-                    "The checkpoint to resume from holds no 'meta', so it is "
-                    'not one of a run: start from its weights with '
-                    '--cfg-options load_from=FILE instead of --resume.'
+                    'The checkpoint to resume from does not tell its epoch '
+                    'and iteration, so it is not one of a run: start from '
+                    'its weights with --cfg-options load_from=FILE instead '
+                    'of --resume.'
                 )
             self._kept = checkpoint.get('exact_resume', {})
 
