@@ -52,15 +52,19 @@ def check_weight(**arguments: object) -> None:
         check_number(name, value, *WEIGHT)
 
 
-def check_integer(name: str, value: object, least: int = 0) -> None:
+def check_integer(
+    name: str, value: object, least: int = 0, most: int | None = None
+) -> None:
     """Raise ValueError unless an argument is an integer of some size."""
     if (
         not isinstance(value, (int, np.integer))
         or isinstance(value, bool)
         or value < least
+        or (most is not None and value > most)
     ):
+        size = f'>= {least}' if most is None else f'from {least} to {most}'
         raise MMKDValueError(
-            f'Expected argument `{name}` to be an integer >= {least} but got '
+            f'Expected argument `{name}` to be an integer {size} but got '
             f'{shown(value)}.'
         )
 

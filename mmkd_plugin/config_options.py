@@ -72,8 +72,8 @@ def _reason(error):
 
     MMEngine adds all of `sys.path` to a failed import.
     """
-    text = str(error.__context__ or error).strip() or '?'
-    return f'{type(error).__name__}: {shorten(text.splitlines()[0], 300)}'
+    lines = str(error.__context__ or error).strip().splitlines()
+    return ': '.join([type(error).__name__, *lines[:1]])
 
 
 def apply_option(cfg, key, value):

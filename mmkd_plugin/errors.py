@@ -52,6 +52,24 @@ CAUSES = (
         'the config.',
     ),
     (
+        TypeError,
+        r"^cfg should be a dict.* but got <class '(.*)'>",
+        'A part of the config that MMEngine builds is of type {1}: expected '
+        'a dict with `type`; correct the config or --cfg-options.',
+    ),
+    (
+        TypeError,
+        r"^type must be a str or valid type, but got <class '(.*)'>",
+        'The `type` of a part of the config is of type {1}: expected a name; '
+        'correct the config or --cfg-options.',
+    ),
+    (
+        KeyError,
+        r'must contain the key "type", but got (.{,200})',
+        'A part of the config has no `type`: expected a dict with `type` but '
+        'got {1}; correct the config or --cfg-options.',
+    ),
+    (
         RuntimeError,
         r'^Failed to get (.*)$',
         'The type {1!r} cannot be imported: correct the name, or have the '

@@ -9,7 +9,7 @@ from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.runner import get_priority
 
-from .arguments import check_path, check_switch, shown
+from .arguments import check_path, check_switch, check_text, shown
 from .config_options import (
     KeyValues,
     apply_option,
@@ -180,6 +180,8 @@ def _check_hooks(hooks):
                 f'Expected `custom_hooks.{index}` of the config to be a dict '
                 f'with `type` but got {shown(hook)}.'
             )
+        if isinstance(hook, dict) and hook.get('_scope_') is not None:
+            check_text(f'custom_hooks.{index}._scope_', hook['_scope_'])
         try:
             get_priority(hook.get('priority', 'NORMAL'))
         except (KeyError, TypeError, ValueError) as error:

@@ -65,7 +65,7 @@ class InMemoryCIFAR100(Dataset):
     ) -> None:
         check_path('data_root', data_root, 'the path of a folder')
         check_choice('split', split, 'train', 'test')
-        check_integer('padding', padding)
+        check_integer('padding', padding, 0, 256)
         check_number('flip_prob', flip_prob, 0, 1)
         images, labels, classes = read_cifar100(data_root, split)
         self.metainfo = dict(classes=classes)

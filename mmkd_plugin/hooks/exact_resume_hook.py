@@ -67,8 +67,13 @@ class ExactResumeHook(Hook):
 
         Raises:
             ValueError: If a checkpoint is named and there is no whole one, or
-                one is refused.
+                one is refused; if there is another hook of this kind.
         """
+        if sum(isinstance(hook, ExactResumeHook) for hook in runner.hooks) > 1:
+            raise MMKDValueError(
+                '`custom_hooks` of the config has several ExactResumeHook: '
+                'keep one.'
+            )
         if not runner._resume or runner._load_from is not None:
             return
         result: list = [None, None]

@@ -4,7 +4,7 @@ import inspect
 
 from mmengine.registry import MODELS, TASK_UTILS, Registry
 
-from ..arguments import check_number, shown
+from ..arguments import check_number, check_text, shown
 from ..exceptions import MMKDTypeError, MMKDValueError
 
 # What a loss is called with.
@@ -135,7 +135,12 @@ def _build(registry: Registry, cfg: object, what: str, package: str):
         raise MMKDTypeError(
             f'Expected {what} to be a dict with `type` but got {shown(cfg)}.'
         )
-    if not callable(cfg['type']) and not _is_known(registry, cfg['type']):
+    scope = cfg.get('_scope_')
+    if scope is not None:
+        check_text(f'{what.strip("`")}._scope_', scope)
+    if not callable(cfg['type']) and not _is_known(
+        registry, scope, cfg['type']
+    ):
         known = sorted(
             name
             for name, kind in registry.module_dict.items()
@@ -149,12 +154,12 @@ def _build(registry: Registry, cfg: object, what: str, package: str):
     return registry.build(cfg)
 
 
-def _is_known(registry: Registry, name: object) -> bool:
+def _is_known(registry: Registry, scope: str | None, name: object) -> bool:
     """Whether a type can be built by its name."""
     if not isinstance(name, str):
         return False
     try:
-        with registry.switch_scope_and_registry(None) as current:
+        with registry.switch_scope_and_registry(scope) as current:
             return current.get(name) is not None
     except (ImportError, RuntimeError, ValueError, KeyError, AttributeError):
         return False  # a name with dots, which MMEngine tries to import

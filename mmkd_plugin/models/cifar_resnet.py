@@ -71,7 +71,7 @@ class CIFARResNet(BaseModule):
         init_cfg=None,
     ) -> None:
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
-        check_integer('depth', depth, 8)
+        check_integer('depth', depth, 8, 1202)
         blocks, rest = divmod(depth - 2, 6)
         if rest:
             raise MMKDValueError(
@@ -84,7 +84,7 @@ class CIFARResNet(BaseModule):
                 f'stem and of the three stages, but got {shown(channels)}.'
             )
         for number in channels:
-            check_integer('channels', number, 1)
+            check_integer('channels', number, 1, 4096)
         self.conv1 = nn.Conv2d(3, channels[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels[0])
         stages = [

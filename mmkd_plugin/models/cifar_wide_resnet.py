@@ -65,14 +65,14 @@ class CIFARWideResNet(BaseModule):
 
     def __init__(self, depth: int, widen_factor: int, init_cfg=None) -> None:
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
-        check_integer('depth', depth, 10)
+        check_integer('depth', depth, 10, 1000)
         blocks, rest = divmod(depth - 4, 6)
         if rest:
             raise MMKDValueError(
                 'Expected argument `depth` to be 6n + 4, such as 16 or 40, '
                 f'but got {depth!r}.'
             )
-        check_integer('widen_factor', widen_factor, 1)
+        check_integer('widen_factor', widen_factor, 1, 64)
         channels = (
             16,
             16 * widen_factor,

@@ -25,6 +25,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmengine.runner import CheckpointLoader
 from mmengine.visualization import Visualizer
 
+import mmkd_plugin  # noqa: F401
 from tests import tiny, tiny_cls
 
 REPO = Path(__file__).parents[2]

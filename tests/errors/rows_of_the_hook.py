@@ -28,6 +28,10 @@ row('hook-argument-twice')(lambda w: w.train({**CKD, 'losses': LOSSES}))
 row('hooks-kind')(lambda w: w.train(custom_hooks=CKD))
 row('hooks-entry')(lambda w: w.train(CKD, None))
 row('hooks-priority')(lambda w: w.train({**CKD, 'priority': 'FIRST'}))
+row('hooks-twice')(
+    lambda w: w.train(w.hook(), *[dict(type='ExactResumeHook')] * 2)
+)
+row('hooks-scope')(lambda w: w.train({**CKD, '_scope_': 5}))
 row('no-teacher')(lambda w: w.train(dict(type='CKDHook')))
 row('teacher-part')(
     lambda w: w.train(w.hook(teacher=dict(config='teacher.py')))
