@@ -24,7 +24,10 @@ DISK_ERRORS = (
     errno.EMFILE,
 )
 # Of a call whose arguments come from the config.
-MISMATCH = '(?:got an unexpected|got multiple values|missing \\d+ required)'
+MISMATCH = (
+    r'(?:got an unexpected|got multiple values|missing \d+ required|'
+    'takes no arguments)'
+)
 CORRECT = (
     '{0}: correct the arguments of {1} in the config or in --cfg-options.'
 )

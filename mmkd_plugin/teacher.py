@@ -14,6 +14,7 @@ from torch import Tensor
 from .arguments import check_names, check_path, check_switch, check_text
 from .checkpoint import load_strictly, read_checkpoint
 from .class_names import match_classes
+from .config_options import read_file
 from .exceptions import MMKDFileNotFoundError, MMKDTypeError, MMKDValueError
 from .preprocessing import TeacherInput
 from .teacher_speed import TeacherSpeed
@@ -37,7 +38,7 @@ def load_config(config) -> Config:
     """
     if isinstance(config, (str, Path)):
         check_path('teacher.config', config)
-        cfg = Config.fromfile(_config_path(str(config)))
+        cfg = read_file(_config_path(str(config)))
     elif isinstance(config, dict):
         cfg = Config(dict(config))
     elif isinstance(config, Config):

@@ -46,6 +46,7 @@ ALLOWED = {
         'mmengine',
         'mmkd_plugin.checkpoint',
         'mmkd_plugin.class_names',
+        'mmkd_plugin.config_options',
         'mmkd_plugin.preprocessing',
         'mmkd_plugin.teacher_speed',
     },

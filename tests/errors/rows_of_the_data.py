@@ -27,7 +27,7 @@ def image(number, name='a.png'):
 def coco(
     w,
     classes=tiny.CLASSES,
-    picture=b'noise',
+    picture=None,
     workers=0,
     wrapped='',
     **changes,
@@ -37,7 +37,7 @@ def coco(
     Args:
         w (World): Where.
         classes (Sequence): Of ``metainfo``.
-        picture (bytes): The content of the image.
+        picture (bytes): The content of the image; none is a black one.
         workers (int): Loader processes.
         wrapped (str): 'times' or 'datasets', the key of a wrapper.
         **changes: Of the content of the annotation file, by its keys, and
@@ -52,7 +52,9 @@ def coco(
         content[key] = changes.pop(key)
     text = changes.pop('text', json.dumps(content))
     w.use('detector').file('a.json', text)
-    w.file('a.png', picture)
+    Image.new('RGB', (64, 64)).save('a.png')
+    if picture is not None:
+        w.file('a.png', picture)
     dataset = dict(
         type='CocoDataset',
         data_root=str(w.folder),
@@ -106,7 +108,7 @@ row('categories-some')(lambda w: coco(w, classes=('cat', 'bus')))
 row('categories-order')(lambda w: coco(w, classes=tiny.CLASSES[::-1]))
 row('image-missing')(lambda w: coco(w, images=[image(1, 'b.png')]))
 # In another process, whose traceback becomes part of the message.
-row('image-damaged')(lambda w: coco(w, workers=1))
+row('image-damaged')(lambda w: coco(w, picture=b'noise', workers=1))
 
 
 @row('image-empty')

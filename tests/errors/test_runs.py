@@ -190,10 +190,9 @@ def test_disk_that_is_full(world, monkeypatch):
 def test_data_without_fault_is_accepted(world):
     """Boxes of no area are left out, and the others are enough."""
     boxes = [annotation(), annotation(id=2, bbox=[1, 1, 0, 0], area=0)]
-    # What is said next is that the image cannot be decoded.
     for key in ('times', 'datasets', ''):
-        error = coco(world, wrapped=key, annotations=boxes).error
-        assert re.fullmatch(pattern(ROWS['image-damaged']), error), error
+        ended = coco(world, wrapped=key, annotations=boxes)
+        assert ended.code == 0, ended.output
         error = coco(world, wrapped=key, classes=('cat', 'bus')).error
         assert re.fullmatch(pattern(ROWS['categories-some']), error), error
 
@@ -211,7 +210,7 @@ def test_categories_are_found_among_other_keys(world):
         annotations=[annotation()],
     )
     text = json.dumps(content)
-    error = coco(world, text=text).error
-    assert re.fullmatch(pattern(ROWS['image-damaged']), error), error
+    ended = coco(world, text=text)
+    assert ended.code == 0, ended.output
     error = coco(world, text=text, classes=('dog', 'cat', 'owl')).error
     assert 'in the order cat, dog, owl' in error
