@@ -175,7 +175,7 @@ def _check_hooks(hooks):
         )
     for index, hook in enumerate(hooks):
         kind = hook.get('type') if isinstance(hook, dict) else None
-        if not (isinstance(kind, str) and kind) and not callable(kind):
+        if not (isinstance(kind, str) and kind.strip()) and not callable(kind):
             raise MMKDTypeError(
                 f'Expected `custom_hooks.{index}` of the config to be a dict '
                 f'with `type` but got {shown(hook)}.'

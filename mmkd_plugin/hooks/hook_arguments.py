@@ -161,5 +161,5 @@ def _is_known(registry: Registry, scope: str | None, name: object) -> bool:
     try:
         with registry.switch_scope_and_registry(scope) as current:
             return current.get(name) is not None
-    except (ImportError, RuntimeError, ValueError, KeyError, AttributeError):
+    except Exception:
         return False  # a name with dots, which MMEngine tries to import

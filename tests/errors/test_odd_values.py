@@ -169,7 +169,6 @@ FILES = {
     'reserved.py': b'filename = 1',
     'base.py': b'_base_ = 5',
     'base_list.py': b'_base_ = [None]',
-    'itself.py': b"_base_ = './itself.py'",
     'name.py': b'model = nothing',
     'exit.py': b'raise KeyError',
     'nested.py': b'model = {{fileDirname}}',
