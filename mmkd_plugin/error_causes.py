@@ -10,7 +10,8 @@ MISMATCH = (
 CORRECT = (
     '{0}: correct the arguments of {1} in the config or in --cfg-options.'
 )
-# Type, pattern of the message, what to say. `{0}` is the message, `{1}` ... its groups.
+# Type, pattern of the message, what to say. `{0}` is the message, `{1}` ...
+# its groups.
 CAUSES = (
     (
         FileNotFoundError,

@@ -57,11 +57,12 @@ class Schedule:
         )
 
     def check(self, runner) -> None:
-        """Refuse what the training loop would never come to.
+        """Refuse to count epochs where the loop counts iterations.
+
+        A training that ends before it distils is warned of.
 
         Raises:
-            ValueError: If the loop has no epochs to count, or ends before
-                the first one that distils.
+            ValueError: If the loop has no epochs to count.
         """
         loop = runner.train_loop
         if (
@@ -74,11 +75,12 @@ class Schedule:
                 'the training loop counts, but got them in epochs: set '
                 '`by_epoch=False`.'
             )
+        if not self.begin:
+            return
         total = loop.max_epochs if self.by_epoch else loop.max_iters
         if self.begin >= total:
-            raise MMKDValueError(
-                f'Expected argument `begin` to be less than the {total} '
-                f'{"epochs" if self.by_epoch else "iterations"} of the '
-                f'training but got {self.begin}, so that nothing would be '
-                'distilled.'
+            runner.logger.warning(
+                f'Nothing will be distilled: `begin` is {self.begin}, and '
+                f'the training ends after {total} '
+                f'{"epochs" if self.by_epoch else "iterations"}.'
             )

@@ -71,9 +71,9 @@ class CIFARResNet(BaseModule):
         init_cfg=None,
     ) -> None:
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
-        check_integer('depth', depth, 8, 1202)
+        check_integer('depth', depth, 0, 1202)
         blocks, rest = divmod(depth - 2, 6)
-        if rest:
+        if blocks < 1 or rest:
             raise MMKDValueError(
                 'Expected argument `depth` to be 6n + 2, such as 8, 20, 32, '
                 f'56 or 110, but got {depth!r}.'

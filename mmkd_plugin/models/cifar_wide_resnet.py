@@ -65,9 +65,9 @@ class CIFARWideResNet(BaseModule):
 
     def __init__(self, depth: int, widen_factor: int, init_cfg=None) -> None:
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
-        check_integer('depth', depth, 10, 1000)
+        check_integer('depth', depth, 0, 1000)
         blocks, rest = divmod(depth - 4, 6)
-        if rest:
+        if blocks < 1 or rest:
             raise MMKDValueError(
                 'Expected argument `depth` to be 6n + 4, such as 16 or 40, '
                 f'but got {depth!r}.'

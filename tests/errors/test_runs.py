@@ -53,6 +53,13 @@ def test_data_is_checked_before_the_teacher_is_read(world):
     assert re.fullmatch(pattern(ROWS['annotation-not-json']), printed)
 
 
+def test_begin_after_the_end_is_warned_of(world):
+    ended = world.train(world.hook(begin=1))
+    assert ended.code == 0, ended.output
+    assert 'Nothing will be distilled: `begin` is 1' in ended.output
+    assert 'Nothing will' not in world.train().output
+
+
 # What a user's own module may raise, and where.
 OWN = """
 from mmengine.hooks import Hook
