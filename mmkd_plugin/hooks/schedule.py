@@ -1,5 +1,7 @@
 """How much distillation counts as training goes on."""
 
+import math
+
 from mmengine.runner import IterBasedTrainLoop
 
 from ..arguments import check_integer, check_switch
@@ -77,7 +79,9 @@ class Schedule:
             )
         if not self.begin:
             return
-        total = loop.max_epochs if self.by_epoch else loop.max_iters
+        # A loop of one's own may not tell its end.
+        name = 'max_epochs' if self.by_epoch else 'max_iters'
+        total = getattr(loop, name, math.inf)
         if self.begin >= total:
             runner.logger.warning(
                 f'Nothing will be distilled: `begin` is {self.begin}, and '
