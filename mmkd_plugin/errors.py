@@ -3,11 +3,13 @@
 import errno
 import os
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.error import URLError
 
+from .error_causes import CAUSES
 from .exceptions import MMKDError
 
+# What the machine or a path is to blame for, not the code.
 DISK_ERRORS = (
     errno.EACCES,
     errno.EPERM,
@@ -15,72 +17,11 @@ DISK_ERRORS = (
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EFBIG,
-)
-# Errors that others raise for a cause that lies in the input: type, pattern
-# of the message, what to say. `{0}` is the message, `{1}` ... its groups.
-CAUSES = (
-    (
-        FileNotFoundError,
-        r'(.*?)\.?$',
-        '{1}. If the file belongs to the data, name their folder with '
-        '--cfg-options data_root=/path/to/data/.',
-    ),
-    (
-        URLError,
-        '',
-        'A file could not be downloaded ({0}): put it where the last lines '
-        'of the log say, or give a local one, for the first weights of the '
-        'student with --cfg-options model.backbone.init_cfg.checkpoint=FILE.',
-    ),
-    (
-        KeyError,
-        r'(\S+) is not in the (\S+) registry',
-        'The type {1!r} is not in the registry {2}: correct the name, or '
-        'have the module that registers it imported by `custom_imports` in '
-        'the config.',
-    ),
-    (
-        TypeError,
-        r'(\w+)(?:\.__init__)?\(\) (got an unexpected|missing \d+ required)',
-        '{0}: correct the arguments of {1} in the config or in --cfg-options.',
-    ),
-    (
-        AssertionError,
-        r'failed to load image: (.*)',
-        'The image {1} could not be decoded: it is damaged or no image; '
-        'replace it, or take it out of the annotations.',
-    ),
-    (
-        Exception,
-        r'OpenCV.*imdecode',
-        'An image could not be decoded ({0}): its file is empty; find it by '
-        'its size, and replace it or take it out of the annotations.',
-    ),
-    (
-        AssertionError,
-        r"Annotation ids in '(.*)' are not unique",
-        'The annotation file {1} gives one `id` to several annotations: '
-        'number them anew.',
-    ),
-    (
-        RuntimeError,
-        r'(No working C\+\+ compiler found|'
-        r'Cannot find a working triton installation)',
-        'torch.compile cannot work here ({1}): install a C++ compiler, and '
-        'Triton for a GPU, or take `compile` out of `teacher` and the config.',
-    ),
-    (
-        RuntimeError,
-        r'EADDRINUSE|ddress already in use',
-        'The port of the distributed run is in use (MASTER_PORT={port}): '
-        'choose another one, PORT=29501 for tools/dist_train.sh.',
-    ),
-    (
-        RuntimeError,
-        r'PytorchStreamWriter failed|file write failed',
-        'A checkpoint could not be written ({0}): free some space, or choose '
-        'another folder with --work-dir.',
-    ),
+    errno.EIO,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+    errno.EMFILE,
 )
 
 
@@ -104,18 +45,18 @@ def explain_errors():
         raise SystemExit(f'error: {sentence}') from error
 
 
-def explain(error: Exception) -> str | None:
+def explain(error: BaseException) -> str | None:
     """Say in one line what is wrong with the input.
 
     Args:
-        error (Exception): As caught, with its traceback.
+        error (BaseException): As caught, with what it was raised from.
 
     Returns:
         str | None: None if the error is not known to come from the input.
     """
     error = _as_raised(error)
     text = _message(error)
-    if isinstance(error, MMKDError):
+    if _is_ours(error):
         return text
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         return (
@@ -127,37 +68,68 @@ def explain(error: Exception) -> str | None:
         if isinstance(error, kind) and found:
             port = os.environ.get('MASTER_PORT', 29500)
             return sentence.format(text, *found.groups(), port=port)
-    function = _frames(error)[-1].tb_frame.f_code.co_name
-    if isinstance(error, KeyError) and function == 'resume':
-        return (
-            f'The checkpoint to resume from holds no {text!r}, so it is not '
-            'one of a run: start from its weights with --cfg-options '
-            'load_from=FILE instead of --resume.'
-        )
     return None
 
 
-def _message(error: Exception) -> str:
+def _message(error: BaseException) -> str:
     """The message in one line, without the traceback of a loader process."""
-    text = str(error.args[0] if isinstance(error, KeyError) else error)
-    if 'Original Traceback' in text:
-        last = text.strip().splitlines()[-1]
-        text = re.sub(r'^[\w.]+: ', '', last)
-    return ' '.join(text.split())
+    # `str` of a KeyError would be in quotes.
+    is_key = isinstance(error, KeyError) and error.args
+    text = str(error.args[0] if is_key else error)
+    in_worker = _in_worker(text)
+    if in_worker:
+        text = in_worker[2]
+    return ' '.join(text.split()) or type(error).__name__
 
 
-def _frames(error: Exception) -> list:
-    """The traceback, outermost call first."""
-    frames, current = [], error.__traceback__
-    while current:
-        frames.append(current)
-        current = current.tb_next
-    return frames
+def _in_worker(text: str) -> tuple | None:
+    """Module, class and message of an error that a loader process met.
+
+    PyTorch raises it again in the main process with the whole traceback as
+    its message, by the same class where that takes one argument.
+    """
+    if 'Original Traceback' not in text:
+        return None
+    last = text.rpartition('Traceback (most recent call last):\n')[2]
+    # A class that puts its message together itself has added to it.
+    last = last.rpartition('\n')[0]
+    found = re.search(r'^([\w.]*?)\.?(\w+)(?:: |$)(.*)', last, re.M | re.S)
+    return found and found.groups()
 
 
-def _as_raised(error: Exception) -> Exception:
-    """Look through MMEngine, which raises a hook's TypeError as its own."""
-    cause = error.__context__
-    if isinstance(error, TypeError) and isinstance(cause, TypeError):
-        return cause
+def _as_raised(error):
+    """Look through those that raise an error again as their own.
+
+    ``from`` names the error that is to blame, wherever it is of ours.
+    MMEngine raises the TypeError of a hook anew, with the hook in its
+    message and ``from None``.
+    """
+    chain, origin = [], error
+    while origin is not None and origin not in chain:
+        if isinstance(origin, MMKDError):
+            return origin
+        chain.append(origin)
+        origin = origin.__cause__
+    context = error.__context__
+    text = str(context or '')
+    if error.__suppress_context__ and text and text in str(error):
+        return _as_raised(context)
     return error
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether it was raised on purpose, here or in a loader process."""
+    if isinstance(error, MMKDError):
+        return True
+    in_worker = _in_worker(str(error))
+    return in_worker is not None and any(
+        kind.__module__ == in_worker[0] and kind.__name__ == in_worker[1]
+        for kind in _kinds(MMKDError)
+    )
+
+
+def _kinds(kind) -> Iterator:
+    """A class and all that are derived from it."""
+    yield kind
+    for derived in kind.__subclasses__():
+        yield from _kinds(derived)

@@ -3,36 +3,27 @@
 import argparse
 import os
 import shutil
-from difflib import get_close_matches
-from inspect import signature
 from pathlib import Path
-from textwrap import shorten
 
-from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
-from mmengine.runner import Runner
-from mmengine.utils import import_modules_from_strings
+from mmengine.runner import get_priority
 
-from .exceptions import MMKDFileNotFoundError, MMKDOSError, MMKDValueError
-
-DATA_KEYS = (
-    'train_dataloader',
-    'val_dataloader',
-    'test_dataloader',
-    'val_evaluator',
-    'test_evaluator',
+from .arguments import check_path, check_switch, check_text, shown
+from .config_options import (
+    KeyValues,
+    apply_option,
+    import_named,
+    move_data,
 )
-# What MMEngine reads of a config: the arguments of its runner, and these.
-CONFIG_KEYS = {
-    *signature(Runner.__init__).parameters,
-    'activation_checkpointing',
-    'compile',
-    'custom_imports',
-    'efficient_conv_bn_eval',
-    'model_wrapper_cfg',
-    'runner_type',
-}
+from .exceptions import (
+    MMKDFileNotFoundError,
+    MMKDOSError,
+    MMKDTypeError,
+    MMKDValueError,
+)
+from .model_config import config_of
+
 # Launcher -> variables that it sets, and how it is started.
 LAUNCHERS = dict(
     pytorch=(
@@ -48,20 +39,10 @@ LAUNCHERS = dict(
         "Open MPI's mpirun",
     ),
 )
+# Those of them that are no number.
+TEXTS = {'MASTER_ADDR', 'SLURM_NODELIST'}
 # Bytes in the work directory for the log and the config.
 LEAST_SPACE = 1 << 20
-
-
-class _KeyValues(DictAction):
-    """``DictAction`` with a sentence where a value has no ``=``."""
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        for value in values:
-            if '=' not in value:
-                parser.error(
-                    f'{option_string}: expected KEY=VALUE but got {value!r}'
-                )
-        super().__call__(parser, namespace, values, option_string)
 
 
 def build_parser(description):
@@ -82,7 +63,7 @@ def build_parser(description):
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=_KeyValues,
+        action=KeyValues,
         default={},
         metavar='KEY=VALUE',
         help='change settings of the config, for example data_root=/coco/ '
@@ -122,48 +103,20 @@ def load_config(args):
         ValueError: If it cannot be read, or an option does not fit it.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    if not Path(args.config).is_file():
-        raise MMKDFileNotFoundError(
-            f'The config file {args.config!r} was not found: '
-            'give the path of an existing config.'
-        )
-    try:
-        cfg = Config.fromfile(args.config)
-    except (ImportError, OSError, SyntaxError, NameError, KeyError) as error:
-        # MMEngine adds all of `sys.path` to a failed import.
-        reason = str(error.__context__ or error).strip().splitlines()[0]
-        raise MMKDValueError(
-            f'The config file {args.config!r} could not be read '
-            f'({type(error).__name__}: {reason}): correct it.'
-        ) from error
+    cfg = config_of(args.config, 'config file')
     if 'data_root' in args.cfg_options:
-        _move_data(cfg, args.cfg_options['data_root'])
+        move_data(cfg, args.cfg_options['data_root'])
     for key, value in args.cfg_options.items():
-        top = key.split('.')[0]
-        if top not in cfg and top not in CONFIG_KEYS:
-            near = get_close_matches(top, {*cfg, *CONFIG_KEYS}, 1)
-            raise MMKDValueError(
-                f'--cfg-options {key} names nothing that the config '
-                f'{args.config!r} has or MMEngine reads: '
-                f'{f"did you mean {near[0]}?" if near else "correct it."}'
-            )
-        try:
-            cfg.merge_from_dict({key: value})
-        except (AttributeError, KeyError, TypeError) as error:
-            reason = shorten(str(error.args[0]), 100, placeholder=' ...')
-            raise MMKDValueError(
-                f'--cfg-options does not fit the config {args.config!r} at '
-                f'{key} ({reason}): give a key and an index that it has.'
-            ) from error
+        apply_option(cfg, key, value)
     if any(key.startswith('custom_imports') for key in args.cfg_options):
         # MMEngine has imported what the file itself names.
-        import_modules_from_strings(**cfg.custom_imports)
+        import_named(cfg.custom_imports)
     cfg.launcher = args.launcher
-    cfg.work_dir = (
-        args.work_dir
-        or cfg.get('work_dir')
-        or str(Path('work_dirs', Path(args.config).stem))
-    )
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
+    check_path('work_dir', cfg.work_dir, 'the path of a folder')
     return cfg
 
 
@@ -177,16 +130,26 @@ def check_start(cfg, *needed):
         needed (str): Keys that the config must have.
 
     Raises:
-        ValueError: If a key is missing, or the process was not started as
-            the launcher does it.
+        TypeError, ValueError: If a key is missing or of another kind, or
+            the process was not started as the launcher does it.
         OSError: If the work directory cannot be written.
     """
-    missing = [key for key in needed if cfg.get(key) is None]
-    if missing:
-        raise MMKDValueError(
-            f'The config {cfg.filename} has no `{missing[0]}`, which this '
-            'command needs: give a whole config, not a part of one.'
-        )
+    for key in needed:
+        if cfg.get(key) is None:
+            raise MMKDValueError(
+                f'The config {cfg.filename} has no `{key}`, which this '
+                'command needs: give a whole config, not a part of one.'
+            )
+        kinds = (dict, list) if key == 'test_evaluator' else dict
+        if not isinstance(cfg[key], kinds):
+            raise MMKDTypeError(
+                f'Expected `{key}` of the config to be a dict but got '
+                f'{shown(cfg[key])}.'
+            )
+    check_switch(resume=cfg.get('resume', False))
+    if cfg.get('load_from') is not None:
+        check_path('load_from', cfg.load_from, 'a path or URL')
+    _check_hooks(cfg.get('custom_hooks'))
     _check_launcher(cfg.launcher)
     _check_work_dir(Path(cfg.work_dir))
     if (
@@ -201,8 +164,45 @@ def check_start(cfg, *needed):
         )
 
 
+def _check_hooks(hooks):
+    """Refuse what MMEngine could not build hooks of."""
+    if hooks is None:
+        return
+    if not isinstance(hooks, (list, tuple)):
+        raise MMKDTypeError(
+            'Expected `custom_hooks` of the config to be a list of dicts with '
+            f'`type` but got {shown(hooks)}.'
+        )
+    for index, hook in enumerate(hooks):
+        kind = hook.get('type') if isinstance(hook, dict) else None
+        if not (isinstance(kind, str) and kind.strip()) and not callable(kind):
+            raise MMKDTypeError(
+                f'Expected `custom_hooks.{index}` of the config to be a dict '
+                f'with `type` but got {shown(hook)}.'
+            )
+        if isinstance(hook, dict) and hook.get('_scope_') is not None:
+            check_text(f'custom_hooks.{index}._scope_', hook['_scope_'])
+        try:
+            get_priority(hook.get('priority', 'NORMAL'))
+        except (KeyError, TypeError, ValueError) as error:
+            raise MMKDValueError(
+                f'Expected `custom_hooks.{index}.priority` of the config to '
+                'be an integer from 0 to 100 or a name such as NORMAL but got '
+                f'{shown(hook["priority"])}.'
+            ) from error
+
+
 def _check_launcher(launcher):
     """Compare what the launcher should have set with what is there."""
+    numbers = {'LOCAL_RANK', *LAUNCHERS.get(launcher, ((), ''))[0]} - TEXTS
+    for name in sorted(numbers):
+        value = os.environ.get(name, '0')
+        if not value.isdecimal():
+            raise MMKDValueError(
+                f'Expected the environment variable {name} to be a number '
+                f'but got {value!r}: the launcher sets it; unset it to train '
+                'in one process.'
+            )
     if launcher == 'none' or is_distributed():
         return
     variables, command = LAUNCHERS[launcher]
@@ -245,28 +245,3 @@ def _check_work_dir(path):
             f'{LEAST_SPACE >> 20} MiB left: free some space or choose '
             'another with --work-dir.'
         )
-
-
-def _move_data(cfg, new_root):
-    """Replace the config's ``data_root`` wherever a path begins with it."""
-    old_root = cfg.get('data_root')
-    if not old_root:
-        raise MMKDValueError(
-            'The config has no `data_root` for --cfg-options data_root=... '
-            'to replace: give the paths of its datasets and evaluators.'
-        )
-    new_root = os.path.join(new_root, '')
-
-    def move(value):
-        if isinstance(value, dict):
-            for key in value:
-                value[key] = move(value[key])
-        elif isinstance(value, (list, tuple)):
-            value = type(value)(move(item) for item in value)
-        elif isinstance(value, str) and value.startswith(old_root):
-            value = new_root + value[len(old_root) :]
-        return value
-
-    for key in DATA_KEYS:
-        if key in cfg:
-            cfg[key] = move(cfg[key])

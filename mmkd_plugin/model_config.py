@@ -6,7 +6,7 @@ import torch.nn as nn
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from .exceptions import MMKDFileNotFoundError, MMKDValueError
+from .exceptions import MMKDError, MMKDFileNotFoundError, MMKDValueError
 
 
 def config_of(path: str, role: str = 'config') -> Config:
@@ -30,6 +30,8 @@ def config_of(path: str, role: str = 'config') -> Config:
         )
     try:
         return Config.fromfile(path)
+    except MMKDError:
+        raise
     except RecursionError as error:
         raise MMKDValueError(
             f'The {role} {path!r} could not be read, because its bases lead '

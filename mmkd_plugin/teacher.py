@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 from torch import Tensor
 
+from .arguments import check_path, check_switch, check_text
 from .checkpoint import load_strictly, read_checkpoint
 from .class_names import classes_of, match_classes, read_names
 from .exceptions import MMKDFileNotFoundError, MMKDTypeError, MMKDValueError
@@ -41,6 +42,7 @@ def load_config(config) -> Config:
         TypeError: If ``config`` is of another type.
     """
     if isinstance(config, (str, Path)):
+        check_path('teacher.config', config)
         cfg = config_of(_config_path(str(config)), "teacher's config")
     elif isinstance(config, dict):
         cfg = Config(dict(config))
@@ -103,7 +105,7 @@ def _config_path(name: str) -> str:
         try:
             # A folder without __init__.py can be imported, and has no file.
             root = Path(importlib.import_module(package).__file__ or '').parent
-        except ImportError as error:
+        except (ImportError, ValueError) as error:  # of '::x' too
             raise MMKDFileNotFoundError(
                 f"The teacher's config {name!r} names the package "
                 f'{package!r}, which cannot be imported ({error}): install '
@@ -188,6 +190,9 @@ class Teacher:
         compile: bool = False,
         classes: Sequence[str] | None = None,
     ) -> None:
+        check_path('teacher.checkpoint', checkpoint, 'a path or URL')
+        check_text('teacher.prefix', prefix)
+        check_switch(**{'teacher.trust_checkpoint': trust_checkpoint})
         names = read_names(classes, '`classes` in `teacher`')
         self.speed = TeacherSpeed(precision, channels_last, fuse_bn, compile)
         cfg = load_config(config)

@@ -12,7 +12,8 @@ import torch.nn as nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves
 
-from .exceptions import MMKDTypeError, MMKDValueError
+from .arguments import check_choice, check_switch
+from .exceptions import MMKDValueError
 
 PRECISIONS = {
     'same': None,
@@ -52,22 +53,12 @@ class TeacherSpeed:
         fuse_bn: bool = True,
         compile: bool = False,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise MMKDValueError(
-                'Expected `precision` of the teacher to be one of '
-                f'{list(PRECISIONS)} but got {precision!r}.'
-            )
-        switches = dict(
-            channels_last=channels_last, fuse_bn=fuse_bn, compile=compile
+        check_choice('teacher.precision', precision, *PRECISIONS)
+        check_switch(
+            **{'teacher.fuse_bn': fuse_bn, 'teacher.compile': compile}
         )
-        for name, value in switches.items():
-            if not isinstance(value, bool) and (
-                name != 'channels_last' or value is not None
-            ):
-                raise MMKDTypeError(
-                    f'Expected `{name}` of the teacher to be True or False '
-                    f'but got {value!r}.'
-                )
+        if channels_last is not None:
+            check_switch(**{'teacher.channels_last': channels_last})
         self.dtype = PRECISIONS[precision]
         self.channels_last = channels_last
         self.fuse_bn = fuse_bn

@@ -65,9 +65,12 @@ ALLOWED = {
     'first_weights.py': {'torch', 'mmengine'},
     'model_config.py': {'torch', 'mmengine'},
     'data_check.py': set(),
-    'errors.py': set(),
+    'errors.py': {'mmkd_plugin.error_causes'},
+    'error_causes.py': set(),
     'exceptions.py': set(),
     'preprocessing.py': {'torch'},
+    'arguments.py': {'numpy'},
+    'config_options.py': {'mmengine'},
     'launch.py': {'mmengine', 'mmkd_plugin'},
     'compat.py': {'mmengine'},
     'atomic.py': {'mmengine'},
@@ -100,7 +103,7 @@ def is_allowed(name, part):
         return True
     if name.split('.')[0] in sys.stdlib_module_names:
         return True
-    if name == 'mmkd_plugin.exceptions':
+    if name in ('mmkd_plugin.exceptions', 'mmkd_plugin.arguments'):
         return True
     return any(
         name == rule or name.startswith(f'{rule}.') for rule in ALLOWED[part]

@@ -187,10 +187,10 @@ def test_compiled(trial, monkeypatch):
     'options, error, message',
     [
         (dict(precision='int8'), ValueError, "but got 'int8'"),
-        (dict(fuse_bn='yes'), TypeError, "Expected `fuse_bn` .* got 'yes'"),
-        (dict(fuse_bn=None), TypeError, 'Expected `fuse_bn` .* got None'),
-        (dict(compile=1), TypeError, 'Expected `compile` .* got 1'),
-        (dict(channels_last=0), TypeError, '`channels_last` .* got 0'),
+        (dict(fuse_bn='yes'), TypeError, "`teacher.fuse_bn` .* got 'yes'"),
+        (dict(fuse_bn=None), TypeError, '`teacher.fuse_bn` .* got None'),
+        (dict(compile=1), TypeError, '`teacher.compile` .* got 1'),
+        (dict(channels_last=0), TypeError, '`teacher.channels_last` .* got 0'),
     ],
 )
 def test_bad_settings(options, error, message):

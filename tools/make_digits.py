@@ -20,6 +20,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mmkd_plugin.errors import explain_errors
+from mmkd_plugin.exceptions import MMKDOSError, MMKDValueError
+
 CLASSES = tuple('0123456789')
 IMAGE_SIZE = 160
 # Images in each split, and the pool of scans it draws from. `extra` is what
@@ -45,7 +48,9 @@ def load_scans(pool, seed=0):
     order = np.random.default_rng([seed, 99]).permutation(len(digits.target))
     n_val = int(len(order) * VAL_SHARE)
     if pool not in ('train', 'val'):
-        raise ValueError(f"Expected pool 'train' or 'val' but got {pool!r}.")
+        raise MMKDValueError(
+            f"Expected pool 'train' or 'val' but got {pool!r}."
+        )
     rows = np.sort(order[:n_val] if pool == 'val' else order[n_val:])
     return (
         (digits.images[rows] / 16).astype(np.float32),
@@ -220,7 +225,7 @@ def make_split(out, split, num_images=None, seed=0):
         the row of `load_digits` that it shows, as `scan`.
     """
     if split not in SPLITS:
-        raise ValueError(
+        raise MMKDValueError(
             f'Expected split to be one of {list(SPLITS)} but got {split!r}.'
         )
     default, pool = SPLITS[split]
@@ -235,7 +240,7 @@ def make_split(out, split, num_images=None, seed=0):
         image, objects = make_scene(rng, scans, labels)
         name = f'{index:05d}.png'
         if not cv2.imwrite(str(out / split / name), image):
-            raise OSError(
+            raise MMKDOSError(
                 f'Could not write {out / split / name}: check that '
                 'the disk has room.'
             )
@@ -277,6 +282,7 @@ def make_split(out, split, num_images=None, seed=0):
     return path
 
 
+@explain_errors()
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__.split('\n')[0],

@@ -14,6 +14,9 @@ from pathlib import Path
 from drawing import PAGE, PALETTE, STYLE, pyplot, save
 from run_log import epoch_length, read_records, series
 
+from mmkd_plugin.errors import explain_errors
+from mmkd_plugin.exceptions import MMKDFileNotFoundError, MMKDValueError
+
 FORMATS = ('.png', '.pdf', '.svg')
 # What is plotted if nothing is asked for: the first that was validated.
 METRICS = ('coco/bbox_mAP', 'pascal_voc/mAP', 'accuracy/top1')
@@ -224,14 +227,15 @@ def parse_args():
     return args
 
 
+@explain_errors()
 def main():
     args = parse_args()
     runs = {}
     for name, folder in zip(args.names, args.runs):
         runs[name] = read_records(folder)
         if not runs[name]:
-            raise SystemExit(
-                f'error: {folder} holds no log */vis_data/scalars.json: give '
+            raise MMKDFileNotFoundError(
+                f'{folder} holds no log */vis_data/scalars.json: give '
                 'the work directory of a run.'
             )
     for metric in args.metrics:
@@ -243,8 +247,8 @@ def main():
                 if 'iter' not in record
                 for name in record
             }
-            raise SystemExit(
-                f'error: No run has logged the metric {metric!r}: give one '
+            raise MMKDValueError(
+                f'No run has logged the metric {metric!r}: give one '
                 f'of {", ".join(sorted(names - {"step"}))}.'
             )
     draw(args.out, runs, args.metrics, read_teacher(args.runs))

@@ -29,6 +29,9 @@ from quickstart_pictures import draw_scenes
 from run_log import read_records, series
 from tables import make_table
 
+from mmkd_plugin.errors import explain_errors
+from mmkd_plugin.exceptions import MMKDFileNotFoundError
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs' / 'demo'
 TEACHER = 'frcnn_r18w24'
@@ -83,8 +86,8 @@ def check(process, work_dir):
         path = work_dir / 'output.txt'
         tail = '\n'.join(path.read_text().splitlines()[-15:])
         raise SystemExit(
-            f'{tail}\n\nA run stopped with exit code {process.returncode}: '
-            f'the lines above are the end of {path}.'
+            f'{tail}\n\nerror: A run stopped with exit code '
+            f'{process.returncode}: the lines above are the end of {path}.'
         )
 
 
@@ -192,13 +195,14 @@ def parse_args():
     return parser.parse_args()
 
 
+@explain_errors()
 def main():
     args = parse_args()
     begin = time.monotonic()
     import make_digits  # beside this script
 
     if not WEIGHTS.is_file():
-        raise SystemExit(
+        raise MMKDFileNotFoundError(
             f"The teacher's weights {WEIGHTS} are not there: "
             'make them with tools/train_demo_teacher.sh.'
         )

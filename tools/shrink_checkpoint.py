@@ -6,6 +6,7 @@ import argparse
 
 import torch
 
+from mmkd_plugin.errors import explain_errors
 from mmkd_plugin.unpickling import load_from_local
 
 
@@ -27,6 +28,7 @@ def shrink(source, target):
     torch.save(dict(meta=meta, state_dict=state), target)
 
 
+@explain_errors()
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('source')

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from mmkd_plugin.checkpoint import load_strictly, split_checkpoint
 from mmkd_plugin.data_check import check_data
 from mmkd_plugin.errors import explain_errors
+from mmkd_plugin.exceptions import MMKDFileNotFoundError
 from mmkd_plugin.launch import build_parser, check_start, load_config
 
 
@@ -46,8 +47,8 @@ def main():
     cfg = load_config(args)
 
     if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
-        raise SystemExit(
-            f'error: The checkpoint {args.checkpoint!r} was not found: '
+        raise MMKDFileNotFoundError(
+            f'The checkpoint {args.checkpoint!r} was not found: '
             'give the path or URL of trained weights.'
         )
     cfg.load_from = args.checkpoint

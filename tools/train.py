@@ -4,8 +4,10 @@
 from mmengine.runner import Runner
 
 from mmkd_plugin import ExactResumeHook, StartCheckHook
+from mmkd_plugin.arguments import check_path
 from mmkd_plugin.data_check import check_data
 from mmkd_plugin.errors import explain_errors
+from mmkd_plugin.exceptions import MMKDValueError
 from mmkd_plugin.launch import build_parser, check_start, load_config
 
 
@@ -35,24 +37,26 @@ def main():
     args = parse_args()
     cfg = load_config(args)
 
+    if args.resume is not None:
+        check_path('--resume', args.resume)
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+
+    check_start(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
     if args.auto_scale_lr:
-        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-            raise SystemExit(
-                'error: --auto-scale-lr needs `base_batch_size` of '
-                '`auto_scale_lr` in the config: the batch size that its '
-                'learning rate is for.'
+        scale = cfg.get('auto_scale_lr')
+        if not isinstance(scale, dict) or 'base_batch_size' not in scale:
+            raise MMKDValueError(
+                '--auto-scale-lr needs `base_batch_size` of `auto_scale_lr` '
+                'in the config: the batch size that its learning rate is for.'
             )
-        cfg.auto_scale_lr.enable = True
+        scale.enable = True
 
-    if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
-
-    check_start(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     runner = Runner.from_cfg(cfg)
     # Not by the config: a list in it replaces that of its base.
     for kind in (ExactResumeHook, StartCheckHook):

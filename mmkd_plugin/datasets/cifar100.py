@@ -6,7 +6,12 @@ from mmengine.registry import DATASETS, FUNCTIONS
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..exceptions import MMKDValueError
+from ..arguments import (
+    check_choice,
+    check_integer,
+    check_number,
+    check_path,
+)
 from .cifar100_files import SIZE, read_cifar100
 
 
@@ -58,21 +63,10 @@ class InMemoryCIFAR100(Dataset):
         padding: int = 0,
         flip_prob: float = 0.0,
     ) -> None:
-        if split not in ('train', 'test'):
-            raise MMKDValueError(
-                "Expected argument `split` to be 'train' or 'test' but got "
-                f'{split!r}.'
-            )
-        if not isinstance(padding, int) or padding < 0:
-            raise MMKDValueError(
-                'Expected argument `padding` to be an integer >= 0 but got '
-                f'{padding!r}.'
-            )
-        if not 0 <= flip_prob <= 1:
-            raise MMKDValueError(
-                'Expected argument `flip_prob` to lie in [0, 1] but got '
-                f'{flip_prob!r}.'
-            )
+        check_path('data_root', data_root, 'the path of a folder')
+        check_choice('split', split, 'train', 'test')
+        check_integer('padding', padding, 0, 256)
+        check_number('flip_prob', flip_prob, 0, 1)
         images, labels, classes = read_cifar100(data_root, split)
         self.metainfo = dict(classes=classes)
         self.labels = torch.from_numpy(labels)

@@ -1,22 +1,29 @@
 """The hook that makes a runner train its model with a teacher."""
 
 import math
-from inspect import signature
 from typing import Any
 
 import torch
 import torch.nn as nn
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.registry import HOOKS, MODELS, TASK_UTILS, Registry
+from mmengine.registry import HOOKS, TASK_UTILS
 from torch import Tensor
 
+from ..arguments import check_switch, check_text
 from ..class_names import names_of
 from ..compat import check_versions
 from ..data_check import check_dataset
-from ..exceptions import MMKDTypeError, MMKDValueError
+from ..exceptions import MMKDValueError
 from ..teacher import Teacher
 from ..teacher_metric import check_teacher
+from .hook_arguments import (
+    build_loss,
+    build_tap,
+    check_losses,
+    check_metrics,
+    check_teachers,
+)
 from .schedule import Schedule
 from .shares import shares
 from .start_check_hook import StartCheckHook
@@ -83,48 +90,20 @@ class DistillHook(Hook):
         on_nonfinite: str = 'raise',
         log_prefix: str = 'kd',
     ) -> None:
-        self.teacher_cfgs: list = (
-            list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
-        )
-        for cfg in self.teacher_cfgs or [[]]:
-            if not isinstance(cfg, dict) or not {
-                'config',
-                'checkpoint',
-            } <= set(cfg):
-                raise MMKDTypeError(
-                    'Expected argument `teacher` to be a dict with `config` '
-                    f'and `checkpoint`, or a list of them, but got {cfg!r}.'
-                )
-            unknown = set(cfg) - set(signature(Teacher).parameters)
-            if unknown:
-                raise MMKDTypeError(
-                    f'Unknown key {min(unknown)!r} in argument `teacher`: '
-                    f'expected {", ".join(signature(Teacher).parameters)}.'
-                )
-        if not isinstance(losses, dict) or not losses:
-            raise MMKDTypeError(
-                'Expected argument `losses` to be a dict with the config of '
-                f'at least one loss but got {losses!r}.'
-            )
-        for name in losses:
-            if 'loss' not in name:
-                raise MMKDValueError(
-                    "Expected every name in `losses` to contain 'loss' but "
-                    f'got {name!r}, which MMEngine would log and never '
-                    'back-propagate.'
-                )
+        self.teacher_cfgs = check_teachers(teacher, Teacher)
+        check_losses(losses)
+        check_text('log_prefix', log_prefix)
         if 'loss' in log_prefix:
             raise MMKDValueError(
                 "Expected argument `log_prefix` not to contain 'loss' but "
                 f'got {log_prefix!r}: MMEngine would back-propagate it.'
             )
+        check_switch(check=check)
+        check_metrics(min_metric)
         self.losses = {
-            name: _build(MODELS, loss, f'`losses.{name}`', 'losses')
-            for name, loss in losses.items()
+            name: build_loss(name, loss) for name, loss in losses.items()
         }
-        self.tap: Any = None
-        if tap:
-            self.tap = _build(TASK_UTILS, tap, '`tap`', 'taps')
+        self.tap: Any = None if tap is None else build_tap(tap)
         self.guard = TermGuard(on_nonfinite, f'{log_prefix}_skipped')
         self.schedule = Schedule(warmup, begin, end, by_epoch)
         self.check = check or bool(min_metric)
@@ -284,24 +263,3 @@ def _loss_call(model: nn.Module, args: tuple, kwargs: dict) -> dict | None:
     """Arguments of the model's forward, if it is one that trains it."""
     call = dict(zip(('inputs', 'data_samples', 'mode'), args), **kwargs)
     return call if model.training and call.get('mode') == 'loss' else None
-
-
-def _build(registry: Registry, cfg: dict, what: str, package: str):
-    """Build a loss or tap, or say which ones the plugin has."""
-    if not isinstance(cfg, dict) or 'type' not in cfg:
-        raise MMKDTypeError(
-            f'Expected {what} to be a dict with `type` but got {cfg!r}.'
-        )
-    try:
-        return registry.build(cfg)
-    except KeyError as error:
-        known = sorted(
-            name
-            for name, kind in registry.module_dict.items()
-            if kind.__module__.startswith(f'mmkd_plugin.{package}.')
-        )
-        raise MMKDValueError(
-            f'Expected the `type` of {what} to be one of {", ".join(known)}, '
-            'or one that `custom_imports` in the config registers, but got '
-            f'{cfg["type"]!r}.'
-        ) from error

@@ -67,8 +67,13 @@ class ExactResumeHook(Hook):
 
         Raises:
             ValueError: If a checkpoint is named and there is no whole one, or
-                one is refused.
+                one is refused; if there is another hook of this kind.
         """
+        if sum(isinstance(hook, ExactResumeHook) for hook in runner.hooks) > 1:
+            raise MMKDValueError(
+                '`custom_hooks` of the config has several ExactResumeHook: '
+                'keep one.'
+            )
         if not runner._resume or runner._load_from is not None:
             return
         result: list = [None, None]
@@ -85,8 +90,19 @@ class ExactResumeHook(Hook):
             runner.logger.warning(message)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Take over what :meth:`before_save_checkpoint` has put in."""
+        """Take over what :meth:`before_save_checkpoint` has put in.
+
+        Raises:
+            ValueError: If there is nothing to go on from but weights.
+        """
         if runner._resume:
+            if not {'epoch', 'iter'} <= {*(checkpoint.get('meta') or ())}:
+                raise MMKDValueError(
+                    'The checkpoint to resume from does not tell its epoch '
+                    'and iteration, so it is not one of a run: start from '
+                    'its weights with --cfg-options load_from=FILE instead '
+                    'of --resume.'
+                )
             self._kept = checkpoint.get('exact_resume', {})
 
     def before_train(self, runner) -> None:

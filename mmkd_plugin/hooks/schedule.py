@@ -1,9 +1,10 @@
 """How much distillation counts as training goes on."""
 
-from numbers import Integral
+import math
 
 from mmengine.runner import IterBasedTrainLoop
 
+from ..arguments import check_integer, check_switch
 from ..exceptions import MMKDValueError
 
 
@@ -18,6 +19,7 @@ class Schedule:
         by_epoch (bool): Whether the three count epochs or iterations.
 
     Raises:
+        TypeError: If ``by_epoch`` is neither True nor False.
         ValueError: If a number is negative or no integer, or ``end`` is not
             after ``begin``.
     """
@@ -32,11 +34,8 @@ class Schedule:
         for name, value in dict(
             warmup=warmup, begin=begin, end=0 if end is None else end
         ).items():
-            if not isinstance(value, Integral) or value < 0:
-                raise MMKDValueError(
-                    f'Expected argument `{name}` to be an '
-                    f'integer >= 0 but got {value!r}.'
-                )
+            check_integer(name, value)
+        check_switch(by_epoch=by_epoch)
         if end is not None and end <= begin:
             raise MMKDValueError(
                 'Expected argument `end` to be larger than '
@@ -62,16 +61,30 @@ class Schedule:
     def check(self, runner) -> None:
         """Refuse to count epochs where the loop counts iterations.
 
+        A training that ends before it distils is warned of.
+
         Raises:
             ValueError: If the loop has no epochs to count.
         """
+        loop = runner.train_loop
         if (
             self.by_epoch
             and (self.warmup or self.begin or self.end)
-            and isinstance(runner.train_loop, IterBasedTrainLoop)
+            and isinstance(loop, IterBasedTrainLoop)
         ):
             raise MMKDValueError(
                 'Expected `warmup`, `begin` and `end` in iterations, which '
                 'the training loop counts, but got them in epochs: set '
                 '`by_epoch=False`.'
+            )
+        if not self.begin:
+            return
+        # A loop of one's own may not tell its end.
+        name = 'max_epochs' if self.by_epoch else 'max_iters'
+        total = getattr(loop, name, math.inf)
+        if self.begin >= total:
+            runner.logger.warning(
+                f'Nothing will be distilled: `begin` is {self.begin}, and '
+                f'the training ends after {total} '
+                f'{"epochs" if self.by_epoch else "iterations"}.'
             )

@@ -6,7 +6,8 @@ import torch
 from mmengine.dist import get_rank
 from torch import Tensor
 
-from ..exceptions import MMKDRuntimeError, MMKDValueError
+from ..arguments import check_choice
+from ..exceptions import MMKDRuntimeError
 
 # Training may start with images in which the detector samples no RoI.
 PATIENCE = 10
@@ -30,11 +31,7 @@ class TermGuard:
     """
 
     def __init__(self, on_nonfinite: str, log_name: str) -> None:
-        if on_nonfinite not in ('raise', 'skip'):
-            raise MMKDValueError(
-                "Expected argument `on_nonfinite` to be 'raise' or 'skip' "
-                f'but got {on_nonfinite!r}.'
-            )
+        check_choice('on_nonfinite', on_nonfinite, 'raise', 'skip')
         self.skip = on_nonfinite == 'skip'
         self.log_name = log_name
         self.proven = False

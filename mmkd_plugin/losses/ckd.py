@@ -9,12 +9,11 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..arguments import check_switch, check_tau, check_weight
 from .gather import gather_rows, others
 from .info_nce import info_nce
 from .reduction import (
     check_labels,
-    check_non_negative,
-    check_positive,
     check_weights,
     numbers_in_use,
     prepare_logits,
@@ -114,7 +113,8 @@ class CKDLoss(nn.Module):
             then compared with the foreground alone.
 
     Raises:
-        ValueError: An argument is not a number or out of its range.
+        TypeError, ValueError: An argument is of another kind or out of its
+            range.
     """
 
     extra_repr = numbers_in_use
@@ -128,8 +128,9 @@ class CKDLoss(nn.Module):
         same_class_negatives: bool = True,
     ) -> None:
         super().__init__()
-        check_positive(tau=tau)
-        check_non_negative(loss_weight=loss_weight)
+        check_switch(gather=gather, same_class_negatives=same_class_negatives)
+        check_tau(tau=tau)
+        check_weight(loss_weight=loss_weight)
         self.tau = tau
         self.loss_weight = loss_weight
         self.gather = gather

@@ -8,9 +8,8 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from ..arguments import check_tau, check_weight
 from .reduction import (
-    check_non_negative,
-    check_positive,
     check_weights,
     numbers_in_use,
     prepare_logits,
@@ -134,8 +133,8 @@ class DISTLoss(nn.Module):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        check_positive(tau=tau)
-        check_non_negative(beta=beta, gamma=gamma, loss_weight=loss_weight)
+        check_tau(tau=tau)
+        check_weight(beta=beta, gamma=gamma, loss_weight=loss_weight)
         self.beta = beta
         self.gamma = gamma
         self.tau = tau

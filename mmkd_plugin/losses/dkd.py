@@ -8,11 +8,10 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from ..arguments import check_switch, check_tau, check_weight
 from .divergence import class_kl, softmax_kl, weighted_sum
 from .reduction import (
     check_labels,
-    check_non_negative,
-    check_positive,
     numbers_in_use,
     prepare_logits,
     tau_in_use,
@@ -100,7 +99,8 @@ class DKDLoss(nn.Module):
             attributes of those names are the products.
 
     Raises:
-        ValueError: An argument is not a number or out of its range.
+        TypeError, ValueError: An argument is of another kind or out of its
+            range.
     """
 
     extra_repr = numbers_in_use
@@ -115,9 +115,10 @@ class DKDLoss(nn.Module):
         standardize: bool = False,
     ) -> None:
         super().__init__()
+        check_switch(standardize=standardize)
         tau = tau_in_use(tau, 1.0, standardize=standardize)
-        check_positive(tau=tau)
-        check_non_negative(alpha=alpha, beta=beta, loss_weight=loss_weight)
+        check_tau(tau=tau)
+        check_weight(alpha=alpha, beta=beta, loss_weight=loss_weight)
         self.alpha = weight_in_use(alpha, standardize=standardize)
         self.beta = weight_in_use(beta, standardize=standardize)
         self.tau = tau

@@ -7,10 +7,9 @@ background last).
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from ..arguments import check_switch, check_tau, check_weight
 from .divergence import softmax_kl, weighted_sum
 from .reduction import (
-    check_non_negative,
-    check_positive,
     numbers_in_use,
     prepare_logits,
     tau_in_use,
@@ -77,7 +76,8 @@ class KDLoss(nn.Module):
             name is the product.
 
     Raises:
-        ValueError: An argument is not a number or out of its range.
+        TypeError, ValueError: An argument is of another kind or out of its
+            range.
     """
 
     extra_repr = numbers_in_use
@@ -90,9 +90,10 @@ class KDLoss(nn.Module):
         standardize: bool = False,
     ) -> None:
         super().__init__()
+        check_switch(standardize=standardize)
         tau = tau_in_use(tau, 1.0, standardize=standardize)
-        check_positive(tau=tau)
-        check_non_negative(loss_weight=loss_weight)
+        check_tau(tau=tau)
+        check_weight(loss_weight=loss_weight)
         self.tau = tau
         self.loss_weight = weight_in_use(loss_weight, standardize=standardize)
         self.standardize = standardize

@@ -1,11 +1,8 @@
-"""What the losses share: checks of arguments, logits, the mean.
+"""What the losses share: checks of tensors, logits, the mean.
 
 Shapes: N samples (images or sampled RoIs), C classes (K + 1 for an RoI head,
 background last).
 """
-
-import math
-from numbers import Real
 
 import torch
 from torch import Tensor, nn
@@ -15,26 +12,6 @@ from ..exceptions import MMKDTypeError, MMKDValueError
 # What the released recipe of logit standardisation goes with.
 STANDARDIZED_TAU = 2.0
 STANDARDIZED_FACTOR = 9.0
-
-
-def check_positive(**arguments: float) -> None:
-    """Raise ValueError unless each argument is a finite number, above 0."""
-    for name, value in arguments.items():
-        if not isinstance(value, Real) or not 0 < value < math.inf:
-            raise MMKDValueError(
-                f'Expected argument `{name}` to be a positive number but '
-                f'got {value!r}.'
-            )
-
-
-def check_non_negative(**arguments: float) -> None:
-    """Raise ValueError unless each argument is a finite number, 0 or above."""
-    for name, value in arguments.items():
-        if not isinstance(value, Real) or not 0 <= value < math.inf:
-            raise MMKDValueError(
-                f'Expected argument `{name}` to be a non-negative number but '
-                f'got {value!r}.'
-            )
 
 
 def check_labels(labels: Tensor | None, student: Tensor) -> None:

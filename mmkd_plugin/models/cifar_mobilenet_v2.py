@@ -5,7 +5,7 @@ import torch.nn as nn
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 
-from ..exceptions import MMKDValueError
+from ..arguments import check_number
 from .conv_bn_relu import conv_bn_relu
 
 # Expansion, channels at full width, blocks and stride of each stage.
@@ -69,11 +69,7 @@ class CIFARMobileNetV2(BaseModule):
 
     def __init__(self, widen_factor: float = 0.5, init_cfg=None) -> None:
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
-        if widen_factor < 1 / 16:
-            raise MMKDValueError(
-                'Expected argument `widen_factor` to be at least 1 / 16, but '
-                f'got {widen_factor!r}.'
-            )
+        check_number('widen_factor', widen_factor, 1 / 16, 16)
         in_channels = int(32 * widen_factor)
         self.conv1 = nn.Sequential(*conv_bn_relu(3, in_channels, 3, stride=2))
         self.blocks = nn.Sequential()

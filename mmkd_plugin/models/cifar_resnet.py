@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 
+from ..arguments import check_integer, shown
 from ..exceptions import MMKDValueError
 
 
@@ -70,17 +71,20 @@ class CIFARResNet(BaseModule):
         init_cfg=None,
     ) -> None:
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
+        check_integer('depth', depth, 0, 1202)
         blocks, rest = divmod(depth - 2, 6)
         if blocks < 1 or rest:
             raise MMKDValueError(
                 'Expected argument `depth` to be 6n + 2, such as 8, 20, 32, '
                 f'56 or 110, but got {depth!r}.'
             )
-        if len(channels) != 4:
+        if not isinstance(channels, (list, tuple)) or len(channels) != 4:
             raise MMKDValueError(
                 'Expected argument `channels` to hold four numbers, of the '
-                f'stem and of the three stages, but got {channels!r}.'
+                f'stem and of the three stages, but got {shown(channels)}.'
             )
+        for number in channels:
+            check_integer('channels', number, 1, 4096)
         self.conv1 = nn.Conv2d(3, channels[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels[0])
         stages = [

@@ -5,6 +5,7 @@ import torch.nn as nn
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 
+from ..arguments import check_integer
 from ..exceptions import MMKDValueError
 
 # Channels of the convolutions, block by block.
@@ -35,6 +36,7 @@ class CIFARVGG(BaseModule):
 
     def __init__(self, depth: int, init_cfg=None) -> None:
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
+        check_integer('depth', depth)
         if depth not in BLOCKS:
             raise MMKDValueError(
                 f'Expected argument `depth` to be one of {list(BLOCKS)}, but '

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 
+from ..arguments import check_integer
 from ..exceptions import MMKDValueError
 
 
@@ -64,17 +65,14 @@ class CIFARWideResNet(BaseModule):
 
     def __init__(self, depth: int, widen_factor: int, init_cfg=None) -> None:
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
+        check_integer('depth', depth, 0, 1000)
         blocks, rest = divmod(depth - 4, 6)
         if blocks < 1 or rest:
             raise MMKDValueError(
                 'Expected argument `depth` to be 6n + 4, such as 16 or 40, '
                 f'but got {depth!r}.'
             )
-        if not isinstance(widen_factor, int) or widen_factor < 1:
-            raise MMKDValueError(
-                'Expected argument `widen_factor` to be an integer >= 1 but '
-                f'got {widen_factor!r}.'
-            )
+        check_integer('widen_factor', widen_factor, 1, 64)
         channels = (
             16,
             16 * widen_factor,

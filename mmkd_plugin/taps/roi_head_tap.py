@@ -4,8 +4,6 @@ B images, N RoIs sampled over the batch, K classes, C = K + 1 logits with the
 background last.
 """
 
-import math
-from numbers import Real
 from typing import NamedTuple
 
 import torch
@@ -13,7 +11,8 @@ import torch.nn as nn
 from mmengine.registry import TASK_UTILS
 from torch import Tensor
 
-from ..exceptions import MMKDRuntimeError, MMKDTypeError, MMKDValueError
+from ..arguments import check_weight
+from ..exceptions import MMKDRuntimeError, MMKDTypeError
 from .roi_align import feed_readable, readable
 from .sigmoid import uses_sigmoid
 
@@ -70,7 +69,7 @@ class RoIHeadTap:
             in ``kd_agreement`` and ``kd_teacher_acc``.
 
     Raises:
-        ValueError: If it is negative or not a finite number.
+        ValueError: If it is no number, negative or huge.
     """
 
     # Logits after those of the classes.
@@ -78,13 +77,7 @@ class RoIHeadTap:
     background_weight: float
 
     def __init__(self, background_weight: float = 1.0) -> None:
-        if not isinstance(background_weight, Real) or not (
-            0 <= background_weight < math.inf
-        ):
-            raise MMKDValueError(
-                'Expected argument `background_weight` to be a non-negative '
-                f'number but got {background_weight!r}.'
-            )
+        check_weight(background_weight=background_weight)
         self.background_weight = background_weight
         self._handles: list = []
         self._student: nn.Module | None = None

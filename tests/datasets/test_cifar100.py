@@ -146,9 +146,15 @@ def test_sheet_of_another_size(sheets):
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        (dict(split='val'), "'train' or 'test' but got 'val'"),
-        (dict(padding=-1), '`padding` to be an integer >= 0 but got -1'),
-        (dict(flip_prob=2), r'`flip_prob` to lie in \[0, 1\] but got 2'),
+        (dict(split='val'), "one of train, test but got 'val'"),
+        (
+            dict(padding=-1),
+            '`padding` to be an integer from 0 to 256 but got -1',
+        ),
+        (
+            dict(flip_prob=2),
+            r'`flip_prob` to be a number from 0 to 1 but got 2',
+        ),
     ],
 )
 def test_arguments(sheets, arguments, message):

@@ -100,7 +100,7 @@ def test_no_sample_in_the_first_steps(tmp_path, teacher, monkeypatch):
 def test_unknown_choice():
     from mmkd_plugin.hooks.term_guard import TermGuard
 
-    with pytest.raises(ValueError, match="'raise' or 'skip' but got 'pass'"):
+    with pytest.raises(ValueError, match="one of raise, skip but got 'pass'"):
         TermGuard('pass', 'x')
 
 

@@ -224,8 +224,8 @@ def test_default_numbers(loss):
 @pytest.mark.parametrize('value', [-1.0, float('nan'), float('inf'), '1'])
 def test_numbers_out_of_range(loss, value):
     for name in [*loss.numbers, 'loss_weight']:
-        kind = 'positive' if name.startswith('tau') else 'non-negative'
-        message = f'Expected argument `{name}` to be a {kind} number but got'
+        ends = '0.0001 to 10000' if name.startswith('tau') else '0 to 100000'
+        message = f'Expected argument `{name}` to be a number from {ends} but'
         with pytest.raises(ValueError, match=message):
             loss.module(**{name: value})
 
@@ -233,7 +233,7 @@ def test_numbers_out_of_range(loss, value):
 def test_zero_is_a_weight_but_no_temperature(loss):
     for name in [*loss.numbers, 'loss_weight']:
         if name.startswith('tau'):
-            with pytest.raises(ValueError, match='positive number but got 0'):
+            with pytest.raises(ValueError, match='0.0001 to 10000 but got 0'):
                 loss.module(**{name: 0})
         else:
             assert getattr(loss.module(**{name: 0}), name) == 0

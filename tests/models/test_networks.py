@@ -169,8 +169,8 @@ def test_mobilenet_v1_computes_what_its_reference_does():
         ),
         (
             dict(type='CIFARWideResNet', depth=16, widen_factor=0),
-            'Expected argument `widen_factor` to be an integer >= 1 but got '
-            '0.',
+            'Expected argument `widen_factor` to be an integer from 1 to '
+            '64 but got 0.',
         ),
         (
             dict(type='CIFARVGG', depth=11),
@@ -178,8 +178,8 @@ def test_mobilenet_v1_computes_what_its_reference_does():
         ),
         (
             dict(type='CIFARMobileNetV2', widen_factor=0.05),
-            'Expected argument `widen_factor` to be at least 1 / 16, but got '
-            '0.05.',
+            'Expected argument `widen_factor` to be a number from 0.0625 '
+            'to 16 but got 0.05.',
         ),
     ],
 )

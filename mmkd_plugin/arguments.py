@@ -1,0 +1,124 @@
+"""Checks of what a config gives as arguments, each in one sentence.
+
+``True`` is no number here, 1 no switch and 'False' neither; the numbers of
+numpy are numbers.
+"""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from .exceptions import MMKDTypeError, MMKDValueError
+
+# Within these, float32 holds z / tau of any logits that a network gives, and
+# tau^2; the size of a loss stays far from overflow.
+TAU = (0.0001, 10000)
+WEIGHT = (0, 100000)
+
+
+def shown(value: object, length: int = 200) -> str:
+    """What was got, in one line that is not endless."""
+    text = ' '.join(repr(value).split())
+    return text if len(text) <= length else f'{text[:length]} ...'
+
+
+def check_number(name: str, value: object, least: float, most: float) -> None:
+    """Raise unless an argument is a number in a range, its ends included.
+
+    Raises:
+        ValueError: If it is none, NaN, or out of the range.
+    """
+    if (
+        not isinstance(value, (int, float, np.integer, np.floating))
+        or isinstance(value, bool)
+        or not least <= value <= most
+    ):
+        raise MMKDValueError(
+            f'Expected argument `{name}` to be a number from {least:g} to '
+            f'{most:g} but got {shown(value)}.'
+        )
+
+
+def check_tau(**arguments: object) -> None:
+    """Raise ValueError unless each argument can be a temperature."""
+    for name, value in arguments.items():
+        check_number(name, value, *TAU)
+
+
+def check_weight(**arguments: object) -> None:
+    """Raise ValueError unless each argument can weigh a loss."""
+    for name, value in arguments.items():
+        check_number(name, value, *WEIGHT)
+
+
+def check_integer(
+    name: str, value: object, least: int = 0, most: int | None = None
+) -> None:
+    """Raise ValueError unless an argument is an integer of some size."""
+    if (
+        not isinstance(value, (int, np.integer))
+        or isinstance(value, bool)
+        or value < least
+        or (most is not None and value > most)
+    ):
+        size = f'>= {least}' if most is None else f'from {least} to {most}'
+        raise MMKDValueError(
+            f'Expected argument `{name}` to be an integer {size} but got '
+            f'{shown(value)}.'
+        )
+
+
+def check_switch(**arguments: object) -> None:
+    """Raise TypeError unless each argument is True or False."""
+    for name, value in arguments.items():
+        if not isinstance(value, bool):
+            raise MMKDTypeError(
+                f'Expected argument `{name}` to be True or False but got '
+                f'{shown(value)}.'
+            )
+
+
+def check_choice(name: str, value: object, *choices: str) -> None:
+    """Raise ValueError unless an argument is one of several words."""
+    if not isinstance(value, str) or value not in choices:
+        raise MMKDValueError(
+            f'Expected argument `{name}` to be one of {", ".join(choices)} '
+            f'but got {shown(value)}.'
+        )
+
+
+def check_text(name: str, value: object) -> None:
+    """Raise TypeError unless an argument is text."""
+    if not isinstance(value, str):
+        raise MMKDTypeError(
+            f'Expected argument `{name}` to be text but got {shown(value)}.'
+        )
+
+
+def check_path(name: str, value: object, what: str = 'a path') -> None:
+    """Raise unless an argument can name a file; it need not be there.
+
+    Raises:
+        TypeError: If it is neither text nor a path.
+        ValueError: If it is empty, or the system takes no such name.
+    """
+    if not isinstance(value, (str, Path)):
+        raise MMKDTypeError(
+            f'Expected argument `{name}` to be {what} but got {shown(value)}.'
+        )
+    reason = 'it is empty'
+    try:
+        # The home of a user that nobody has, a NUL, a name too long.
+        if '://' in str(value):
+            urlsplit(str(value))
+        else:
+            Path(value).expanduser().exists()
+        if str(value).strip():
+            return
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, 'strerror', None) or str(error)
+    raise MMKDValueError(
+        f'Expected argument `{name}` to be {what} but got {shown(value)}: '
+        f'{reason.rstrip(".")}.'
+    )

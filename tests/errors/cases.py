@@ -1,0 +1,10 @@
+"""All commands that bring a row of docs/errors.md about."""
+
+from tests.errors import (  # noqa: F401
+    rows_of_the_command,
+    rows_of_the_data,
+    rows_of_the_hook,
+    rows_of_the_pair,
+    rows_of_the_teacher,
+)
+from tests.errors.page import CASES  # noqa: F401

@@ -1,0 +1,170 @@
+"""A student and a teacher that cannot be compared."""
+
+import torch
+from mmdet.models import Shared2FCBBoxHead
+from mmdet.registry import MODELS as DET_MODELS
+from mmengine.registry import TASK_UTILS
+from mmpretrain.models.heads import LinearClsHead
+from mmpretrain.registry import MODELS as CLS_MODELS
+
+from mmkd_plugin import ClsHeadTap
+from tests import tiny, tiny_cls
+from tests.errors.commands import TEACHER, as_text
+from tests.errors.page import row
+
+RLD = dict(loss_rld=dict(type='RLDLoss'))
+
+
+@DET_MODELS.register_module()
+class NarrowBBoxHead(Shared2FCBBoxHead):
+    """Has no logit for the background."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.fc_cls = torch.nn.Linear(self.fc_cls.in_features, 3)
+
+
+@CLS_MODELS.register_module()
+class PatchHead(LinearClsHead):
+    """Gives logits of four patches an image."""
+
+    def forward(self, feats):
+        return torch.stack([super().forward(feats)] * 4, 2)
+
+
+@TASK_UTILS.register_module()
+class OneHotTap(ClsHeadTap):
+    """Gives labels as rows."""
+
+    def take(self):
+        record = super().take()
+        labels = torch.nn.functional.one_hot(record.labels, 3)
+        return record._replace(labels=labels)
+
+
+@TASK_UTILS.register_module()
+class CutTap(ClsHeadTap):
+    """Gives fewer logits of the student."""
+
+    def take(self):
+        record = super().take()
+        return record._replace(logits=record.logits[:, :2])
+
+
+def head(w, classifier=True, **changes):
+    """Train a student with another head."""
+    model = w.model()
+    model['head'] = {'in_channels': 8, 'num_classes': 3, **changes}
+    return w.train(model=model)
+
+
+def box_head(w, **changes):
+    """Train a detector with changes of its box head."""
+    model = w.use('detector').model()
+    model['roi_head']['bbox_head'].update(changes)
+    return w.train(model=model)
+
+
+def named(w, student, teacher, num_student=None, num_teacher=None):
+    """Train with names for the classes of both."""
+    model = w.model()
+    model['head']['num_classes'] = num_student or len(student)
+    count = num_teacher or len(teacher)
+    other = tiny_cls.save_teacher('teacher.pth', num_classes=count)
+    return w.train(
+        w.hook(teacher=dict(other, classes=teacher)),
+        model=model,
+        train_dataloader=w.loader(dict(classes=student)),
+    )
+
+
+@row('one-stage')
+def _(w):
+    model = w.use('detector').model()
+    rpn = model.pop('rpn_head')
+    model.pop('roi_head')
+    model.update(
+        type='RetinaNet',
+        bbox_head=dict(rpn, type='RetinaHead', num_classes=3, stacked_convs=1),
+        train_cfg=model['train_cfg']['rpn'],
+        test_cfg=model['test_cfg']['rcnn'],
+    )
+    return w.train(model=model)
+
+
+@row('cascade')
+def _(w):
+    model = w.use('detector').model()
+    roi, rcnn = model['roi_head'], model['train_cfg']['rcnn']
+    roi.update(
+        type='CascadeRoIHead',
+        num_stages=3,
+        stage_loss_weights=[1, 1, 1],
+        bbox_head=[roi['bbox_head']] * 3,
+    )
+    model['train_cfg']['rcnn'] = [rcnn] * 3
+    return w.train(model=dict(model, type='CascadeRCNN'))
+
+
+row('sigmoid')(
+    lambda w: box_head(
+        w, loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True)
+    )
+)
+row('custom-activation')(
+    lambda w: box_head(w, loss_cls=dict(type='SeesawLoss', num_classes=3))
+)
+row('logits-number')(lambda w: box_head(w, type='NarrowBBoxHead'))
+
+
+@row('not-a-classifier')
+def _(w):
+    teacher = tiny.save_teacher('teacher.pth')
+    teacher['config']['model'] = teacher['config']['model'].to_dict()
+    w.file('teacher.py', as_text(teacher['config']))
+    return w.train(w.hook(teacher=TEACHER))
+
+
+row('multi-label')(lambda w: head(w, type='MultiLabelLinearClsHead'))
+row('margin')(lambda w: head(w, type='ArcFaceClsHead'))
+row('two-tokens')(lambda w: head(w, type='DeiTClsHead'))
+row('rows')(lambda w: head(w, type='PatchHead'))
+
+
+@row('several-tasks')
+def _(w):
+    model = w.model()
+    task = dict(type='LinearClsHead', num_classes=3)
+    model['head'] = dict(
+        type='MultiTaskHead', in_channels=8, task_heads=dict(one=task)
+    )
+    return w.train(model=model)
+
+
+row('class-twice')(
+    lambda w: named(w, ['crane', 'cat', 'crane'], ['cat', 'crane', 'crane'])
+)
+row('class-names')(lambda w: named(w, ['x', 'a'], ['a', 'b']))
+
+
+@row('class-number')
+def _(w):
+    return w.train(
+        w.hook(teacher=tiny_cls.save_teacher('teacher.pth', num_classes=80))
+    )
+
+
+row('class-number-head')(lambda w: named(w, ['a'], ['a'], num_student=80))
+
+
+@row('soft-labels')
+def _(w):
+    model = w.model()
+    model['train_cfg'] = dict(augments=dict(type='Mixup', alpha=1.0))
+    return w.train(w.hook(losses=RLD), model=model)
+
+
+row('one-hot-labels')(
+    lambda w: w.train(w.hook(losses=RLD, tap=dict(type='OneHotTap')))
+)
+row('logits-shape')(lambda w: w.train(w.hook(tap=dict(type='CutTap'))))

@@ -1,0 +1,107 @@
+"""The teacher's config and checkpoint."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from tests import tiny
+from tests.errors.page import row
+
+CONV = 'backbone.layer2.0.conv1.weight'
+BIAS = 'roi_head.bbox_head.fc_cls.bias'
+
+
+class Malice:
+    def __reduce__(self):
+        return os.system, ('touch malice',)
+
+
+def weights(w, wrapper='', **changes):
+    """Train a detector by changed weights; None leaves one out."""
+    state = tiny.build_detector(7).state_dict() | changes
+    state = {wrapper + k: v for k, v in state.items() if v is not None}
+    w.use('detector').save('weights.pth', dict(state_dict=state))
+    return w.train(w.teacher(checkpoint='weights.pth'))
+
+
+def checkpoint(w, content, **changes):
+    """Train by a file with this content as the teacher's checkpoint."""
+    w.file('t.pth', content)
+    return w.train(w.teacher(checkpoint='t.pth', **changes))
+
+
+row('teacher-config')(lambda w: w.train(w.teacher(config='no/such.py')))
+row('teacher-config-package')(
+    lambda w: w.train(w.teacher(config='nowhere::x.py'))
+)
+row('teacher-config-model')(lambda w: w.train(w.teacher(config=dict(lr=1))))
+row('teacher-config-kind')(lambda w: w.train(w.teacher(config=3)))
+row('teacher-path')(
+    lambda w: w.train(w.teacher(checkpoint='~no_such_user/x.pth'))
+)
+row('teacher-path-kind')(lambda w: w.train(w.teacher(checkpoint=None)))
+row('teacher-prefix')(lambda w: w.train(w.teacher(prefix=5)))
+row('checkpoint-missing')(lambda w: w.train(w.teacher(checkpoint='no.pth')))
+row('checkpoint-folder')(lambda w: w.train(w.teacher(checkpoint='.')))
+row('checkpoint-empty')(lambda w: checkpoint(w, b''))
+row('checkpoint-text')(lambda w: checkpoint(w, b'hello'))
+row('teacher-wrapped')(lambda w: weights(w, wrapper='architecture.'))
+row('teacher-depth')(lambda w: weights(w, **{CONV: None}))
+row('teacher-classes')(lambda w: weights(w, **{BIAS: torch.zeros(81)}))
+
+
+@row('teacher-scope')
+def _(w):
+    config = dict(default_scope='mmseg', model=dict(type='EncoderDecoder'))
+    return w.train(w.teacher(config=config))
+
+
+@row('checkpoint-cut')
+def _(w):
+    return checkpoint(w, Path('teacher.pth').read_bytes()[:5000])
+
+
+@row('checkpoint-content')
+def _(w):
+    return w.train(w.teacher(checkpoint=w.save('t.pth', dict(epoch=3))))
+
+
+@row('prefix')
+def _(w):
+    w.save('t.pth', dict(a=torch.ones(1)))
+    return w.train(w.teacher(checkpoint='t.pth', prefix='x.'))
+
+
+@row('checkpoint-malice')
+def _(w):
+    state = torch.load('teacher.pth')['state_dict']
+    w.save('t.pth', dict(state_dict=state, meta=Malice()))
+    ended = w.train(w.teacher(checkpoint='t.pth'))
+    assert not Path('malice').exists()
+    return ended
+
+
+@row('checkpoint-download')
+def _(w):
+    def download(*args, **kwargs):
+        raise OSError('no route to host')
+
+    w.monkeypatch.setenv('TORCH_HOME', str(w.folder))
+    w.monkeypatch.setattr('torch.hub.urlopen', download)
+    w.monkeypatch.setattr('urllib.request.urlopen', download)
+    url = 'https://example.com/teacher.pth'
+    return w.train(w.teacher(checkpoint=url))
+
+
+@row('compile')
+def _(w):
+    def compile_(*args, **kwargs):
+        # As inductor says it at the first forward.
+        raise RuntimeError(
+            'InvalidCxxCompiler: No working C++ compiler found in '
+            "torch._inductor.config.cpp.cxx: (None, 'g++')\n\nSet ..."
+        )
+
+    w.monkeypatch.setattr(torch.nn.Module, 'compile', compile_)
+    return w.train(w.teacher(compile=True))
