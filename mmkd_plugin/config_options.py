@@ -78,7 +78,7 @@ def import_named(custom_imports):
     except Exception as error:
         raise MMKDValueError(
             f'`custom_imports` of --cfg-options could not be imported '
-            f'({_reason(error)}): give custom_imports.imports=NAME of a '
+            f'({reason_of(error.__context__ or error)}): give custom_imports.imports=NAME of a '
             'module that Python finds.'
         ) from error
 

@@ -60,7 +60,7 @@ def config_of(path: str, role: str = 'config') -> Config:
             )
         raise MMKDValueError(
             f'The {role} {path!r} could not be read '
-            f'({_reason(cause or error)}{_place(error, path)}): {advice}'
+            f'({reason_of(cause or error)}{_place(error, path)}): {advice}'
         ) from error
 
 
@@ -82,7 +82,7 @@ def model_of(cfg: Config) -> nn.Module:
         return MODELS.build(model)
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Kind and first line of an error."""
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     lines = str(text).strip().splitlines()

@@ -70,7 +70,7 @@ ALLOWED = {
     'exceptions.py': set(),
     'preprocessing.py': {'torch'},
     'arguments.py': {'numpy'},
-    'config_options.py': {'mmengine'},
+    'config_options.py': {'mmengine', 'mmkd_plugin.model_config'},
     'launch.py': {'mmengine', 'mmkd_plugin'},
     'compat.py': {'mmengine'},
     'atomic.py': {'mmengine'},
