@@ -11,6 +11,7 @@ from mmengine.utils import import_modules_from_strings
 
 from .arguments import check_path
 from .exceptions import MMKDError, MMKDValueError
+from .model_config import reason_of
 
 DATA_KEYS = (
     'train_dataloader',
@@ -76,10 +77,11 @@ def import_named(custom_imports):
     except MMKDError:
         raise
     except Exception as error:
+        reason = reason_of(error.__context__ or error)
         raise MMKDValueError(
-            f'`custom_imports` of --cfg-options could not be imported '
-            f'({reason_of(error.__context__ or error)}): give custom_imports.imports=NAME of a '
-            'module that Python finds.'
+            '`custom_imports` of --cfg-options could not be imported '
+            f'({reason}): give custom_imports.imports=NAME of a module that '
+            'Python finds.'
         ) from error
 
 

@@ -83,7 +83,7 @@ def model_of(cfg: Config) -> nn.Module:
 
 
 def reason_of(error: BaseException) -> str:
-    """Kind and first line of an error."""
+    """Kind and first line of an error, for a message."""
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     lines = str(text).strip().splitlines()
     return (
