@@ -4,6 +4,7 @@ A file is written beside its place and moved there when it is whole, so that
 under its name there is always the old content or the new one.
 """
 
+import errno
 import os
 import stat
 import warnings
@@ -77,18 +78,21 @@ def _write_through(
     path: str | os.PathLike, content: bytes, old: os.stat_result
 ) -> None:
     """Write to a pipe or a device."""
-    if stat.S_ISFIFO(old.st_mode):
-        try:
-            # Else opening waits until somebody reads, perhaps for ever.
-            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
-        except OSError:
-            warnings.warn(
-                f'Nobody reads the pipe {os.fspath(path)}: the '
-                f'{len(content)} bytes for it are lost.',
-                stacklevel=3,
-            )
-            return
-    with open(path, 'wb') as file:
+    # Else opening a pipe waits until somebody reads, perhaps for ever.
+    flags = os.O_WRONLY | os.O_NONBLOCK * stat.S_ISFIFO(old.st_mode)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno != errno.ENXIO or not stat.S_ISFIFO(old.st_mode):
+            raise
+        warnings.warn(
+            f'Nobody reads the pipe {os.fspath(path)}: the {len(content)} '
+            'bytes for it are lost.',
+            stacklevel=3,
+        )
+        return
+    os.set_blocking(descriptor, True)
+    with open(descriptor, 'wb') as file:
         file.write(content)
 
 
