@@ -13,6 +13,7 @@ from typing import Any
 
 SIGNALS = (signal.SIGTERM,)
 _is_watching_forks = False
+_held = threading.local()
 
 
 def take_over(number: int, act: Callable[[], None]) -> Callable[[], None]:
@@ -31,7 +32,11 @@ def take_over(number: int, act: Callable[[], None]) -> Callable[[], None]:
         return lambda: None
     global _is_watching_forks
     if not _is_watching_forks:
-        os.register_at_fork(after_in_child=_give_back_all)
+        os.register_at_fork(
+            before=_hold_back,
+            after_in_parent=_let_through,
+            after_in_child=_give_back_all,
+        )
         _is_watching_forks = True
     owner = os.getpid()
 
@@ -39,7 +44,7 @@ def take_over(number: int, act: Callable[[], None]) -> Callable[[], None]:
         if os.getpid() == owner:
             act()
         else:
-            # Before Python could tell the new process, or forked by C code.
+            # Forked by C code, which tells Python nothing.
             _give_back(number)
             os.kill(os.getpid(), number)
 
@@ -55,9 +60,19 @@ def take_over(number: int, act: Callable[[], None]) -> Callable[[], None]:
     return give_back
 
 
+def _hold_back() -> None:
+    # Python forgets a signal that reaches a new process before it is ready.
+    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def _let_through() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _held.mask)
+
+
 def _give_back_all() -> None:
     for number in SIGNALS:
         _give_back(number)
+    _let_through()
 
 
 def _give_back(number: int) -> None:
