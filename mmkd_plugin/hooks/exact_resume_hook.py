@@ -127,27 +127,24 @@ class ExactResumeHook(Hook):
         loaders = [loop.dataloader]
         if runner.val_loop is not None:
             loaders.append(runner.val_loop.dataloader)
-        savers = [
-            hook
-            for hook in runner.hooks
-            if isinstance(hook, CheckpointHook) and _saves_here(hook)
-        ]
+        savers = [h for h in runner.hooks if isinstance(h, CheckpointHook)]
+        before = [dict(vars(hook)) for hook in savers]
         with ExitStack() as stack:
             stack.enter_context(atomic_backend())
             for loader in loaders:
                 stack.enter_context(shielded_workers(loader))
             for hook in savers:
-                hook.backend_args = dict(BACKEND_ARGS)
+                if _saves_here(hook):
+                    hook.backend_args = dict(BACKEND_ARGS)
             try:
                 yield
             finally:
                 self._request.release()
-                for hook in savers:
-                    hook.backend_args = None
-                for hook in runner.hooks:
-                    backend = getattr(hook, 'file_backend', None)
-                    if isinstance(backend, LateRemoval):
-                        hook.file_backend = backend.backend
+                for hook, kept in zip(savers, before):
+                    hook.backend_args = kept['backend_args']
+                    vars(hook).pop('file_backend', None)
+                    if 'file_backend' in kept:
+                        hook.file_backend = kept['file_backend']
                 if vars(dataset).get('__getitems__') is self._samples:
                     vars(dataset).pop('__getitems__', None)
                 loop.dataloader = loaders[0]
