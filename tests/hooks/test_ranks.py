@@ -28,6 +28,9 @@ from tests.tool_runs import write_config
 ROOT = Path(__file__).parents[2]
 KILLED = -signal.SIGKILL
 
+# Imports what each process of a group would import else.
+tiny_cls.build_classifier()
+
 
 @MODEL_WRAPPERS.register_module()
 class OnCPU(MMDistributedDataParallel):
