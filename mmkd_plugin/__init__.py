@@ -2,8 +2,8 @@
 
 Importing the package registers its losses, taps, hooks, backbones, data sets
 and weight initialisers in MMEngine's root registries, where configs of
-MMDetection and MMPretrain find them by name.  It needs torch and mmengine
-alone.
+MMDetection and MMPretrain find them by name, and changes nothing else.  It
+needs torch and mmengine alone.
 """
 
 from .compat import check_versions
@@ -13,7 +13,6 @@ __version__ = '0.1.0'
 check_versions('torch', 'mmengine')
 
 from . import datasets, hooks, losses, models, taps  # noqa: E402, F401
-from .atomic import install_atomic_saving  # noqa: E402
 from .autocast import BFloat16OptimWrapper  # noqa: E402
 from .datasets import InMemoryCIFAR100  # noqa: E402
 from .exceptions import MMKDError  # noqa: E402
@@ -33,10 +32,6 @@ from .losses import (  # noqa: E402
     RLDLoss,
 )
 from .taps import ClsHeadTap, RoIHeadTap  # noqa: E402
-from .unpickling import install_checkpoint_loader  # noqa: E402
-
-install_checkpoint_loader()
-install_atomic_saving()
 
 __all__ = [
     'BFloat16OptimWrapper',

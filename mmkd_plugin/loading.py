@@ -3,9 +3,12 @@
 import itertools
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from torch.utils.data import DataLoader
+
+from .signals import take_over
 
 # Seconds that a worker lives on after SIGTERM.
 GRACE = 5
@@ -51,22 +54,28 @@ def rest_of(loader: DataLoader, seen: int) -> DataLoader:
     )
 
 
-def shield_workers(loader: DataLoader) -> None:
-    """Let the workers of a loader outlive a SIGTERM for a while.
+@contextmanager
+def shielded_workers(loader: DataLoader) -> Iterator[None]:
+    """Let workers that a loader starts outlive a SIGTERM for a while.
 
     Slurm sends it to all processes of a job, and the main one needs its
     workers until it has stopped at a good place.
     """
-    loader.worker_init_fn = partial(_die_late, loader.worker_init_fn)
+    own = loader.worker_init_fn
+    loader.worker_init_fn = partial(_die_late, own)
+    try:
+        yield
+    finally:
+        loader.worker_init_fn = own
 
 
 def _die_late(then, worker_id: int) -> None:
-    def be_asked(*_) -> None:
+    def be_asked() -> None:
         # A second SIGTERM, or the alarm, ends the worker.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.alarm(GRACE)
 
-    signal.signal(signal.SIGTERM, be_asked)
+    take_over(signal.SIGTERM, be_asked)
     if then is not None:
         then(worker_id)
 

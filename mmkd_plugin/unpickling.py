@@ -10,6 +10,7 @@ nothing of OpenMMLab and differs from version to version.
 import collections
 import pickle
 from argparse import Namespace
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -191,13 +192,22 @@ def load_from_http(url: str, map_location='cpu') -> object:
     return load_from_local(download(url), map_location)
 
 
-def install_checkpoint_loader() -> None:
-    """Let MMEngine read checkpoints, at ``load_from`` and resume too, so.
+@contextmanager
+def safe_loading(trust: bool = False) -> Iterator[None]:
+    """Let MMEngine read checkpoints this way meanwhile.
 
     Its own loader, depending on its and torch's version, refuses the log
-    history in its own checkpoints or runs what a file holds.
+    history in its own checkpoints or runs what a file holds.  It may be
+    entered within itself.
     """
+    before = CheckpointLoader._schemes
+    # Registering changes the dict in place.
+    CheckpointLoader._schemes = dict(before)
     CheckpointLoader.register_scheme('', load_from_local, force=True)
     CheckpointLoader.register_scheme(
         ['http://', 'https://'], load_from_http, force=True
     )
+    try:
+        yield
+    finally:
+        CheckpointLoader._schemes = before

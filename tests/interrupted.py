@@ -25,7 +25,6 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
-from mmengine.fileio import LocalBackend, register_backend
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, METRICS, MODELS
 from mmengine.runner import Runner
@@ -254,8 +253,6 @@ def main(folder, hook):
     # These two take most of the time of a run.
     Runner._log_env = lambda *_: None
     Config.pretty_text = property(lambda _: '')
-    if not hook:
-        register_backend('local', LocalBackend, force=True, prefixes='')
     # Not in a fork: what it imports is there for all that follow.
     train('whole')
     wanted = final_state(Path(folder, 'whole'))

@@ -28,6 +28,46 @@ ELSEWHERE = {
         'tests/hooks/test_term_guard.py',
         'test_nonfinite_term_raises_before_saving',
     ),
+    'resume-best': (
+        'tests/hooks/test_resume_check.py',
+        'test_best_checkpoint_is_refused_with_one_to_take',
+    ),
+    'resume-half': (
+        'tests/hooks/test_resume_check.py',
+        'test_half_a_state_is_refused',
+    ),
+    'resume-optimizer': (
+        'tests/hooks/test_resume_check.py',
+        'test_half_a_state_is_refused',
+    ),
+    'resume-beyond': (
+        'tests/hooks/test_resume_check.py',
+        'test_beyond_the_end',
+    ),
+    'nonfinite-elsewhere': (
+        'tests/hooks/test_ranks.py',
+        'test_nan_on_another_rank_is_not_saved',
+    ),
+    'nonfinite-weights': (
+        'tests/hooks/test_ranks.py',
+        'test_weights_that_are_nan_are_not_saved',
+    ),
+    'unreadable-checkpoint': (
+        'tests/hooks/test_resume_check.py',
+        'test_what_could_not_be_resumed_stops_before_the_first_step',
+    ),
+    'lost-rank': (
+        'tests/hooks/test_ranks.py',
+        'test_rank_that_is_killed_is_named',
+    ),
+    'failed-rank': (
+        'tests/hooks/test_ranks.py',
+        'test_rank_with_an_error_is_named_with_it',
+    ),
+    'unknown-rank': (
+        'tests/hooks/test_ranks.py',
+        'test_rank_on_another_machine',
+    ),
     'dead-term': (
         'tests/hooks/test_term_guard.py',
         'test_term_without_gradient_stops_the_first_step',

@@ -64,14 +64,16 @@ def test_newest_whole_one_takes_its_place(tmp_path, state, problem):
     (tmp_path / 'junk.pth').write_text('no checkpoint')
     message = repair_last(tmp_path)
     assert problem in message
-    assert message.endswith(f'the newest whole checkpoint, {wanted}.')
+    assert f'the newest whole checkpoint of this run, {wanted}. ' in message
+    assert 'junk.pth is damaged' in message
+    assert 'best.pth is no checkpoint of a training run: it lacks' in message
     assert last_named(tmp_path) == str(wanted)
 
 
 def test_moved_directory(tmp_path):
     moved = save(tmp_path / 'epoch_1.pth', 0)
     name_last(tmp_path, '/no/longer/epoch_1.pth')
-    assert f'checkpoint, {moved}.' in repair_last(tmp_path)
+    assert f'of this run, {moved}.' in repair_last(tmp_path)
 
 
 def test_named_but_none_whole(tmp_path):

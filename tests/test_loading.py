@@ -46,9 +46,11 @@ def test_shielded_worker_dies_at_the_second_signal(monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     loader = make_loader()
     loader.worker_init_fn = calls.append
-    loading.shield_workers(loader)
+    own = loader.worker_init_fn
     try:
-        loader.worker_init_fn(3)
+        with loading.shielded_workers(loader):
+            loader.worker_init_fn(3)
+        assert loader.worker_init_fn is own
         assert calls == [3]
         signal.raise_signal(signal.SIGTERM)
         assert alarms == [loading.GRACE]

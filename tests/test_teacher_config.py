@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests import tiny_cls
-from tests.test_errors import ROWS, pattern
+from tests.errors.page import ROWS, pattern
 from tests.tool_runs import hook_cfg, run, write_config
 
 LOSSES = dict(loss_kd=dict(type='KDLoss'))

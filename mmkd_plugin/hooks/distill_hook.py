@@ -1,6 +1,8 @@
 """The hook that makes a runner train its model with a teacher."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from ..data_check import check_dataset
 from ..exceptions import MMKDValueError
 from ..teacher import Teacher
 from ..teacher_metric import check_teacher
+from .finite import FiniteSteps, refuse_nonfinite, saves_now
 from .hook_arguments import (
     build_loss,
     build_tap,
@@ -24,6 +27,8 @@ from .hook_arguments import (
     check_metrics,
     check_teachers,
 )
+from .lost_rank import call_roll
+from .run_scope import enclose
 from .schedule import Schedule
 from .shares import shares
 from .start_check_hook import StartCheckHook
@@ -112,12 +117,25 @@ class DistillHook(Hook):
         self.factor = 1.0
         self.teachers: list[Teacher] = []
         self._features: list = []
+        self._handles: list = []
+        self._is_attached = False
+        self._steps = FiniteSteps()
 
     def before_run(self, runner) -> None:
-        """Have the start of the training checked."""
+        """Have the start checked, and the model given back at the end."""
+        call_roll(runner)
+        enclose(runner, self._training)
         if not any(isinstance(hook, StartCheckHook) for hook in runner.hooks):
             # Its priority is lower, so that this stage calls it too.
             runner.register_hook(StartCheckHook())
+
+    @contextmanager
+    def _training(self, runner) -> Iterator[None]:
+        self._steps = FiniteSteps()
+        try:
+            yield
+        finally:
+            self._detach()
 
     def before_train(self, runner) -> None:
         """Build the teachers and connect them to the model.
@@ -150,21 +168,25 @@ class DistillHook(Hook):
             )
             if self.check:
                 check_teacher(runner, teacher, self.min_metric)
+        self._is_attached = True
         self.tap.attach(model)
         # Plain functions: deepcopy would copy a bound method's object.
-        self._handles = [
+        self._handles.append(
             model.register_forward_pre_hook(
                 lambda *call: self._show(*call), with_kwargs=True
-            ),
+            )
+        )
+        self._handles.append(
             model.register_forward_hook(
                 lambda *call: self._add_terms(*call), with_kwargs=True
-            ),
-        ]
+            )
+        )
 
     def before_train_iter(
         self, runner, batch_idx: int, data_batch=None
     ) -> None:
-        """Set the factor of this iteration."""
+        """Set the factor of this iteration; hear of the last one."""
+        self._steps.check()
         self.factor = self.schedule.factor_now(runner)
         if self.factor == 0:
             # The log shows the last value of a key that is not written.
@@ -176,15 +198,34 @@ class DistillHook(Hook):
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        """Check the terms of this iteration."""
-        self.guard.after_step(runner, self.losses, self.factor)
+        """Check the terms of this iteration, on all ranks together."""
+        with self._steps.step(runner.iter + 1):
+            self.guard.after_step(runner, self.losses, self.factor)
+        if saves_now(runner):
+            self._steps.check()
+
+    def after_train_epoch(self, runner) -> None:
+        """Hear of the last iteration, before anything is saved."""
+        self._steps.check()
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Save nothing of a step that was not finite."""
+        self._steps.check()
+        refuse_nonfinite(runner, checkpoint)
 
     def after_train(self, runner) -> None:
         """Give the model back as it was, and free the teachers."""
+        self._detach()
+
+    def _detach(self) -> None:
         for handle in self._handles:
             handle.remove()
-        self.tap.detach()
+        self._handles = []
+        if self._is_attached:
+            self._is_attached = False
+            self.tap.detach()
         self.teachers = []
+        self._features = []
 
     @torch.compiler.disable
     def _show(self, model: nn.Module, args: tuple, kwargs: dict) -> None:

@@ -1,6 +1,8 @@
 """Go on after an interruption as if there had been none."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -15,11 +17,16 @@ from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 
-from ..atomic import LateRemoval
+from ..atomic import BACKEND_ARGS, LateRemoval, atomic_backend
 from ..exceptions import MMKDValueError
 from ..last_checkpoint import last_named, name_last, repair_last
-from ..loading import rest_of, sampler_of, shield_workers
+from ..loading import rest_of, sampler_of, shielded_workers
 from ..randomness import SeededSamples, seed_by
+from .finite import refuse_nonfinite
+from .lost_rank import call_roll
+from .readable import refuse_unreadable
+from .resume_check import check_resumable, run_problem
+from .run_scope import enclose
 from .stop_request import StopRequest
 
 STOPPED = 'stopped.pth'
@@ -39,7 +46,10 @@ class ExactResumeHook(Hook):
       only.
     * A validation that was interrupted is made up for.
     * An old checkpoint is removed after the new one is whole. One that is
-      damaged or missing gives way to the newest whole one.
+      damaged or missing gives way to the newest whole one of the run.
+    * A checkpoint that does not hold the whole state of this training is
+      refused before anything has changed, and none is written that would be,
+      or that holds weights that are not finite.
     * At SIGTERM the run saves ``stopped.pth`` after the current iteration
       and ends with exit code 143. Resuming it skips the batches of the epoch
       that have been seen.
@@ -51,8 +61,11 @@ class ExactResumeHook(Hook):
     priority = 'LOWEST'
 
     def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin anew, as for the next training of one hook."""
         self._request = StopRequest()
-        self._kept: dict | None = None
         self._samples: SeededSamples | None = None
         self._backends: list[LateRemoval] = []
         self._whole_loader = None
@@ -61,6 +74,7 @@ class ExactResumeHook(Hook):
         self._has_saved = False
         self._saved_at: tuple | None = None
         self._is_stopping = False
+        self._kept: dict | None = None
 
     def before_run(self, runner) -> None:
         """Let an automatic resume find a whole checkpoint.
@@ -74,12 +88,17 @@ class ExactResumeHook(Hook):
                 '`custom_hooks` of the config has several ExactResumeHook: '
                 'keep one.'
             )
+        call_roll(runner)
+        self._forget()
+        enclose(runner, self._training, self._loading)
         if not runner._resume or runner._load_from is not None:
             return
         result: list = [None, None]
         if is_main_process():
             try:
-                result[0] = repair_last(runner.work_dir)
+                result[0] = repair_last(
+                    runner.work_dir, lambda saved: run_problem(runner, saved)
+                )
             except (ValueError, OSError, UnpicklingError) as error:
                 result[1] = str(error)
         broadcast_object_list(result)
@@ -89,33 +108,64 @@ class ExactResumeHook(Hook):
         if message:
             runner.logger.warning(message)
 
-    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Take over what :meth:`before_save_checkpoint` has put in.
+    @contextmanager
+    def _loading(self, runner) -> Iterator[None]:
+        """Look at a checkpoint before any hook, or the model, takes it."""
+        call_hook = runner.call_hook
 
-        Raises:
-            ValueError: If there is nothing to go on from but weights.
-        """
+        def check_first(fn_name: str, **kwargs) -> None:
+            if fn_name == 'after_load_checkpoint' and runner._resume:
+                file = runner._load_from or last_named(runner.work_dir)
+                check_resumable(runner, kwargs['checkpoint'], str(file))
+            call_hook(fn_name, **kwargs)
+
+        runner.call_hook = check_first
+        try:
+            yield
+        finally:
+            del runner.call_hook
+
+    @contextmanager
+    def _training(self, runner) -> Iterator[None]:
+        """Change loading and saving for the training alone."""
+        loop, dataset = runner.train_loop, runner.train_dataloader.dataset
+        loaders = [loop.dataloader]
+        if runner.val_loop is not None:
+            loaders.append(runner.val_loop.dataloader)
+        savers = [h for h in runner.hooks if isinstance(h, CheckpointHook)]
+        before = [dict(vars(hook)) for hook in savers]
+        with ExitStack() as stack:
+            stack.enter_context(atomic_backend())
+            for loader in loaders:
+                stack.enter_context(shielded_workers(loader))
+            for hook in savers:
+                if _saves_here(hook):
+                    hook.backend_args = dict(BACKEND_ARGS)
+            try:
+                yield
+            finally:
+                self._request.release()
+                for hook, kept in zip(savers, before):
+                    hook.backend_args = kept['backend_args']
+                    vars(hook).pop('file_backend', None)
+                    if 'file_backend' in kept:
+                        hook.file_backend = kept['file_backend']
+                if vars(dataset).get('__getitems__') is self._samples:
+                    vars(dataset).pop('__getitems__', None)
+                loop.dataloader = loaders[0]
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Take over what :meth:`before_save_checkpoint` has put in."""
         if runner._resume:
-            if not {'epoch', 'iter'} <= {*(checkpoint.get('meta') or ())}:
-                raise MMKDValueError(
-                    'The checkpoint to resume from does not tell its epoch '
-                    'and iteration, so it is not one of a run: start from '
-                    'its weights with --cfg-options load_from=FILE instead '
-                    'of --resume.'
-                )
             self._kept = checkpoint.get('exact_resume', {})
 
     def before_train(self, runner) -> None:
         """Prepare loading, saving and stopping; take up what was left."""
         loader = runner.train_dataloader
-        shield_workers(loader)
-        if runner.val_loop is not None:
-            shield_workers(runner.val_loop.dataloader)
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             self._samples = SeededSamples(loader.dataset, runner.seed)
             loader.dataset.__getitems__ = self._samples
             _warn_of_accumulation(runner)
-        self._backends = []
         for hook in runner.hooks:
             if isinstance(hook, CheckpointHook):
                 hook.file_backend = LateRemoval(hook.file_backend)
@@ -125,7 +175,13 @@ class ExactResumeHook(Hook):
                 hook.last_ckpt = runner.message_hub.get_info('last_ckpt')
         self._request.listen()
         self._first_iter = runner.iter
+        refuse_unreadable(_small_parts(runner))
         if self._kept is not None:
+            if self._is_complete(runner):
+                runner.logger.warning(
+                    'Nothing is left to train: the checkpoint was saved at '
+                    'the end that `train_cfg` sets.'
+                )
             self._take_up(runner, self._kept)
             self._kept = None
 
@@ -188,14 +244,18 @@ class ExactResumeHook(Hook):
         self._tidy(runner)
 
     def after_train(self, runner) -> None:
-        """Leave the data set and the handling of signals as they were."""
-        if self._samples is not None:
-            del runner.train_dataloader.dataset.__getitems__
+        """Hear the last answer, so that nobody is left asking."""
         self._request.read()
-        self._request.release()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Note where in the training this is, in plain numbers."""
+        """Note where in the training this is, in plain numbers.
+
+        Raises:
+            RuntimeError: If weights are not finite.
+            ValueError: If resuming would refuse what is to be saved.
+        """
+        refuse_nonfinite(runner, checkpoint)
+        refuse_unreadable(checkpoint)
         self._has_saved = True
         if 'optimizer' not in checkpoint:
             return  # a best checkpoint, not made for resuming
@@ -250,6 +310,11 @@ class ExactResumeHook(Hook):
             runner.logger.info('Making up for its validation.')
             runner.val_loop.run()
 
+    def _is_complete(self, runner) -> bool:
+        if self._samples is not None:
+            return runner.epoch >= runner.max_epochs
+        return runner.iter >= runner.max_iters
+
     def _is_validation_due(self, runner) -> bool:
         """Whether the loop validates at this place."""
         loop = runner.train_loop
@@ -272,6 +337,7 @@ class ExactResumeHook(Hook):
                 STOPPED,
                 meta=dict(epoch=runner.epoch, iter=iteration),
                 by_epoch=False,
+                backend_args=BACKEND_ARGS,
             )
             name_last(runner.work_dir, Path(runner.work_dir, STOPPED))
         runner.logger.warning(
@@ -306,3 +372,31 @@ def _warn_of_accumulation(runner) -> None:
             'gradients accumulated so far, so a resumed run will differ a '
             'little from an uninterrupted one.'
         )
+
+
+def _saves_here(hook: CheckpointHook) -> bool:
+    """Whether a hook saves on this machine, by MMEngine's own backend."""
+    return (
+        hook.backend_args is None
+        and hook.file_client_args is None
+        and '://' not in str(hook.out_dir or '')
+    )
+
+
+def _small_parts(runner) -> dict:
+    """What a checkpoint will hold beside the weights."""
+    schedulers = runner.param_schedulers
+    if isinstance(schedulers, dict):
+        schedulers = sum(schedulers.values(), [])
+    return dict(
+        meta=dict(
+            experiment_name=runner.experiment_name,
+            seed=runner.seed,
+            dataset_meta=getattr(
+                runner.train_dataloader.dataset, 'metainfo', None
+            ),
+        ),
+        message_hub=runner.message_hub.state_dict(),
+        optimizer=runner.optim_wrapper.state_dict(),
+        param_schedulers=[one.state_dict() for one in schedulers or ()],
+    )

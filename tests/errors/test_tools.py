@@ -56,7 +56,7 @@ def test_traceback_on_demand(world, monkeypatch):
     assert 'Traceback' in ended.output
 
 
-@pytest.mark.parametrize('name', BEFORE)
+@pytest.mark.parametrize('name', sorted(BEFORE))
 def test_what_works_before_says_error_too(name):
     text = (REPO / 'tools' / f'{name}.py').read_text()
     assert "sys.exit(f'ERROR: {error}')" in text

@@ -233,7 +233,8 @@ def test_damaged_checkpoint_gives_way(tmp_path, whole):
     newest.write_bytes(newest.read_bytes()[:5000])
     resumed = make_runner(tmp_path, resume=True, **changes)
     resumed.train()
-    assert f'whole checkpoint, {tmp_path}/epoch_1.pth' in log_of(resumed)
+    whole = f'whole checkpoint of this run, {tmp_path}/epoch_1.pth'
+    assert whole in log_of(resumed)
     assert differences(wanted, final_state(tmp_path)) == []
     for file in tmp_path.glob('epoch_*.pth'):
         file.write_bytes(b'')

@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from mmkd_plugin.hooks import stop_request
+from mmkd_plugin.hooks import largest, stop_request
 from mmkd_plugin.hooks.stop_request import StopRequest
 from tests.waits import Recorder
 
@@ -26,13 +26,12 @@ class Group:
     def __init__(self, monkeypatch):
         self.log = []
         self.answer = 0.0
-        monkeypatch.setattr(stop_request, 'get_world_size', lambda: 2)
+        for module in (stop_request, largest):
+            monkeypatch.setattr(module, 'get_world_size', lambda: 2)
         monkeypatch.setattr(
-            stop_request, 'get_comm_device', lambda: torch.device('cpu')
+            largest, 'get_comm_device', lambda: torch.device('cpu')
         )
-        monkeypatch.setattr(
-            stop_request.distributed, 'all_reduce', self.all_reduce
-        )
+        monkeypatch.setattr(largest.distributed, 'all_reduce', self.all_reduce)
 
     def all_reduce(self, tensor, op, async_op):
         assert op == torch.distributed.ReduceOp.MAX

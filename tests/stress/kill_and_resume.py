@@ -81,8 +81,8 @@ class Scores(BaseMetric):
 class SlowFile:
     """Writes in pieces, with a pause after each."""
 
-    def __init__(self, *args):
-        self.file = builtins.open(*args)  # noqa: SIM115
+    def __init__(self, *args, **kwargs):
+        self.file = builtins.open(*args, **kwargs)  # noqa: SIM115
 
     def __enter__(self):
         return self

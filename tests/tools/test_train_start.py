@@ -11,7 +11,7 @@ from torch.utils.data import BatchSampler
 from mmkd_plugin import first_weights
 from mmkd_plugin.hooks import start_check_hook
 from tests import tiny, tiny_cls
-from tests.test_errors import ROWS, pattern
+from tests.errors.page import ROWS, pattern
 from tests.tool_runs import run, write_config
 
 LOADER = dict(

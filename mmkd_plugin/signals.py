@@ -1,0 +1,85 @@
+"""Handlers of signals that no other process inherits.
+
+A process that is forked has the handlers of its parent.  One that asks the
+parent's training to stop would keep a worker of somebody's pool alive, and
+the parent, which waits for it, for ever.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+SIGNALS = (signal.SIGTERM,)
+_is_watching_forks = False
+_held = threading.local()
+
+
+def take_over(number: int, act: Callable[[], None]) -> Callable[[], None]:
+    """Handle a signal in this process alone.
+
+    Args:
+        number (int): The signal, out of :data:`SIGNALS`.
+        act (Callable): What to do.
+
+    Returns:
+        Callable: Gives the handling back, unless somebody has taken it over
+        since.  Outside the main thread, where Python handles no signals,
+        nothing is done at all.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    global _is_watching_forks
+    if not _is_watching_forks:
+        os.register_at_fork(
+            before=_hold_back,
+            after_in_parent=_let_through,
+            after_in_child=_give_back_all,
+        )
+        _is_watching_forks = True
+    owner = os.getpid()
+
+    def handler(*_) -> None:
+        if os.getpid() == owner:
+            act()
+        else:
+            # Forked by C code, which tells Python nothing.
+            _give_back(number)
+            os.kill(os.getpid(), number)
+
+    before: Any = signal.getsignal(number)
+    # None is a handler of C code, which Python cannot set again.
+    handler.before = before or signal.SIG_DFL  # type: ignore[attr-defined]
+    signal.signal(number, handler)
+
+    def give_back() -> None:
+        if signal.getsignal(number) is handler:
+            signal.signal(number, handler.before)  # type: ignore
+
+    return give_back
+
+
+def _hold_back() -> None:
+    # Python forgets a signal that reaches a new process before it is ready.
+    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def _let_through() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _held.mask)
+
+
+def _give_back_all() -> None:
+    for number in SIGNALS:
+        _give_back(number)
+    _let_through()
+
+
+def _give_back(number: int) -> None:
+    """Set what was there before any handler of ours."""
+    current: Any = signal.getsignal(number)
+    before = current
+    while hasattr(before, 'before'):
+        before = before.before
+    if before is not current:
+        signal.signal(number, before)
