@@ -133,7 +133,7 @@ class World:
             cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper'
         )
 
-    def dataset(self, classes=tiny.CLASSES, image='noise', **changes):
+    def dataset(self, classes=tiny.CLASSES, image=None, **changes):
         """A COCO data set of one image; `changes` replace parts of it."""
         content = dict(
             images=[dict(id=1, file_name='a.png', width=64, height=64)],
@@ -144,7 +144,10 @@ class World:
         )
         content.update(changes)
         self.file('a.json', json.dumps(content))
-        self.file('a.png', image)
+        if image is None:
+            Image.new('RGB', (64, 64)).save(self.path / 'a.png')
+        else:
+            self.file('a.png', image)
         return dict(
             type='CocoDataset',
             data_root=str(self.path),
@@ -157,7 +160,8 @@ class World:
 
     def check(self, dataset, **changes):
         """Check a data set as a command does before it trains."""
-        check_data(DataRunner({**dataset, **changes}), 'train')
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            check_data(DataRunner({**dataset, **changes}), 'train')
 
 
 def annotation(**changes):
@@ -490,7 +494,8 @@ def _(w):
 
 @case('image-damaged')
 def _(w):
-    dataset = DataRunner(w.dataset()).train_loop.dataloader.dataset
+    data = w.dataset(image='noise')
+    dataset = DataRunner(data).train_loop.dataloader.dataset
     # In another process, whose traceback becomes part of the message.
     list(torch.utils.data.DataLoader(dataset, num_workers=1))
 

@@ -59,7 +59,7 @@ ALLOWED = {
     'unpickling.py': {'torch', 'numpy', 'mmengine', 'mmkd_plugin.download'},
     'download.py': {'torch', 'mmengine'},
     'class_names.py': set(),
-    'data_check.py': set(),
+    'data_check': {'numpy', 'PIL', 'mmengine'},
     'errors.py': set(),
     'exceptions.py': set(),
     'preprocessing.py': {'torch'},

@@ -12,7 +12,7 @@ from mmengine.registry import HOOKS, MODELS, TASK_UTILS, Registry
 from torch import Tensor
 
 from ..compat import check_versions
-from ..data_check import check_dataset
+from ..data_check import check_data, find_classes
 from ..exceptions import MMKDTypeError, MMKDValueError
 from ..teacher import Teacher
 from ..teacher_metric import check_teacher
@@ -150,9 +150,8 @@ class DistillHook(Hook):
             kind = 'ClsHeadTap' if hasattr(model, 'head') else 'RoIHeadTap'
             self.tap = TASK_UTILS.build(dict(type=kind))
         self.tap.check('student', model)
-        dataset = runner.train_loop.dataloader.dataset
-        check_dataset('train', dataset)
-        classes = getattr(dataset, 'metainfo', {}).get('classes')
+        check_data(runner, 'train', 'val')
+        classes = find_classes(runner.train_loop.dataloader.dataset)
         self.teachers = [Teacher(**cfg) for cfg in self.teacher_cfgs]
         for teacher in self.teachers:
             self.tap.check('teacher', teacher.model)
