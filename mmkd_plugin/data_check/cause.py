@@ -10,7 +10,7 @@ from .evaluators import check_file_of
 from .kinds import check_part
 
 
-def find_cause(split: str, cfg: dict, evaluator=None) -> str | None:
+def find_cause(split: str, cfg, evaluator=None) -> str | None:
     """Say why data, or their evaluator, could not be built.
 
     Args:
@@ -22,7 +22,8 @@ def find_cause(split: str, cfg: dict, evaluator=None) -> str | None:
         str | None: None if config and files do not tell.
     """
     try:
-        _check(split, cfg)
+        if isinstance(cfg, dict):
+            _check(split, cfg)
         check_file_of(split, evaluator)
     except MMKDError as error:
         return str(error)

@@ -31,18 +31,18 @@ def check_data(runner, *splits: str) -> None:
     known = {}
     for split in splits:
         loader = runner.cfg.get(f'{split}_dataloader')
-        if loader is None:
-            continue
         evaluator = runner.cfg.get(f'{split}_evaluator')
         try:
             loop = getattr(runner, f'{split}_loop')
         except Exception as error:
-            if isinstance(error, MMKDError) or _is_explained(error):
+            if isinstance(error, MMKDError) or not isinstance(loader, dict):
                 raise
-            cause = find_cause(split, loader['dataset'], evaluator)
-            if cause is None:
+            cause = find_cause(split, loader.get('dataset'), evaluator)
+            if cause is None or _is_explained(error):
                 raise
             raise MMKDValueError(cause) from error
+        if not hasattr(loop, 'dataloader'):
+            continue  # there is none, or one of another kind
         dataset = loop.dataloader.dataset
         check_dataset(split, dataset)
         if split != 'train':

@@ -45,13 +45,21 @@ def check_names(split: str, metainfo: dict) -> Sequence | None:
             f'tuple of names but got {classes!r}: write the names in the '
             'order of the annotation file.'
         )
-    twice = [c for i, c in enumerate(classes) if c in classes[:i]]
+    return classes
+
+
+def refuse_twice(split: str, classes: Sequence) -> None:
+    """Refuse a name of two classes, for a reader that goes by names.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    twice = [name for i, name in enumerate(classes) if name in classes[:i]]
     if twice:
         raise MMKDValueError(
             f'`classes` in `metainfo` of the {split} data names {twice[0]!r} '
             'twice: name each class once.'
         )
-    return classes
 
 
 def check_categories(

@@ -3,7 +3,7 @@
 import os
 
 from ..exceptions import MMKDValueError
-from .classes import check_categories, check_names
+from .classes import check_categories, check_names, refuse_twice
 from .coco_boxes import check_convention, check_training, filtered, left_out
 from .coco_file import CocoFile, read_coco
 from .coco_masks import check_masks
@@ -30,6 +30,7 @@ def check_coco(split: str, part) -> CocoFile:
             "expected dict(img='FOLDER/')."
         )
     classes = check_names(split, part.metainfo) or ()
+    refuse_twice(split, classes)
     where = f'{part.ann_file} of the {split} data'
     file = read_coco(part.ann_file, where, needed=not part.test_mode)
     check_categories(where, classes, file.category_ids, file.classes)

@@ -46,7 +46,11 @@ def check_instances(split: str, part, infos: list[dict]) -> None:
                 )
         for entry in info.get('instances') or ():
             box = entry.get('bbox')
-            if isinstance(box, (list, tuple)) and not _is_box(box):
+            if (
+                isinstance(box, (list, tuple))
+                and not entry.get('ignore_flag')
+                and not _is_box(box)
+            ):
                 raise MMKDValueError(
                     f'The image {path} of the {split} data has the `bbox` '
                     f'{short(box)}: expected [x1, y1, x2, y2] with x1 < x2 '

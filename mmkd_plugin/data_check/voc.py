@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 
 from ..exceptions import MMKDFileNotFoundError, MMKDValueError
-from .classes import check_names, nearly
+from .classes import check_names, nearly, refuse_twice
 from .words import few, warn
 
 EDGES = ('xmin', 'ymin', 'xmax', 'ymax')
@@ -29,6 +29,7 @@ def check_voc(split: str, part) -> None:
             wrong would be learnt.
     """
     classes = check_names(split, part.metainfo) or ()
+    refuse_twice(split, classes)
     where = f'in {part.ann_file} of the {split} data'
     faults, objects = defaultdict(list), []
     limits = {}
@@ -73,7 +74,7 @@ def check_voc(split: str, part) -> None:
     used = [
         found
         for found in known
-        if not found[2] and min(_size(found[3])) >= least
+        if not found[2] and not (least and min(_size(found[3])) < least)
     ]
     if not used:
         raise MMKDValueError(
