@@ -114,8 +114,8 @@ def _nearly(unknown: Iterable, names: Iterable) -> str:
     for name in unknown:
         if plain(name) in near:
             return (
-                f', {near[plain(name)]!r} instead of {name!r} (case, spaces '
-                'and kind count)'
+                f', {near[plain(name)]!r} instead of {name!r} (capitals and '
+                'spaces count)'
             )
     return ''
 

@@ -19,13 +19,17 @@ STARTS = (
 )
 # Keys that give away another format -> what it is, and the way out.
 OTHERS = (
-    ('data_list', "of OpenMMLab's own format", "take type='BaseDetDataset'"),
+    (
+        'data_list',
+        "a file of OpenMMLab's own format",
+        "take type='BaseDetDataset'",
+    ),
     ('_via_img_metadata', 'a project of VIA', 'export it from VIA as COCO'),
     ('shapes', 'a file of labelme', 'convert it by labelme2coco'),
     ('regions', 'an export of VIA', 'export it from VIA as COCO'),
     ('score', 'a file of results', 'give the file with the annotations'),
     ('data', 'an export of Label Studio', 'export it as COCO'),
-    ('image', 'of CreateML', 'export it as COCO'),
+    ('image', 'a file of CreateML', 'export it as COCO'),
 )
 
 
@@ -125,7 +129,7 @@ def _refuse_format(content: object, where: str) -> None:
         if isinstance(first, dict) and key in first:
             raise MMKDValueError(
                 f'The annotation file {where} is not in COCO format: it looks '
-                f'like one {what}; {advice}.'
+                f'like {what}; {advice}.'
             )
     raise MMKDValueError(
         f'The annotation file {where} is not in COCO format: expected a list '

@@ -60,7 +60,8 @@ def check_voc(split: str, part) -> None:
             f'{unknown[0][0]}) have a name that `metainfo` does not have '
             f'({few(map(repr, kinds))})'
         )
-        hint = next(filter(None, (nearly(k, classes) for k in kinds)), '')
+        seen = [kind for kind in kinds if isinstance(kind, str)]
+        hint = next(filter(None, (nearly(c, seen) for c in classes)), '')
         if hint or not known:
             raise MMKDValueError(
                 f'{told}: they would be left out; write the names in '

@@ -188,7 +188,7 @@ def test_data_as_the_truth(tmp_path):
     assert run.check() == []
     run = coco_run(tmp_path)
     run.cfg['val_evaluator'] = dict(type='VOCMetric')
-    run.cfg['val_dataloader']['dataset']['pipeline'] = [STEPS[0], STEPS[2]]
+    run.cfg['val_dataloader']['dataset']['pipeline'] = [STEPS[0], *STEPS[2:]]
     with pytest.raises(ValueError, match="add dict.type='LoadAnnotations'"):
         run.check()
 

@@ -80,8 +80,8 @@ def test_file_that_cannot_be_read(tmp_path, change, words):
 @pytest.mark.parametrize(
     'change, words',
     [
-        (('cat', 'Cat'), "4 of the 8 objects.*'Cat'.*'cat' instead of 'Cat'"),
-        (('<name>cat<', '<name> cat<'), "'cat' instead of ' cat'"),
+        (('cat', 'Cat'), "4 of the 8 objects.*'Cat'.*'Cat' instead of 'cat'"),
+        (('<name>cat<', '<name> cat<'), "' cat' instead of 'cat'"),
         (('>5<', '>24<'), '4 of the 8 boxes.*no width or no height'),
         (('>5<', '>30<'), '4 of the 8 boxes.*no width or no height'),
         (('>64<', '>65<'), '4 of the 4 images.*not of the size'),

@@ -17,12 +17,13 @@ WIDTH, HEIGHT = 64, 48
 STEPS = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path')),
+    dict(type='Resize', scale=(WIDTH, HEIGHT), keep_ratio=True),
+    dict(type='PackDetInputs'),
 ]
 MASK_STEPS = [
     STEPS[0],
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-    STEPS[2],
+    *STEPS[2:],
 ]
 
 
