@@ -30,10 +30,15 @@ def check_data(runner, *splits: str) -> None:
     """
     known = {}
     for split in splits:
-        loader = runner.cfg.get(f'{split}_dataloader')
-        evaluator = runner.cfg.get(f'{split}_evaluator')
+        name = f'{split}_loop'
+        # Not hasattr, which would build it, and hide an AttributeError.
+        if name not in vars(runner) and name not in dir(type(runner)):
+            continue  # as little of a runner as a loop of one's own has
+        cfg = getattr(runner, 'cfg', {})
+        loader = cfg.get(f'{split}_dataloader')
+        evaluator = cfg.get(f'{split}_evaluator')
         try:
-            loop = getattr(runner, f'{split}_loop')
+            loop = getattr(runner, name)
         except Exception as error:
             if isinstance(error, MMKDError) or not isinstance(loader, dict):
                 raise
