@@ -123,15 +123,15 @@ ELSEWHERE = {
         'tests/test_teacher_config.py',
         'test_arguments_that_its_model_has_not',
     ),
-    'classes-text': (
+    'teacher-classes-text': (
         'tests/test_teacher_config.py',
         'test_classes_of_the_option',
     ),
-    'classes-kind': (
+    'teacher-classes-kind': (
         'tests/test_teacher_config.py',
         'test_classes_of_the_option',
     ),
-    'classes-none': (
+    'teacher-classes-none': (
         'tests/test_teacher_config.py',
         'test_classes_of_the_option',
     ),
@@ -192,6 +192,60 @@ ELSEWHERE = {
         'test_loss_that_is_never_called_is_no_silence',
     ),
 }
+# Rows on data, which are tested beside the check of the data.
+DATA_ROWS = [
+    'annotation-value',
+    'annotation-text',
+    'annotation-latin',
+    'annotation-empty',
+    'annotation-format',
+    'annotation-entries',
+    'annotation-kinds',
+    'boxes-corners',
+    'boxes-shares',
+    'boxes-out',
+    'filter',
+    'filter-boxes',
+    'masks',
+    'masks-short',
+    'image-size',
+    'classes-text',
+    'classes-key',
+    'classes-kind',
+    'classes-twice',
+    'metainfo',
+    'data-prefix',
+    'categories-twice',
+    'parts-metainfo',
+    'splits-classes',
+    'evaluator-images',
+    'evaluator-others',
+    'evaluator-nothing',
+    'evaluator-nums',
+    'evaluator-items',
+    'evaluator-pipeline',
+    'voc-file',
+    'voc-names',
+    'voc-list',
+    'voc-none',
+    'voc-box',
+    'voc-out',
+    'folder-missing',
+    'folder-none',
+    'folder-number',
+    'folder-order',
+    'folder-hidden',
+    'folder-endings',
+    'list-line',
+    'list-label',
+    'own-format',
+    'own-label',
+    'own-box',
+    'no-box',
+]
+ELSEWHERE |= dict.fromkeys(
+    DATA_ROWS, ('tests/data_check/test_sentences.py', 'test_sentence')
+)
 
 
 def test_page_has_one_row_for_each_case():

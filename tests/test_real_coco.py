@@ -12,6 +12,7 @@ import pytest
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmkd_plugin.launch import build_parser, load_config
+from tests.data_check.worlds import MASK_STEPS, Run
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get('MMKD_DATA', ROOT.parent / 'shared' / 'data'))
@@ -65,3 +66,52 @@ def test_pipeline_gives_the_student_its_input(cfg):
     boxes = sample['data_samples'].gt_instances.bboxes.tensor
     assert (boxes[:, 2:] > boxes[:, :2]).all()
     assert (boxes[:, 2] <= width).all() and (boxes[:, 3] <= height).all()
+
+
+SETS = {
+    # Folders of images, files, and what the warnings are of.
+    'coco_subset': (
+        ('train2017', 'val2017'),
+        ('instances_train2017', 'instances_val2017'),
+        ['crowds', 'filter_empty_gt'],
+    ),
+    'bccd': (('images', 'images'), ('train', 'val'), []),
+    'neu': (('images', 'images'), ('train', 'test'), ['of another one']),
+}
+
+
+@pytest.mark.parametrize('name', SETS)
+def test_check_of_the_data_gives_no_false_alarm(name):
+    init_default_scope('mmdet')
+    folders, files, warnings = SETS[name]
+    cfg = {}
+    for split, folder, file in zip(('train', 'val'), folders, files):
+        path = DATA / name / 'annotations' / f'{file}.json'
+        if not path.is_file():
+            pytest.skip(f'no file {path}')
+        names = [c['name'] for c in json.loads(path.read_text())['categories']]
+        cfg[f'{split}_dataloader'] = dict(
+            dataset=dict(
+                type='CocoDataset',
+                ann_file=str(path),
+                data_prefix=dict(img=str(DATA / name / folder)),
+                metainfo=dict(classes=names),
+                filter_cfg=dict(filter_empty_gt=True, min_size=32),
+                test_mode=split == 'val',
+                pipeline=[*MASK_STEPS[:2]],
+            )
+        )
+    coco = name == 'coco_subset'  # the others have no masks
+    loading = cfg['train_dataloader']['dataset']['pipeline'][1]
+    cfg['train_dataloader']['dataset']['pipeline'][1] = dict(
+        loading, with_mask=coco
+    )
+    metric = ['bbox', 'segm'] if coco else 'bbox'
+    said = Run(
+        **cfg,
+        val_evaluator=dict(
+            type='CocoMetric', ann_file=str(path), metric=metric
+        ),
+    ).check()
+    assert len(said) == len(warnings), said
+    assert all(words in text for words, text in zip(warnings, said))

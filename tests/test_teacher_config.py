@@ -193,13 +193,17 @@ def test_arguments_that_its_model_has_not(start):
 @pytest.mark.parametrize(
     'classes, row, advice',
     [
-        ('person', 'classes-text', "write ('person',)."),
-        ('cat, dog,owl', 'classes-text', "write ('cat', 'dog', 'owl')."),
-        (5, 'classes-kind', '5'),
-        ({'cat': 0}, 'classes-kind', "{'cat': 0}"),
-        ([['cat'], ['dog']], 'classes-kind', "[['cat'], ['dog']]"),
-        ([None], 'classes-kind', '[None]'),
-        ((), 'classes-none', ''),
+        ('person', 'teacher-classes-text', "write ('person',)."),
+        (
+            'cat, dog,owl',
+            'teacher-classes-text',
+            "write ('cat', 'dog', 'owl').",
+        ),
+        (5, 'teacher-classes-kind', '5'),
+        ({'cat': 0}, 'teacher-classes-kind', "{'cat': 0}"),
+        ([['cat'], ['dog']], 'teacher-classes-kind', "[['cat'], ['dog']]"),
+        ([None], 'teacher-classes-kind', '[None]'),
+        ((), 'teacher-classes-none', ''),
     ],
 )
 def test_classes_of_the_option(start, classes, row, advice):

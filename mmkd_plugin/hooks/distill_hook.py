@@ -15,7 +15,7 @@ from torch import Tensor
 from ..arguments import check_switch, check_text
 from ..class_names import names_of
 from ..compat import check_versions
-from ..data_check import check_dataset
+from ..data_check import check_data
 from ..exceptions import MMKDValueError
 from ..teacher import Teacher
 from ..teacher_metric import check_teacher
@@ -155,9 +155,8 @@ class DistillHook(Hook):
             kind = 'ClsHeadTap' if hasattr(model, 'head') else 'RoIHeadTap'
             self.tap = TASK_UTILS.build(dict(type=kind))
         self.tap.check('student', model)
-        dataset = runner.train_loop.dataloader.dataset
-        check_dataset('train', dataset)
-        classes = names_of(dataset)
+        check_data(runner, 'train', 'val')
+        classes = names_of(runner.train_loop.dataloader.dataset)
         self.teachers = [Teacher(**cfg) for cfg in self.teacher_cfgs]
         for teacher in self.teachers:
             self.tap.check('teacher', teacher.model)

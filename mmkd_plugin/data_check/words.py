@@ -1,0 +1,31 @@
+"""Words that the sentences of this folder share."""
+
+from collections.abc import Iterable
+from reprlib import Repr
+
+from mmengine.logging import MMLogger
+
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+_SHORT.maxdict = _SHORT.maxlist = 6
+# Sentences that each log has.
+_SAID: set = set()
+
+
+def few(names: Iterable) -> str:
+    """The first few names, for a message."""
+    names = [str(name) for name in names]
+    return ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
+
+
+def short(value: object) -> str:
+    """A value as Python writes it, cut where it is long."""
+    return _SHORT.repr(value)
+
+
+def warn(sentence: str) -> None:
+    """Write a warning to the log of the run, once."""
+    logger = MMLogger.get_current_instance()
+    if (logger.instance_name, sentence) not in _SAID:
+        _SAID.add((logger.instance_name, sentence))
+        logger.warning(sentence)
