@@ -32,9 +32,7 @@ from .losses import (  # noqa: E402
     RLDLoss,
 )
 from .taps import ClsHeadTap, RoIHeadTap  # noqa: E402
-from .unpickling import install_checkpoint_loader  # noqa: E402
 
-install_checkpoint_loader()
 install_atomic_saving()
 
 __all__ = [
