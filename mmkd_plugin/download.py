@@ -143,6 +143,7 @@ def _continue(url: str, part: Path) -> None:
         OSError: If the connection ends before the file.
     """
     tag, have = tag_of(part), 0
+    total: int | None = None
     headers = {'User-Agent': 'mmkd_plugin'}
     if part.is_file() and tag.is_file() and part.stat().st_size:
         have = part.stat().st_size

@@ -9,10 +9,12 @@ import datetime
 import decimal
 import fractions
 import pathlib
+import pickle
 import re
 import types
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +22,38 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import HistoryBuffer
 from torch.torch_version import TorchVersion
 
-from .stand_in import StandIn
+from .exceptions import MMKDError
+from .harmful_names import names_code
+from .stand_in import StandIn, brief
 from .stored_arrays import Unfinished, array, dtype, from_buffer, scalar
 from .stored_tensors import STORAGES, StorageType, Tensors, expect, layout_of
+
+
+class UnsafeFileError(MMKDError, pickle.UnpicklingError):
+    """A file names something that is not known to be harmless."""
+
+
+def refuse_unless(condition: object, what: str) -> None:
+    """Refuse what no library writes, but an attack does.
+
+    Raises:
+        UnsafeFileError: If the condition does not hold.
+    """
+    if not condition:
+        raise UnsafeFileError(f'{what}.')
+
+
+def refuse_name(full: str) -> None:
+    """Refuse a file that names code.
+
+    Raises:
+        UnsafeFileError: Always.
+    """
+    raise UnsafeFileError(
+        f'it holds {brief(full)}, which is not among the classes known to be '
+        'harmless.'
+    )
+
 
 # Numbers that are longer cannot be printed by Python.
 MOST_DIGITS = 4000
@@ -104,7 +135,7 @@ def _bytes(text='', encoding='latin1') -> bytes:
     """What pickle writes for bytes in protocol 2, and nothing more."""
     if isinstance(text, bytes) and encoding == 'latin1':
         return text
-    expect(
+    refuse_unless(
         isinstance(text, str) and encoding in ('latin1', 'latin-1'),
         'it encodes text in an unknown way',
     )
@@ -284,8 +315,9 @@ def _namespace(kind: type) -> Callable:
 
 
 def _history(state: dict) -> HistoryBuffer:
-    values, counts = (state.get(f'_{x}_history') for x in ('log', 'count'))
-    length = state.get('max_length')
+    values: Any = state.get('_log_history')
+    counts: Any = state.get('_count_history')
+    length: Any = state.get('max_length')
     for part in (values, counts):
         expect(
             isinstance(part, np.ndarray)
@@ -323,16 +355,20 @@ def look_up(owner, name) -> StandIn:
 
     Enum members and methods of unknown classes are written so too.
     """
-    expect(
-        isinstance(name, str)
-        and (
-            isinstance(owner, StandIn)
-            or owner is HistoryBuffer
-            and name in STATISTICS
-        ),
-        'it looks up an attribute of something known',
-    )
-    return StandIn('builtins.getattr', (owner, name))
+    refuse_unless(isinstance(name, str), 'it looks up what has no name')
+    if isinstance(owner, StandIn):
+        if owner.args is not None:
+            return StandIn('builtins.getattr', (owner, name))
+        owner = owner.name
+    elif owner is HistoryBuffer and name in STATISTICS:
+        return StandIn('builtins.getattr', (owner, name))
+    else:
+        kind = owner if isinstance(owner, type) else type(owner)
+        refuse_name(f'{kind.__module__}.{kind.__qualname__}.{name}')
+    full = f'{owner}.{name}'
+    if names_code(full):
+        refuse_name(full)
+    return StandIn(full)
 
 
 def _reconstructor(kind, base, state=None):
@@ -340,7 +376,7 @@ def _reconstructor(kind, base, state=None):
     make = MAKERS.get(kind) if isinstance(kind, type) else None
     if isinstance(kind, StandIn):
         return StandIn(kind.name, () if state is None else (state,))
-    expect(make is not None, 'an object is of no class')
+    refuse_unless(make is not None, 'an object is of no class')
     return make() if state is None else make(state)  # type: ignore[misc]
 
 
@@ -383,7 +419,10 @@ MAKERS: dict = {
 for _kind in (pathlib.PurePosixPath, pathlib.PureWindowsPath):
     MAKERS[_kind] = _path(_kind)
 # Classes that are named only, and have no way to be called.
-CLASSES = (bool, str, object, np.ndarray, torch.Tensor, torch.nn.Parameter)
+CLASSES = (
+    bool, str, object, np.ndarray, pathlib.Path, torch.Tensor,
+    torch.nn.Parameter,
+)  # fmt: skip
 
 
 def _names() -> dict:
@@ -401,6 +440,7 @@ def _names() -> dict:
         known[f'{package}.{here.__name__}'] = here
         known[f'{package}.PurePosixPath'] = pathlib.PurePosixPath
         known[f'{package}.PureWindowsPath'] = pathlib.PureWindowsPath
+    known['pathlib.Path'] = pathlib.Path
     known['torch.Size'] = torch.Size
     known['torch.Tensor'] = torch.Tensor
     known['torch.torch_version.TorchVersion'] = TorchVersion

@@ -3,152 +3,27 @@
 import pickle
 import struct
 from collections import OrderedDict
+from collections.abc import Callable
 from sys import getsizeof
 from types import FunctionType, MethodType
 from typing import Any
 
-from .exceptions import MMKDError
-from .known_kinds import FUNCTIONS, MAKERS, NAMES, names_of
+from mmengine.logging import HistoryBuffer
+
+from .harmful_names import names_code
+from .known_kinds import (
+    FUNCTIONS,
+    MAKERS,
+    NAMES,
+    STATISTICS,
+    names_of,
+    refuse_name,
+    refuse_unless,
+)
 from .stand_in import StandIn, brief
 from .stored_arrays import Unfinished
 from .stored_tensors import OVERHEAD, expect
 
-# Functions, and modules with all in them, that no data needs.
-CODE = frozenset(
-    [
-        '_ctypes',
-        '_imp',
-        '_io.FileIO',
-        '_io.open',
-        '_io.open_code',
-        '_operator.attrgetter',
-        '_operator.methodcaller',
-        '_pickle',
-        '_posixsubprocess',
-        'asyncio',
-        'atexit',
-        'bdb',
-        'builtins.__import__',
-        'builtins.breakpoint',
-        'builtins.compile',
-        'builtins.delattr',
-        'builtins.eval',
-        'builtins.exec',
-        'builtins.exit',
-        'builtins.getattr',
-        'builtins.globals',
-        'builtins.help',
-        'builtins.input',
-        'builtins.locals',
-        'builtins.open',
-        'builtins.quit',
-        'builtins.setattr',
-        'builtins.vars',
-        'cProfile',
-        'cloudpickle',
-        'code',
-        'codecs',
-        'codeop',
-        'ctypes',
-        'dill',
-        'fcntl',
-        'ftplib',
-        'functools.reduce',
-        'http.client',
-        'http.server',
-        'imp',
-        'importlib',
-        'io.FileIO',
-        'io.open',
-        'joblib',
-        'linecache.getlines',
-        'logging.config',
-        'marshal',
-        'mmap',
-        'mmengine.config.Config.fromfile',
-        'mmengine.config.Config.fromstring',
-        'mmengine.config.config.Config.fromfile',
-        'mmengine.config.config.Config.fromstring',
-        'mmengine.fileio',
-        'mmengine.registry',
-        'mmengine.runner',
-        'mmengine.utils',
-        'multiprocessing',
-        'nt',
-        'numpy.ctypeslib',
-        'numpy.f2py',
-        'numpy.fromfile',
-        'numpy.genfromtxt',
-        'numpy.lib',
-        'numpy.load',
-        'numpy.loadtxt',
-        'numpy.memmap',
-        'numpy.save',
-        'numpy.savetxt',
-        'numpy.savez',
-        'operator.attrgetter',
-        'operator.methodcaller',
-        'os',
-        'pathlib.Path.open',
-        'pathlib.Path.touch',
-        'pathlib.Path.unlink',
-        'pathlib.Path.write_bytes',
-        'pathlib.Path.write_text',
-        'pdb',
-        'pickle',
-        'pip',
-        'pkgutil',
-        'posix',
-        'posixpath',
-        'pty',
-        'pydoc',
-        'runpy',
-        'setuptools',
-        'shelve',
-        'shutil',
-        'site',
-        'smtplib',
-        'socket',
-        'socketserver',
-        'ssl',
-        'subprocess',
-        'sys',
-        'tempfile',
-        'timeit',
-        'torch.UntypedStorage.from_file',
-        'torch._C._cuda_attach',
-        'torch._dynamo',
-        'torch._inductor',
-        'torch.classes',
-        'torch.from_file',
-        'torch.hub',
-        'torch.jit',
-        'torch.load',
-        'torch.multiprocessing',
-        'torch.ops',
-        'torch.package',
-        'torch.save',
-        'torch.serialization.load',
-        'torch.serialization.save',
-        'torch.storage.UntypedStorage.from_file',
-        'torch.storage._load_from_bytes',
-        'torch.utils.cpp_extension',
-        'torch.utils.model_zoo',
-        'types.CodeType',
-        'types.FunctionType',
-        'types.LambdaType',
-        'types.MethodType',
-        'types.ModuleType',
-        'urllib.request',
-        'venv',
-        'webbrowser',
-        'xmlrpc',
-        'yaml.full_load',
-        'yaml.load',
-        'yaml.unsafe_load',
-        'zipimport',
-    ]
-)
 # Bytes of memory at most, beside twice the file.
 ROOM = 96 << 20
 # Keys of a dict or members of a set that are not text or small integers: one
@@ -169,41 +44,17 @@ for _name, _cost in dict(
     COSTS[getattr(pickle, _name)[0]] = _cost
 SIZED = frozenset(
     getattr(pickle, name)[0]
-    for name in [
-        'FLOAT',
-        'BINFLOAT',
-        'INT',
-        'BININT',
-        'LONG',
-        'LONG1',
-        'LONG4',
-        'STRING',
-        'BINSTRING',
-        'SHORT_BINSTRING',
-        'BINBYTES',
-        'SHORT_BINBYTES',
-        'BINBYTES8',
-        'BYTEARRAY8',
-        'UNICODE',
-        'BINUNICODE',
-        'SHORT_BINUNICODE',
-        'BINUNICODE8',
-        'TUPLE',
-        'TUPLE1',
-        'TUPLE2',
-        'TUPLE3',
-        'LIST',
-        'DICT',
-        'FROZENSET',
-    ]
+    for name in (
+        *('FLOAT', 'BINFLOAT', 'INT', 'BININT', 'LONG', 'LONG1', 'LONG4'),
+        *('STRING', 'BINSTRING', 'SHORT_BINSTRING', 'BINBYTES'),
+        *('SHORT_BINBYTES', 'BINBYTES8', 'BYTEARRAY8', 'UNICODE'),
+        *('BINUNICODE', 'SHORT_BINUNICODE', 'BINUNICODE8', 'TUPLE'),
+        *('TUPLE1', 'TUPLE2', 'TUPLE3', 'LIST', 'DICT', 'FROZENSET'),
+    )
 )
 SCALARS = frozenset(
     {str, bytes, bool, type(None), float, complex}  # and small integers
 )
-
-
-class UnsafeFileError(MMKDError, pickle.UnpicklingError):
-    """A file names something that is not known to be harmless."""
 
 
 class Window:
@@ -237,7 +88,7 @@ class Window:
         return line
 
 
-class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
+class Machine(pickle._Unpickler):
     """Turns a pickle into data.
 
     Args:
@@ -251,6 +102,8 @@ class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
         stand_ins (int): How many were made.
     """
 
+    memo: dict[int, Any]
+    pop_mark: Callable[[], list]
     dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
     for _name in (
         'EXT1 EXT2 EXT4 NEXT_BUFFER READONLY_BUFFER PERSID'.split()  # noqa: SIM905
@@ -258,7 +111,7 @@ class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
         del dispatch[getattr(pickle, _name)[0]]
 
     def __init__(self, window: Window, tensors, storage_of, room: int) -> None:
-        super().__init__(window)
+        super().__init__(window)  # type: ignore[arg-type]
         self._window = window
         self._tensors = tensors
         self._known = {**NAMES, **names_of(tensors)}
@@ -286,7 +139,8 @@ class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
         self.stack: list = []
         self.append = self.stack.append
         self.proto = 0
-        read, dispatch = self.read, self.dispatch
+        read = self.read
+        dispatch: Any = self.dispatch
         spent = 0
         try:
             while True:
@@ -314,13 +168,18 @@ class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
         full = f'{module}.{name}'
         if full in self._known:
             return self._known[full]
-        if names_code(full):
-            raise UnsafeFileError(
-                f'it holds {brief(full)}, which is not among the classes '
-                'known to be harmless.'
-            )
+        if names_code(full) or self._is_of_known_class(full):
+            refuse_name(full)
         self.stand_ins += 1
         return StandIn(full)
+
+    def _is_of_known_class(self, full: str) -> bool:
+        """Whether a name is that of a method of what is really made."""
+        owner, _, name = full.rpartition('.')
+        known = self._known.get(owner)
+        if known is HistoryBuffer and name in STATISTICS:
+            return False
+        return isinstance(known, type)
 
     def persistent_load(self, pid) -> object:
         """A storage, the only thing that is kept outside of the pickle."""
@@ -336,7 +195,7 @@ class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
         """Call what is known; keep the arguments of what is not."""
         expect(type(args) in (tuple, list), 'a call has no arguments')
         if isinstance(kind, StandIn):
-            expect(kind.args is None, 'it calls what it has made')
+            refuse_unless(kind.args is None, 'it calls what it has made')
             self.stand_ins += 1
             extra = (kwargs,) if kwargs else ()
             return StandIn(kind.name, (*args, *extra))
@@ -361,7 +220,7 @@ class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
         elif isinstance(kind, MethodType) and kind in self._makers:
             make = kind
             self._room -= OVERHEAD
-        expect(make is not None, f'it calls {brief(type(kind).__name__)}')
+        refuse_unless(make is not None, f'it calls {_kind(kind)}')
         return make
 
     def _count(self, made):
@@ -402,7 +261,7 @@ class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
         state = self.stack.pop()
         target = self.stack[-1]
         if isinstance(target, StandIn):
-            expect(target.args is not None, 'it changes a class')
+            refuse_unless(target.args is not None, 'it changes a class')
             target.state = state
         elif isinstance(target, Unfinished):
             made = self._count(target.finish(state))
@@ -410,11 +269,11 @@ class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
             for place in target.places:
                 self.memo[place] = made
         elif type(target) is OrderedDict:
-            expect(_is_metadata(state), 'it sets attributes of a dict')
+            refuse_unless(_is_metadata(state), 'it sets attributes of a dict')
             target._metadata = state['_metadata']  # type: ignore[attr-defined]
         else:
             # Exceptions of empty state are written for plain containers.
-            expect(not state, f'it changes {brief(type(target).__name__)}')
+            refuse_unless(not state, f'it changes {_kind(target)}')
 
     def _memoize(self, place: int) -> None:
         self.memo[place] = top = self.stack[-1]
@@ -446,9 +305,9 @@ class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
         if isinstance(target, StandIn):
             target.items += items
             return
-        expect(
+        refuse_unless(
             type(target).__name__ in ('list', 'deque'),
-            f'it appends to {brief(type(target).__name__)}',
+            f'it appends to {_kind(target)}',
         )
         target.extend(items)
 
@@ -467,8 +326,9 @@ class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
             self._room -= 80 * len(items)
             target.items += pairs
             return
-        expect(
-            isinstance(target, dict), f'it sets items of {brief(type(target))}'
+        refuse_unless(
+            isinstance(target, dict),
+            f'it sets items of {_kind(target)}',
         )
         self._check_keys(items[::2])
         self._room -= 32 * len(items)
@@ -484,7 +344,7 @@ class Machine(pickle._Unpickler):  # type: ignore[name-defined, misc]
     def load_additems(self) -> None:
         items = self.pop_mark()
         target = self.stack[-1]
-        expect(type(target) is set, f'it adds to {brief(type(target))}')
+        refuse_unless(type(target) is set, f'it adds to {_kind(target)}')
         self._check_keys(items)
         target.update(items)
 
@@ -539,10 +399,8 @@ for _code, _function in list(Machine.dispatch.items()):
     Machine.dispatch[_code] = getattr(Machine, _function.__name__)
 
 
-def names_code(full: str) -> bool:
-    """Whether a full name is one of code, which no data needs."""
-    parts = full.split('.')[:8]
-    return any('.'.join(parts[:n]) in CODE for n in range(1, len(parts) + 1))
+def _kind(value: object) -> str:
+    return brief(type(value).__name__)
 
 
 def _is_key(key, depth: int = 0) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 from math import prod
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 
@@ -79,7 +79,9 @@ def bytes_of(tensor: torch.Tensor) -> memoryview:
 
 def _begin_of(entry: tuple) -> tuple:
     _, value = entry
-    offsets = value.get('data_offsets') if isinstance(value, dict) else None
+    offsets: Any = None
+    if isinstance(value, dict):
+        offsets = value.get('data_offsets')
     expect(
         isinstance(offsets, list)
         and len(offsets) == 2

@@ -156,7 +156,7 @@ def _fill(kind, shape, raw, order) -> np.ndarray:
         'an array of NumPy has no shape',
     )
     count = prod(shape)
-    if kind == object and isinstance(raw, list):
+    if kind.kind == 'O' and isinstance(raw, list):
         expect(count == len(raw), 'an array of NumPy has another size')
         flat = np.empty(count, object)
         for at, item in enumerate(raw):
@@ -202,6 +202,6 @@ def from_buffer(raw, kind, shape, order) -> np.ndarray:
     return _fill(kind, shape, raw, 'F' if order == 'F' else 'C')
 
 
-def scalar(kind, raw=b'') -> np.generic:
+def scalar(kind, raw=b'') -> object:
     """``numpy.core.multiarray.scalar``."""
     return _fill(kind, (), raw, 'C')[()]

@@ -1,7 +1,7 @@
 """Tensors out of the storages of a file, every number checked before."""
 
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -85,7 +85,7 @@ class Tensors:
         self.left = 2 * size + VIEWS
         self.count = 0
 
-    def _view(self, storage, offset, size, stride, dtype) -> torch.Tensor:
+    def _view(self, storage, offset, size, stride, dtype) -> Any:
         """A tensor of a storage, of which it does not leave the bounds."""
         expect(isinstance(storage, Storage), 'a tensor has no storage')
         expect(
@@ -113,7 +113,7 @@ class Tensors:
         if self.dry:
             return torch.empty(0)
         if dtype in (torch.qint8, torch.quint8, torch.qint32):
-            return storage.data  # type: ignore[return-value]
+            return storage.data
         tensor = torch.empty(0, dtype=dtype, device=storage.data.device)
         return tensor.set_(storage.data, offset, tuple(size), tuple(stride))
 
@@ -236,6 +236,6 @@ class Tensors:
 
 def layout_of(name) -> torch.layout:
     """``torch.serialization._get_layout``."""
-    layout = getattr(torch, str(name).removeprefix('torch.')[:30], None)
+    layout: Any = getattr(torch, str(name).removeprefix('torch.')[:30], None)
     expect(isinstance(layout, torch.layout), 'a tensor has no layout')
     return layout

@@ -113,10 +113,7 @@ def read_legacy(file, move: Callable) -> tuple[object, int]:
 
 def _described(kind, key, location, count) -> tuple:
     """Check what a file says of a storage."""
-    if isinstance(kind, StorageType):
-        dtype = kind.dtype
-    else:
-        dtype = None
+    dtype = kind.dtype if isinstance(kind, StorageType) else None
     expect(dtype is not None and kind.name in STORAGES, 'a storage is unknown')
     expect(
         isinstance(key, str)

@@ -17,7 +17,7 @@ from mmengine.runner import CheckpointLoader
 from .closed_world import check_content
 from .exceptions import MMKDValueError
 from .file_kind import kind_of, open_checkpoint
-from .pickle_machine import UnsafeFileError
+from .known_kinds import UnsafeFileError
 from .safetensors_file import read_safetensors
 from .stand_in import stand_ins
 from .state_dicts import check_loaded
@@ -221,13 +221,15 @@ def safe_loading(trust: bool = False):
     history in its own checkpoints or run what a file holds.
 
     Args:
-        trust (bool): Whether to run the code that files may hold.
+        trust (bool): Whether to run the code that files may hold. Within
+            another block that does, this one does too.
 
     Raises:
         ValueError: If `trust` is neither True nor False.
     """
     check_switch(trust, 'trust')
     before = CheckpointLoader._schemes
+    trust = trust or getattr(before.get(''), 'trusts', False)
     read = _trusting if trust else load_from_local
     schemes = {prefix: _loader(prefix, read) for prefix in before}
     # Longer prefixes first, as MMEngine looks them up.
@@ -256,4 +258,5 @@ def _loader(prefix: str, read: Callable) -> Callable:
         content = check_loaded(read(path, map_location), filename)
         return as_named(str(filename), content)
 
+    load_from_anywhere.trusts = read is _trusting  # type: ignore[attr-defined]
     return load_from_anywhere

@@ -23,6 +23,7 @@ from mmkd_plugin.atomic import write_bytes
 from mmkd_plugin.checkpoint import load_strictly, split_checkpoint
 from mmkd_plugin.errors import explain_errors
 from mmkd_plugin.launch import build_parser, check_start, load_config
+from mmkd_plugin.unpickling import safe_loading
 
 OPSET = 17
 # What rounding may do: pixels of the input, and shares of 1.
@@ -202,6 +203,12 @@ def parse_args():
 @explain_errors()
 def main():
     args = parse_args()
+    with safe_loading(args.trust_checkpoint):
+        export_and_compare(args)
+
+
+def export_and_compare(args):
+    """Write the file that the options name."""
     cfg = load_config(args)
     check_start(cfg, 'model', 'test_dataloader')
     if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from mmkd_plugin import DistillHook, launch
 from mmkd_plugin.checkpoint import load_strictly, read_checkpoint
 from mmkd_plugin.data_check import check_data
+from mmkd_plugin.unpickling import safe_loading
 
 
 @contextmanager
@@ -116,6 +117,11 @@ def collect(args):
         FileNotFoundError, TypeError, ValueError: If something is wrong with
             the config, the data, the teacher or the student's checkpoint.
     """
+    with safe_loading(args.trust_checkpoint):
+        return _collect(args)
+
+
+def _collect(args):
     cfg = launch.load_config(args)
     launch.check_start(
         cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper'
@@ -142,7 +148,9 @@ def collect(args):
     with redirect_stdout(sys.stderr):
         check_data(runner, 'train')
         if student:
-            state, _ = read_checkpoint(student)
+            state, _ = read_checkpoint(
+                student, trust_checkpoint=args.trust_checkpoint
+            )
             load_strictly(runner.model, state, student, role='student')
         else:
             runner.model.init_weights()
