@@ -44,7 +44,12 @@ def read_checkpoint(
     path = Path(checkpoint).expanduser()
     if str(checkpoint).startswith(SCHEMES):
         path = fetch(str(checkpoint))
-    content = as_named(str(checkpoint), _unpack(path, trust_checkpoint))
+    names = (
+        f"The teacher's checkpoint {str(checkpoint)!r}",
+        'the path or the URL',
+    )
+    content = _unpack(path, trust_checkpoint, *names)
+    content = as_named(str(checkpoint), content)
     state, meta = split_checkpoint(content, str(path))
     # What DistributedDataParallel adds.
     if not prefix and all(key.startswith('module.') for key in state):
@@ -87,12 +92,12 @@ def split_checkpoint(content: object, source: str) -> tuple[dict, dict]:
     return state, meta  # type: ignore[return-value]
 
 
-def _unpack(path: Path, trust_checkpoint: bool) -> object:
+def _unpack(path: Path, trust_checkpoint: bool, *names: str) -> object:
     """Read a file, and name the teacher's way out where it is refused."""
     if trust_checkpoint:
-        return load_trusted(path)
+        return load_trusted(path, 'cpu', *names)
     try:
-        return read_file(path, whose="The teacher's checkpoint")
+        return read_file(path, 'cpu', *names)
     except UnsafeFileError as error:
         raise MMKDValueError(
             f'The checkpoint {path} was refused: {error.__cause__} Set '

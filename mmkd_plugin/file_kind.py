@@ -29,12 +29,13 @@ OTHERS = (
 
 
 @contextmanager
-def open_checkpoint(path: Path, whose: str = 'The checkpoint'):
+def open_checkpoint(path: Path, name: str, advice: str = 'the path'):
     """Open a regular file; a pipe or device is not even opened.
 
     Args:
         path (Path): The file.
-        whose (str): What to call it in a message.
+        name (str): What to call it in a message.
+        advice (str): What of an existing file to give.
 
     Yields:
         BinaryIO: The file, at its beginning.
@@ -55,8 +56,7 @@ def open_checkpoint(path: Path, whose: str = 'The checkpoint'):
         elif mode:
             found = 'is a pipe, device or socket'
         raise MMKDFileNotFoundError(
-            f'{whose} {str(path)!r} {found}: give the path of an existing '
-            'file.'
+            f'{name} {found}: give {advice} of an existing file.'
         )
     with open(path, 'rb') as file:
         yield file

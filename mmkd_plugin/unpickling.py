@@ -32,9 +32,7 @@ WAY_OUT = (
 )
 
 
-def read_file(
-    path: Path, map_location='cpu', whose: str = 'The checkpoint'
-) -> object:
+def read_file(path: Path, map_location='cpu', *names: str) -> object:
     """Read a file of tensors and of what is kept beside them.
 
     What a file says of itself is data: classes that are not known become
@@ -43,7 +41,8 @@ def read_file(
     Args:
         path (Path): A file written by ``torch.save``, or of safetensors.
         map_location: As in :func:`torch.load`; None is the CPU.
-        whose (str): What to call the file if it is not there.
+        names (str): What to call the file if it is not there, and what of
+            another to give.
 
     Returns:
         object: The content of the file.
@@ -53,7 +52,8 @@ def read_file(
         UnsafeFileError: If the file names code; nothing of it was run.
         ValueError: If the file is damaged or of another kind.
     """
-    with open_checkpoint(path, whose) as file, explain_damage(path):
+    names = names or (f'The checkpoint {path}',)
+    with open_checkpoint(path, *names) as file, explain_damage(path):
         content, count = _read(file, _mover(map_location))
     if count:
         _warn_of_stand_ins(path, content)
@@ -121,12 +121,13 @@ def load_from_local(filename, map_location='cpu') -> object:
     return _without_config(read_file(_path(filename), map_location))
 
 
-def load_trusted(filename, map_location='cpu') -> object:
+def load_trusted(filename, map_location='cpu', *names: str) -> object:
     """Read a file by ``torch.load``, which runs the code in it.
 
     Args:
         filename (str | Path): Its path.
         map_location: As in :func:`torch.load`.
+        names (str): As of :func:`read_file`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -134,7 +135,8 @@ def load_trusted(filename, map_location='cpu') -> object:
             safetensors; TorchScript is refused.
     """
     path = _path(filename)
-    with open_checkpoint(path) as file, explain_damage(path):
+    names = names or (f'The checkpoint {path}',)
+    with open_checkpoint(path, *names) as file, explain_damage(path):
         kind = kind_of(file)
         if kind == 'zip':
             try:

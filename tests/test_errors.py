@@ -320,7 +320,7 @@ def _(w):
         raise OSError('no route to host')
 
     w.monkeypatch.setenv('TORCH_HOME', str(w.path))
-    w.monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
+    w.monkeypatch.setattr('mmkd_plugin.download.fetch', download)
     read_checkpoint('https://example.com/teacher.pth')
 
 

@@ -9,10 +9,10 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 
 from mmkd_plugin import DistillHook, launch
-from mmkd_plugin.checkpoint import load_strictly, read_checkpoint
+from mmkd_plugin.checkpoint import load_strictly, split_checkpoint
 from mmkd_plugin.data_check import check_data
 from mmkd_plugin.unpickling import safe_loading
 
@@ -148,9 +148,8 @@ def _collect(args):
     with redirect_stdout(sys.stderr):
         check_data(runner, 'train')
         if student:
-            state, _ = read_checkpoint(
-                student, trust_checkpoint=args.trust_checkpoint
-            )
+            content = CheckpointLoader.load_checkpoint(student, 'cpu')
+            state, _ = split_checkpoint(content, student)
             load_strictly(runner.model, state, student, role='student')
         else:
             runner.model.init_weights()
