@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
 import torch
@@ -65,7 +64,7 @@ def place_of(url: str) -> Path:
     name is its own.
     """
     folder = Path(torch.hub.get_dir(), 'checkpoints')
-    name = os.path.basename(urlparse(url).path) or 'file'
+    name = re.split('[?#]', url)[0].rsplit('/', 1)[-1] or 'file'
     shared = folder / name[-200:]
     if checksum_in(name) and shared.is_file() and _is_as_named(shared):
         return shared
@@ -121,6 +120,7 @@ def fetch(url: str, path: Path) -> None:
         if not _is_as_named(part, path.name):
             found = _digest(part)[:8]
             part.unlink()
+            tag_of(part).unlink(missing_ok=True)
             raise MMKDValueError(
                 f'The file {url} is not the one that its name tells: its '
                 f'sha256 begins with {found} instead of '

@@ -183,6 +183,13 @@ class Machine(pickle._Unpickler):
 
     def persistent_load(self, pid) -> object:
         """A storage, the only thing that is kept outside of the pickle."""
+        if (
+            isinstance(pid, tuple)
+            and len(pid) == 4
+            and pid[0] == 'module'
+            and isinstance(pid[1], StandIn)
+        ):
+            return pid[1]  # old files have the sources of modules with them
         expect(
             isinstance(pid, tuple)
             and len(pid) in (5, 6)

@@ -45,14 +45,17 @@ def check_run_data(runner, checkpoint: dict, source: object) -> None:
                 'weights with --cfg-options load_from=FILE, or give '
                 '--trust-checkpoint if you know where it comes from.'
             )
-    seed = checkpoint['meta'].get('seed')
-    hub = checkpoint['message_hub']
+    hub, meta = checkpoint.get('message_hub'), checkpoint.get('meta')
     info = hub.get('runtime_info') if isinstance(hub, dict) else None
-    if not isinstance(info, dict):
+    if not isinstance(info, dict) or not isinstance(meta, dict):
         return
     numbers = {key: info[key] for key in info if _is_of(key, 'best_score')}
+    seed = meta.get('seed')
     if seed is not None and not (type(seed) is int and 0 <= seed < 1 << 32):
         numbers['seed'] = None
+    for key in ('epoch', 'iter'):
+        if key in meta and type(meta[key]) is not int:
+            numbers[key] = None
     for key, value in numbers.items():
         if not isinstance(value, (int, float, np.number, torch.Tensor)):
             raise MMKDValueError(
