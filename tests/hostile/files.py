@@ -245,10 +245,13 @@ def tensors(w):
         parameter=call('torch._utils', '_rebuild_parameter', 5, True, ()),
     )  # fmt: skip
     for name, raw in cases.items():
-        save(w.around(meta__x=raw), w.path('tensor', name))
+        # Their storages, by number.
+        own = dict(meta__a=torch.ones(1), meta__b=torch.zeros(2).long())
+        save(w.around(**own, meta__x=raw), w.path('tensor', name))
         if name in ('repeated', 'outside', 'larger'):
             path = w.path('tensor', f'weight-{name}')
-            save(w.around(state_dict={'a.weight': raw}), path)
+            state = {'a': torch.ones(1), 'a.weight': raw}
+            save(w.around(state_dict=state), path)
 
 
 def _doubled(times, open_, close):

@@ -161,6 +161,7 @@ def _be_the_child(start, path, log):
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, 1)
         os.dup2(file, 2)
+        sys.stdout, sys.stderr = os.fdopen(1, 'w'), os.fdopen(2, 'w')
         os.chdir(log.parent)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         print('memory', 1024 * usage.ru_maxrss, flush=True)
