@@ -45,8 +45,12 @@ def test_files_do_nothing_at_the_door():
 
 def test_files_do_nothing_through_the_commands():
     script = 'tests/stress/hostile_files.py'
-    tried, *counts = run_harness(script, '--names', *CHOSEN)
-    assert tried == 11 * len(CHOSEN)
+    entries = ('teacher.checkpoint', 'load_from', 'resume', 'test.py',
+               'publish', 'export')  # fmt: skip
+    tried, *counts = run_harness(
+        script, '--names', *CHOSEN, '--entries', *entries
+    )
+    assert tried == len(entries) * len(CHOSEN)
     assert counts == [0] * len(FAULTS)
 
 
@@ -60,7 +64,7 @@ def test_harness_sees_what_an_unsafe_reader_lets_happen(tmp_path):
 
     faults, _ = attempt(watched(unsafe), kinds['posix-system'], world)
     assert {'code run', 'files written'} <= faults
-    faults, _ = attempt(watched(unsafe), kinds['sys-setrecursionlimit'], world)
+    faults, _ = attempt(watched(unsafe), kinds['gc-disable'], world)
     assert 'process changed' in faults
     faults, _ = attempt(watched(unsafe), kinds['time-sleep'], world, 1)
     assert faults == {'hung'}
@@ -124,14 +128,14 @@ def test_torchscript_is_refused(world, name):
         ('packed', "its record 'archive/data.pkl' is compressed, as torch "
          'never does'),
         ('zip/twice', "it holds 'archive/data.pkl' twice"),
-        ('overlap', 'its records overlap'),
+        ('zip/overlap', 'its records overlap'),
         ('deep_lists', 'it is nested more than 100 deep'),
         ('cycle', 'it holds itself'),
         ('doubled_lists', 'it holds the same parts over and over'),
         ('empty_sets', 'it takes far more memory than its size'),
         ('repeated', 'its tensors declare far more numbers than the file '
          'has'),
-        ('outside', 'a tensor is larger than its storage'),
+        ('tensor/outside', 'a tensor is larger than its storage'),
         ('pointer', 'an array of NumPy points into the memory'),
         ('safetensors/cut', 'it is cut off'),
     ],

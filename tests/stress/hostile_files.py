@@ -90,7 +90,7 @@ def make_entries(folder):
             'train', plain, *work, to,
             'model.backbone.init_cfg.type=Pretrained',
             f'model.backbone.init_cfg.checkpoint={path}'),
-        '--resume': lambda path: tool('train', plain, *work, '--resume', path),
+        'resume': lambda path: tool('train', plain, *work, '--resume', path),
         'test.py': lambda path: tool('test', plain, path, *work),
         'publish': lambda path: tool('publish_student', path, 'out'),
         'export': lambda path: tool('export_onnx', plain, path, *work),
