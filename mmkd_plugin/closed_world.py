@@ -21,7 +21,7 @@ from .stored_tensors import expect
 DEEPEST = 100
 # Objects that a file may hold when each is counted as often as it is found.
 MOST_OBJECTS = 1 << 20
-LEAVES = (
+LEAVES = frozenset((
     bool, bytearray, bytes, complex, float, int, range, str, type(None),
     type(...), datetime.date, datetime.datetime, datetime.time,
     datetime.timedelta, datetime.timezone, decimal.Decimal,
@@ -29,13 +29,14 @@ LEAVES = (
     torch.device, torch.dtype, torch.layout, torch.qscheme, torch.Tensor,
     torch.nn.Parameter, pathlib.PurePosixPath, pathlib.PureWindowsPath,
     type(pathlib.Path()),
-)  # fmt: skip
-HOLDERS = (
+))  # fmt: skip
+HOLDERS = frozenset((
     dict, list, tuple, set, frozenset, slice, collections.Counter,
     collections.OrderedDict, collections.defaultdict, collections.deque,
     argparse.Namespace, types.SimpleNamespace, Config, ConfigDict, StandIn,
     np.ndarray,
-)  # fmt: skip
+))  # fmt: skip
+TEXTS = frozenset((str, bytes, bytearray))
 
 
 def check_content(content: object, size: int) -> None:
@@ -76,15 +77,14 @@ def check_content(content: object, size: int) -> None:
             continue
         depth, count = 0, 1
         for item in below:
-            inner = known.get(id(item)) if type(item) in HOLDERS else None
-            if inner is None:
-                count += 1 + _length(item) // 64
-            else:
+            kind = type(item)
+            inner = known.get(id(item)) if kind in HOLDERS else None
+            if inner is not None:
                 depth, count = max(depth, inner[0]), count + inner[1]
+            elif kind in TEXTS:
+                count += 1 + len(item) // 64
+            else:
+                count += 1
         expect(depth < DEEPEST, f'it is nested more than {DEEPEST} deep')
         expect(count <= limit, 'it holds the same parts over and over')
         known[id(value)] = (depth + 1, count)
-
-
-def _length(value: object) -> int:
-    return len(value) if isinstance(value, (str, bytes, bytearray)) else 0
