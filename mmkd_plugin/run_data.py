@@ -11,6 +11,17 @@ from .stand_in import brief, stand_ins
 
 # Where objects of unknown classes do not matter to the training.
 FREE = ('meta', 'message_hub.runtime_info')
+KINDS: dict = dict(
+    meta=dict,
+    message_hub=dict,
+    optimizer=dict,
+    param_schedulers=(list, dict),
+    state_dict=dict,
+    ema_state_dict=dict,
+    exact_resume=dict,
+)
+HUB = ('log_scalars', 'runtime_info', 'resumed_keys')
+NUMBERS = (int, float, np.number, torch.Tensor)
 PARTS = (
     'exact_resume',
     'ema_state_dict',
@@ -45,24 +56,14 @@ def check_run_data(runner, checkpoint: dict, source: object) -> None:
                 'weights with --cfg-options load_from=FILE, or give '
                 '--trust-checkpoint if you know where it comes from.'
             )
-    hub, meta = checkpoint.get('message_hub'), checkpoint.get('meta')
-    info = hub.get('runtime_info') if isinstance(hub, dict) else None
-    if not isinstance(info, dict) or not isinstance(meta, dict):
-        return
-    numbers = {key: info[key] for key in info if _is_of(key, 'best_score')}
-    seed = meta.get('seed')
-    if seed is not None and not (type(seed) is int and 0 <= seed < 1 << 32):
-        numbers['seed'] = None
-    for key in ('epoch', 'iter'):
-        if key in meta and type(meta[key]) is not int:
-            numbers[key] = None
-    for key, value in numbers.items():
-        if not isinstance(value, (int, float, np.number, torch.Tensor)):
-            raise MMKDValueError(
-                f'The checkpoint {source} cannot be resumed: its {brief(key)} '
-                'is not a number as MMEngine writes it. Start from its '
-                'weights with --cfg-options load_from=FILE.'
-            )
+    problem = _problem(checkpoint)
+    if problem is not None:
+        raise MMKDValueError(
+            f'The checkpoint {source} cannot be resumed: its {brief(problem)} '
+            'is not as MMEngine writes it. Start from its weights with '
+            '--cfg-options load_from=FILE.'
+        )
+    info = checkpoint.get('message_hub', {}).get('runtime_info', {})
     folders = _folders(runner)
     for key in [k for k in info if _is_of(k, 'best_ckpt', 'last_ckpt')]:
         if not _is_inside(info[key], folders):
@@ -70,6 +71,28 @@ def check_run_data(runner, checkpoint: dict, source: object) -> None:
     ids = info.get('keep_ckpt_ids', [])
     if not isinstance(ids, list) or any(type(n) is not int for n in ids):
         del info['keep_ckpt_ids']
+
+
+def _problem(checkpoint: dict) -> str | None:
+    """Name of a part that is of another kind than what MMEngine saves."""
+    for key, kind in KINDS.items():
+        if key in checkpoint and not isinstance(checkpoint[key], kind):
+            return key
+    for key, part in checkpoint.get('message_hub', {}).items():
+        if key in HUB and not isinstance(part, dict):
+            return key
+    meta = checkpoint.get('meta', {})
+    for key, end in (('epoch', 1 << 53), ('iter', 1 << 53), ('seed', 1 << 32)):
+        value = meta.get(key, 0)
+        if key == 'seed' and value is None:
+            continue
+        if type(value) is not int or not 0 <= value < end:
+            return key
+    info = checkpoint.get('message_hub', {}).get('runtime_info', {})
+    for key, value in info.items():
+        if _is_of(key, 'best_score') and not isinstance(value, NUMBERS):
+            return key
+    return None
 
 
 def _is_of(key: object, *begins: str) -> bool:

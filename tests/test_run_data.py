@@ -88,10 +88,18 @@ def test_number_that_is_none(runner, key, value):
     if key != 'best_score':
         content['meta'][key] = value
     assert problem(runner, content) == (
-        f'The checkpoint FILE cannot be resumed: its {key} is not a number '
-        'as MMEngine writes it. Start from its weights with --cfg-options '
+        f'The checkpoint FILE cannot be resumed: its {key} is not as '
+        'MMEngine writes it. Start from its weights with --cfg-options '
         'load_from=FILE.'
     )
+
+
+@pytest.mark.parametrize(
+    'key', ['meta', 'message_hub', 'optimizer', 'param_schedulers']
+)
+def test_part_of_another_kind(runner, key):
+    said = problem(runner, make() | {key: 'x'})
+    assert f'its {key} is not as MMEngine writes it' in said
 
 
 def test_files_of_others_are_forgotten(runner, tmp_path):
