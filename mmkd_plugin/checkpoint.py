@@ -1,15 +1,18 @@
 """Reading a teacher's checkpoint, and comparing it with a model."""
 
-import warnings
 from pathlib import Path
-from urllib.parse import urlparse
 
-import torch
 import torch.nn as nn
 
-from .download import download
-from .exceptions import MMKDFileNotFoundError, MMKDValueError
-from .unpickling import UnsafeFileError, explain_damage, load_from_local
+from .exceptions import MMKDValueError
+from .state_dicts import check_state
+from .unpickling import (
+    UnsafeFileError,
+    check_switch,
+    load_trusted,
+    read_file,
+)
+from .zoo import SCHEMES, as_named, fetch
 
 
 def read_checkpoint(
@@ -18,16 +21,18 @@ def read_checkpoint(
     """Read a checkpoint without running any code that it may hold.
 
     Args:
-        checkpoint (str): Path or http(s) URL of a file written by
-            ``torch.save``, or of a ``.safetensors`` file.  A URL is
-            downloaded once a node into torch's hub directory.
+        checkpoint (str): Path, http(s) URL or name such as
+            ``torchvision://resnet50`` of a file of ``torch.save`` or of
+            safetensors.  A URL is downloaded once a node into torch's hub
+            directory.
         prefix (str): Keep only names that begin so, and cut it off.
         trust_checkpoint (bool): Whether to run the code that the file may
             hold.
 
     Returns:
         tuple[dict, dict]: Names to tensors on the CPU, and the ``meta`` that
-        OpenMMLab keeps beside them, empty if there is none.
+        OpenMMLab keeps beside them, empty if there is none. What it says of
+        itself is data: nothing of it may be built or imported.
 
     Raises:
         FileNotFoundError: If there is no such file, or it cannot be
@@ -35,16 +40,17 @@ def read_checkpoint(
         ValueError: If the file is not a checkpoint of tensors, or holds
             anything that is not known to be harmless.
     """
+    check_switch(trust_checkpoint, 'trust_checkpoint')
     path = Path(checkpoint).expanduser()
-    if urlparse(str(checkpoint)).scheme in ('http', 'https'):
-        path = download(checkpoint)
-    if not path.is_file():
-        raise MMKDFileNotFoundError(
-            f"The teacher's checkpoint {str(checkpoint)!r} "
-            f'{"is a folder" if path.is_dir() else "was not found"}: give '
-            'the path or the URL of an existing file.'
-        )
-    state, meta = split_checkpoint(_unpack(path, trust_checkpoint), str(path))
+    if str(checkpoint).startswith(SCHEMES):
+        path = fetch(str(checkpoint))
+    names = (
+        f"The teacher's checkpoint {str(checkpoint)!r}",
+        'the path or the URL',
+    )
+    content = _unpack(path, trust_checkpoint, *names)
+    content = as_named(str(checkpoint), content)
+    state, meta = split_checkpoint(content, str(path))
     # What DistributedDataParallel adds.
     if not prefix and all(key.startswith('module.') for key in state):
         prefix = 'module.'
@@ -72,46 +78,26 @@ def split_checkpoint(content: object, source: str) -> tuple[dict, dict]:
         tuple[dict, dict]: Names to tensors, and the ``meta`` beside them.
 
     Raises:
-        ValueError: If there are no weights.
+        ValueError: If there are no weights, or ``meta`` is no dict.
     """
     state, meta = content, dict[str, object]()
     if isinstance(content, dict) and 'state_dict' in content:
         state, meta = content['state_dict'], content.get('meta') or {}
-    if (
-        not isinstance(state, dict)
-        or not state
-        or not all(isinstance(value, torch.Tensor) for value in state.values())
-    ):
+    check_state(state, source)
+    if not isinstance(meta, dict):
         raise MMKDValueError(
-            f'The checkpoint {source} holds no state dict: expected names '
-            'and tensors, at the top level or under `state_dict`; give a '
-            'file with the weights of a model.'
+            f'The checkpoint {source} holds a `meta` that is no dict but '
+            f'{type(meta).__name__}: give one that MMEngine has written.'
         )
-    return state, meta
+    return state, meta  # type: ignore[return-value]
 
 
-def _unpack(path: Path, trust_checkpoint: bool) -> object:
-    """Read a file of any supported kind."""
+def _unpack(path: Path, trust_checkpoint: bool, *names: str) -> object:
+    """Read a file, and name the teacher's way out where it is refused."""
+    if trust_checkpoint:
+        return load_trusted(path, 'cpu', *names)
     try:
-        if path.suffix == '.safetensors':
-            from safetensors.torch import load_file
-
-            with explain_damage(path):
-                return load_file(path)
-        if trust_checkpoint:
-            warnings.warn(
-                f'The checkpoint {path} is read with trust_checkpoint=True: '
-                'any code that it holds is run.',
-                stacklevel=2,
-            )
-            with explain_damage(path):
-                return torch.load(path, map_location='cpu', weights_only=False)
-        return load_from_local(path)
-    except ImportError as error:
-        raise MMKDValueError(
-            f"The teacher's checkpoint {path} is a safetensors file, which "
-            'needs the package safetensors: pip install safetensors.'
-        ) from error
+        return read_file(path, 'cpu', *names)
     except UnsafeFileError as error:
         raise MMKDValueError(
             f'The checkpoint {path} was refused: {error.__cause__} Set '

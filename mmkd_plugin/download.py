@@ -1,18 +1,30 @@
 """Fetching a file from a URL."""
 
+import hashlib
 import os
+import re
+from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
-from urllib.parse import urlparse
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import torch
 from mmengine.dist import barrier
+from mmengine.logging import print_log
 
-from .exceptions import MMKDFileNotFoundError
+from .exceptions import MMKDFileNotFoundError, MMKDValueError
+
+TIMEOUT = 30  # seconds without a byte
+TRIES = 4
+CHUNK = 1 << 20
 
 
 def download(url: str) -> Path:
     """Fetch a URL into torch's hub directory, once a node.
+
+    What was fetched of a file is kept and continued. Files of one name from
+    two URLs are two files.
 
     Args:
         url (str): An http(s) URL.
@@ -22,20 +34,19 @@ def download(url: str) -> Path:
 
     Raises:
         FileNotFoundError: If the file cannot be fetched.
+        ValueError: If it is not the one whose checksum its name tells.
     """
-    path = Path(
-        torch.hub.get_dir(),
-        'checkpoints',
-        os.path.basename(urlparse(url).path),
-    )
-    failure = None
+    path = place_of(url)
+    failure: Exception | None = None
     if int(os.environ.get('LOCAL_RANK', 0)) == 0 and not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(url, str(path))
-        except (URLError, OSError) as error:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fetch(url, path)
+        except (OSError, HTTPException, ValueError) as error:
             failure = error
     barrier()
+    if isinstance(failure, MMKDValueError):
+        raise failure
     if failure is not None or not path.is_file():
         raise MMKDFileNotFoundError(
             f'The file {url} could not be downloaded '
@@ -44,3 +55,139 @@ def download(url: str) -> Path:
             'the URL.'
         )
     return path
+
+
+def place_of(url: str) -> Path:
+    """Where the file of a URL lies, or will.
+
+    One that other programs have downloaded is taken if the checksum in its
+    name is its own.
+    """
+    folder = Path(torch.hub.get_dir(), 'checkpoints')
+    name = re.split('[?#]', url)[0].rsplit('/', 1)[-1] or 'file'
+    shared = folder / name[-200:]
+    if checksum_in(name) and shared.is_file() and _is_as_named(shared):
+        return shared
+    key = hashlib.sha256(url.encode()).hexdigest()[:16]
+    return folder / key / name[-200:]
+
+
+def checksum_in(name: str) -> str | None:
+    """The first digits of the sha256, as OpenMMLab and torch write them."""
+    found = re.search(r'-([0-9a-f]{8})\.(pth|pt|safetensors)$', name)
+    return found[1] if found else None
+
+
+def _is_as_named(path: Path, name: str | None = None) -> bool:
+    wanted = checksum_in(name or path.name)
+    return wanted is None or _digest(path).startswith(wanted)
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def fetch(url: str, path: Path) -> None:
+    """Fetch a URL, whole or what is missing of it.
+
+    Args:
+        url (str): An http(s) URL.
+        path (Path): The file to make; until it is whole, it is called
+            ``*.part``, and another process that fetches it waits.
+
+    Raises:
+        OSError, HTTPException: If it cannot be fetched.
+        ValueError: If it is not the one whose checksum its name tells.
+    """
+    part = path.with_name(f'{path.name}.part')
+    with _alone(path.with_name(f'{path.name}.lock')):
+        if path.is_file():
+            return
+        print_log(f'Downloading {url} to {path}', logger='current')
+        for attempt in range(TRIES):
+            try:
+                _continue(url, part)
+                break
+            except HTTPError:
+                raise
+            except (OSError, HTTPException):
+                if attempt == TRIES - 1:
+                    raise
+        if not _is_as_named(part, path.name):
+            found = _digest(part)[:8]
+            part.unlink()
+            tag_of(part).unlink(missing_ok=True)
+            raise MMKDValueError(
+                f'The file {url} is not the one that its name tells: its '
+                f'sha256 begins with {found} instead of '
+                f'{checksum_in(path.name)}. It was removed: download it '
+                'again, or give the path of a local file.'
+            )
+        os.replace(part, path)
+        tag_of(part).unlink(missing_ok=True)
+
+
+def tag_of(part: Path) -> Path:
+    """The file that keeps what the server calls this state of the file."""
+    return part.with_name(f'{part.name}.tag')
+
+
+def _continue(url: str, part: Path) -> None:
+    """Fetch what a partial file lacks; all of it if the server cannot.
+
+    Raises:
+        OSError: If the connection ends before the file.
+    """
+    tag, have = tag_of(part), 0
+    total: int | None = None
+    headers = {'User-Agent': 'mmkd_plugin'}
+    if part.is_file() and tag.is_file() and part.stat().st_size:
+        have = part.stat().st_size
+        # If the file has changed, the server gives all of it.
+        headers |= {'Range': f'bytes={have}-', 'If-Range': tag.read_text()}
+    try:
+        answer = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
+    except HTTPError as error:
+        if have and error.code == 416:  # nothing is missing, or it changed
+            part.unlink()
+            raise OSError('the server has another file now') from error
+        raise
+    with answer:
+        length = answer.headers.get('Content-Length')
+        if answer.status == 206:
+            said = answer.headers.get('Content-Range', '')
+            found = re.fullmatch(r'bytes (\d+)-\d+/(\d+)', said)
+            if not found or int(found[1]) != have:
+                part.unlink()
+                raise OSError(f'the server gives {said!r} of the file')
+            total = int(found[2])
+        else:
+            have, total = 0, int(length) if length else None
+        mark = answer.headers.get('ETag') or ''
+        if mark and not mark.startswith('W/'):
+            tag.write_text(mark)
+        else:
+            tag.unlink(missing_ok=True)
+        with part.open('ab' if have else 'wb') as file:
+            while chunk := answer.read(CHUNK):
+                file.write(chunk)
+    size = part.stat().st_size
+    if total is not None and size != total:
+        raise OSError(f'the connection ended after {size} of {total} bytes')
+
+
+@contextmanager
+def _alone(path: Path):
+    """Let other processes of this machine wait."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    with path.open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

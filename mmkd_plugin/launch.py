@@ -71,6 +71,12 @@ def build_parser(description):
         'tuples: key="(640, 480)"',
     )
     parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='run the code that the given checkpoints may hold, where they '
+        'are refused otherwise; only for files whose origin you know',
+    )
+    parser.add_argument(
         '--launcher',
         choices=['none', *LAUNCHERS],
         default='none',

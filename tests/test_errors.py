@@ -20,6 +20,62 @@ REPO = Path(__file__).parents[1]
 # Errors that are brought about where what raises them is tested; the others
 # are in tests/errors.
 ELSEWHERE = {
+    'checkpoint-attack': (
+        'tests/test_hostile.py',
+        'test_attacks_are_called_so',
+    ),
+    'checkpoint-torchscript': (
+        'tests/test_hostile.py',
+        'test_torchscript_is_refused',
+    ),
+    'checkpoint-special': (
+        'tests/test_hostile.py',
+        'test_pipes_and_devices_are_not_opened',
+    ),
+    'checkpoint-limit': (
+        'tests/test_hostile.py',
+        'test_limits_are_sentences',
+    ),
+    'checkpoint-layout': (
+        'tests/test_hostile.py',
+        'test_weights_are_plain_tensors_with_names',
+    ),
+    'checkpoint-meta': (
+        'tests/test_hostile.py',
+        'test_meta_is_a_dict',
+    ),
+    'trust-switch': (
+        'tests/test_zoo.py',
+        'test_trust_is_true_or_false',
+    ),
+    'checkpoint-scheme': (
+        'tests/test_zoo.py',
+        'test_every_scheme_is_covered_or_refused',
+    ),
+    'checkpoint-zoo': (
+        'tests/test_zoo.py',
+        'test_model_that_no_zoo_has',
+    ),
+    'checkpoint-checksum': (
+        'tests/test_download.py',
+        'test_checksum_in_the_name',
+    ),
+    'resume-stand-in': (
+        'tests/test_run_data.py',
+        'test_stand_in_where_training_needs_a_value',
+    ),
+    'resume-number': (
+        'tests/test_run_data.py',
+        'test_number_that_is_none',
+    ),
+    'publish-config': (
+        'tests/tools/test_publish_student.py',
+        'test_config_in_the_file_is_never_used',
+    ),
+    'publish-meta': (
+        'tests/tools/test_publish_student.py',
+        'test_values_that_cannot_be_published',
+    ),
     'two-hooks': (
         'tests/hooks/test_distill_hook.py',
         'test_two_hooks_with_one_name_are_refused',

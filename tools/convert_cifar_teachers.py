@@ -29,7 +29,7 @@ from mmkd_plugin.atomic import write_bytes
 from mmkd_plugin.checkpoint import load_strictly, split_checkpoint
 from mmkd_plugin.compat import check_versions
 from mmkd_plugin.errors import explain_errors
-from mmkd_plugin.unpickling import load_from_local
+from mmkd_plugin.unpickling import load_from_local, load_trusted
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'cifar100'
 NETWORKS = (
@@ -49,6 +49,8 @@ NETWORKS = (
     'shufflev2',
     'resnet50',
 )
+# Bytes that an archive may unpack to, beside four times its own.
+MOST_UNPACKED = 256 << 20
 # Where the published names differ from `backbone.` and the same name.
 RENAMED = (
     (r'^backbone\.(fc|linear|classifier(\.0)?)\.', 'head.fc.'),
@@ -72,13 +74,14 @@ def build(name):
     return MODELS.build(dict(model, _scope_='mmpretrain'))
 
 
-def convert(name, source, target):
+def convert(name, source, target, trust=False):
     """Write a published network as a checkpoint of MMPretrain.
 
     Args:
         name (str): One of :data:`NETWORKS`.
         source (Path): A file with the weights under ``model``, or alone.
         target (Path): The file to write; its folder must exist.
+        trust (bool): Whether to run the code that the file may hold.
 
     Returns:
         int: Number of parameters.
@@ -89,7 +92,7 @@ def convert(name, source, target):
     """
     from mmpretrain.datasets.categories import CIFAR100_CATEGORIES
 
-    content = load_from_local(source)
+    content = (load_trusted if trust else load_from_local)(source)
     if isinstance(content, dict):
         content = content.get('model', content)
     state, _ = split_checkpoint(content, str(source))
@@ -125,9 +128,13 @@ def network_of(path):
 def unpack(archive, folder):
     """Copy the weights in an archive, under their last two names."""
     try:
+        left = MOST_UNPACKED + 4 * archive.stat().st_size
         with tarfile.open(archive) as tar:
             for member in tar:
                 path = PurePosixPath(member.name)
+                left -= member.size
+                if member.issparse() or left < 0:
+                    raise tarfile.TarError('it unpacks to far more')
                 if member.isfile() and network_of(path):
                     target = folder / path.parent.name / path.name
                     target.parent.mkdir(exist_ok=True)
@@ -183,12 +190,12 @@ def find_networks(folder, source):
     return found
 
 
-def convert_all(files, out):
+def convert_all(files, out, trust=False):
     """Convert each of `files`, name to path, and say so."""
     out.mkdir(parents=True, exist_ok=True)
     for name, path in files.items():
         target = out / f'{name}.pth'
-        count = convert(name, path, target)
+        count = convert(name, path, target, trust)
         print(f'{target}: {count:,} parameters', flush=True)
 
 
@@ -216,6 +223,12 @@ def parse_args(argv=None):
         help='networks to convert, by default all that are there; for one '
         f'.pth, which it is: {", ".join(NETWORKS)}',
     )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='run the code that the files may hold, where they are refused '
+        'otherwise; only for files whose origin you know',
+    )
     return parser.parse_args(argv)
 
 
@@ -233,13 +246,18 @@ def main(argv=None):
         raise SystemExit(
             f'error: --out {args.out} is a file: give the path of a folder.'
         )
+    if not source.is_file() and not source.is_dir():
+        raise SystemExit(
+            f'error: {source} is a pipe, device or socket: give the path of '
+            'cifar_teachers.tar, of its folder or of one .pth file.'
+        )
     if source.is_file() and not tarfile.is_tarfile(source):
         if models is None or len(models) != 1:
             raise SystemExit(
                 f'error: {source} is one file of weights: tell which network '
                 'it is by --models and one name.'
             )
-        convert_all({models[0]: source}, args.out)
+        convert_all({models[0]: source}, args.out, args.trust_checkpoint)
         return
     with open_folder(source) as folder:
         found = find_networks(folder, source)
@@ -249,7 +267,8 @@ def main(argv=None):
                     f'error: {source} holds no {name}, but '
                     f'{", ".join(sorted(found))}: choose from these.'
                 )
-        convert_all({name: found[name] for name in models or found}, args.out)
+        files = {name: found[name] for name in models or found}
+        convert_all(files, args.out, args.trust_checkpoint)
 
 
 if __name__ == '__main__':

@@ -26,6 +26,7 @@ from mmkd_plugin.checkpoint import load_strictly, split_checkpoint
 from mmkd_plugin.errors import explain_errors
 from mmkd_plugin.launch import build_parser, check_start, load_config
 from mmkd_plugin.model_config import model_of
+from mmkd_plugin.unpickling import safe_loading
 
 # What MMEngine's runner makes a model of.
 MODEL_KEYS = ('data_preprocessor', 'default_scope', 'model')
@@ -224,6 +225,12 @@ def parse_args():
 @explain_errors()
 def main():
     args = parse_args()
+    with safe_loading(args.trust_checkpoint):
+        export_and_compare(args)
+
+
+def export_and_compare(args):
+    """Write the file that the options name."""
     cfg = load_config(args)
     check_start(cfg, 'model', 'test_dataloader')
     if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():

@@ -28,6 +28,7 @@ from mmkd_plugin.first_weights import watched
 from mmkd_plugin.launch import build_parser, check_start, load_config
 from mmkd_plugin.teacher import Teacher, build_model
 from mmkd_plugin.teacher import load_config as load_teacher_config
+from mmkd_plugin.unpickling import safe_loading
 
 
 def parse_args():
@@ -270,7 +271,11 @@ def main():
     cfg = load_config(args)
     check_start(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     # What data sets print while they load does not belong to the result.
-    with TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
+    with (
+        TemporaryDirectory() as folder,
+        redirect_stdout(sys.stderr),
+        safe_loading(args.trust_checkpoint),
+    ):
         found, problems = inspect(cfg, args, folder)
     found = [f'# {args.config}', *found, report.judge(problems)]
     print('\n\n'.join(found))

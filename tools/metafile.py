@@ -31,7 +31,9 @@ def read_results(path, meta, work_dir, dataset):
         SystemExit: If the log is not that of the checkpoint.
     """
     # MMEngine ends the name with the time of the start.
-    started = meta.get('experiment_name', '')[-15:] or 'unknown'
+    started = str(meta.get('experiment_name'))[-15:]
+    if not re.fullmatch(r'\d{8}_\d{6}', started):
+        started = 'unknown'
     if not (work_dir / started).is_dir():
         raise SystemExit(
             f'error: {work_dir} has no folder {started}, so that the run '
@@ -75,10 +77,10 @@ def make_entry(path, config, model, meta, hooks, results):
     """
     count = sum(weight.numel() for weight in model.parameters())
     metadata = dict(Parameters=count)
-    if meta.get('epoch'):
-        metadata['Epochs'] = meta['epoch']
-    elif meta.get('iter'):
-        metadata['Iterations'] = meta['iter']
+    for key, label in (('epoch', 'Epochs'), ('iter', 'Iterations')):
+        if type(meta.get(key)) is int and meta[key] > 0:
+            metadata[label] = meta[key]
+            break
     distillation = [_public(hook) for hook in hooks if 'teacher' in hook]
     if distillation:
         metadata['Training Techniques'] = ['Knowledge Distillation']

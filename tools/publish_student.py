@@ -14,12 +14,12 @@ import hashlib
 import io
 import re
 import time
-from pathlib import Path
+from datetime import date
+from pathlib import Path, PurePath
 
 import numpy as np
 import torch
 import yaml
-from config_text import read_config
 from metafile import make_entry, read_results
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS
@@ -28,8 +28,9 @@ from mmengine.utils import import_modules_from_strings
 from mmkd_plugin.atomic import write_bytes, write_text
 from mmkd_plugin.checkpoint import load_strictly, split_checkpoint
 from mmkd_plugin.errors import explain_errors
+from mmkd_plugin.exceptions import MMKDValueError
 from mmkd_plugin.model_config import config_of, model_of
-from mmkd_plugin.unpickling import load_from_local
+from mmkd_plugin.unpickling import load_from_local, load_trusted
 
 # What inference reads of a config; the data set without its place.
 KEPT = ('custom_imports', 'data_preprocessor', 'default_scope', 'model')
@@ -48,17 +49,24 @@ def plain(value):
         object: The same of Python's own types.
 
     Raises:
-        TypeError: If it holds anything else.
+        ValueError: If it holds anything else.
     """
     if isinstance(value, dict):
         return {plain(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(plain(item) for item in value)
+        kind = tuple if isinstance(value, tuple) else list
+        return kind(plain(item) for item in value)
     if isinstance(value, (np.ndarray, np.generic)):
-        return value.tolist()
+        return plain(value.tolist())
+    if isinstance(value, (PurePath, date)):
+        return str(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise TypeError(f'{value!r} is neither a number nor text')
+    raise MMKDValueError(
+        f'The checkpoint cannot be published: it holds {str(value)[:80]!r} '
+        f'in its meta, and expected are numbers, text, lists and dicts in '
+        f'{", ".join(KEPT_META)}; publish one that MMEngine has written.'
+    )
 
 
 def inference_config(cfg):
@@ -163,7 +171,7 @@ def publish(state, meta, cfg, out, name):
 
 
 def find_config(path, given, meta):
-    """The config of the training.
+    """The config of the training; what a file says of itself is not it.
 
     Args:
         path (Path): The checkpoint.
@@ -174,22 +182,22 @@ def find_config(path, given, meta):
         tuple[dict, str]: The config, and its path or at least its name.
 
     Raises:
-        SystemExit: If the checkpoint does not tell it.
+        SystemExit: If there is none, or it cannot be told which it is.
     """
     if given:
         return config_of(given).to_dict(), given
-    # The name is followed by the time of the start.
-    name = re.fullmatch(r'(.+)_\d{8}_\d{6}', str(meta.get('experiment_name')))
-    try:
-        cfg = read_config(meta.get('cfg', ''))
-    except ValueError:
-        cfg = {}
-    if not name or 'model' not in cfg:
+    # MMEngine writes it into the work directory. The name of the experiment
+    # is that of the config, followed by the time of the start.
+    beside = sorted(path.absolute().parent.glob('*.py'))
+    name = str(meta.get('experiment_name'))[:-16]
+    found = [file for file in beside if file.stem == name] or beside
+    if len(found) != 1:
         raise SystemExit(
-            f'error: The checkpoint {path} does not tell the config of its '
-            'training: give it by --config.'
+            f'error: Beside the checkpoint {path} are {len(found)} configs, '
+            'of which one must be that of its training: give it by --config.'
         )
-    return cfg, f'{name[1]}.py'
+    print(f'The config is {found[0]}.')
+    return config_of(str(found[0])).to_dict(), found[0].name
 
 
 def parse_args():
@@ -199,7 +207,14 @@ def parse_args():
     parser.add_argument(
         '--config',
         metavar='FILE',
-        help='config of the training, by default the one in the checkpoint',
+        help='config of the training, by default the one that MMEngine has '
+        'written beside the checkpoint',
+    )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='run the code that the checkpoint may hold, where it is refused '
+        'otherwise; only for files whose origin you know',
     )
     parser.add_argument(
         '--log',
@@ -219,7 +234,8 @@ def parse_args():
 @explain_errors()
 def main():
     args = parse_args()
-    checkpoint = load_from_local(args.checkpoint)
+    read = load_trusted if args.trust_checkpoint else load_from_local
+    checkpoint = read(args.checkpoint)
     state, meta = split_checkpoint(checkpoint, str(args.checkpoint))
     cfg, config = find_config(args.checkpoint, args.config, meta)
     results = []

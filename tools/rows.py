@@ -9,12 +9,13 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 
 from mmkd_plugin import DistillHook, launch
-from mmkd_plugin.checkpoint import load_strictly, read_checkpoint
+from mmkd_plugin.checkpoint import load_strictly, split_checkpoint
 from mmkd_plugin.data_check import check_data
 from mmkd_plugin.first_weights import watched
+from mmkd_plugin.unpickling import safe_loading
 
 
 @contextmanager
@@ -117,6 +118,11 @@ def collect(args):
         FileNotFoundError, TypeError, ValueError: If something is wrong with
             the config, the data, the teacher or the student's checkpoint.
     """
+    with safe_loading(args.trust_checkpoint):
+        return _collect(args)
+
+
+def _collect(args):
     cfg = launch.load_config(args)
     launch.check_start(
         cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper'
@@ -143,7 +149,8 @@ def collect(args):
     with redirect_stdout(sys.stderr):
         check_data(runner, 'train')
         if student:
-            state, _ = read_checkpoint(student)
+            content = CheckpointLoader.load_checkpoint(student, 'cpu')
+            state, _ = split_checkpoint(content, student)
             load_strictly(runner.model, state, student, role='student')
         else:
             with watched(runner):

@@ -13,6 +13,7 @@ from mmkd_plugin.data_check import check_data
 from mmkd_plugin.errors import explain_errors
 from mmkd_plugin.exceptions import MMKDFileNotFoundError
 from mmkd_plugin.launch import build_parser, check_start, load_config
+from mmkd_plugin.unpickling import safe_loading
 
 
 class FitCheckHook(Hook):
@@ -44,6 +45,12 @@ def parse_args():
 @explain_errors()
 def main():
     args = parse_args()
+    with safe_loading(args.trust_checkpoint):
+        test(args)
+
+
+def test(args):
+    """Evaluate as the options say."""
     cfg = load_config(args)
 
     if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():

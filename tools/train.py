@@ -9,6 +9,7 @@ from mmkd_plugin.data_check import check_data
 from mmkd_plugin.errors import explain_errors
 from mmkd_plugin.exceptions import MMKDValueError
 from mmkd_plugin.launch import build_parser, check_start, load_config
+from mmkd_plugin.unpickling import safe_loading
 
 
 def parse_args():
@@ -35,6 +36,12 @@ def parse_args():
 @explain_errors()
 def main():
     args = parse_args()
+    with safe_loading(args.trust_checkpoint):
+        train(args)
+
+
+def train(args):
+    """Train as the options say."""
     cfg = load_config(args)
 
     if args.resume is not None:

@@ -36,6 +36,7 @@ from mmkd_plugin.data_check import check_data
 from mmkd_plugin.errors import explain_errors
 from mmkd_plugin.launch import build_parser, check_start, load_config
 from mmkd_plugin.teacher import Teacher
+from mmkd_plugin.unpickling import safe_loading
 
 MODELS = ('teacher', 'student alone', 'distilled student')
 
@@ -234,6 +235,12 @@ def parse_args():
 @explain_errors()
 def main():
     args = parse_args()
+    with safe_loading(args.trust_checkpoint):
+        visualize(args)
+
+
+def visualize(args):
+    """Draw and write what the options say."""
     cfg = load_config(args)
     check_start(cfg, 'model', 'val_dataloader', 'val_cfg', 'val_evaluator')
     runner = Runner.from_cfg(cfg)

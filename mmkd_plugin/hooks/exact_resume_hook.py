@@ -22,6 +22,7 @@ from ..exceptions import MMKDValueError
 from ..last_checkpoint import last_named, name_last, repair_last
 from ..loading import rest_of, sampler_of, shielded_workers
 from ..randomness import SeededSamples, seed_by
+from ..run_data import check_run_data
 from .finite import refuse_nonfinite
 from .lost_rank import call_roll
 from .readable import refuse_unreadable
@@ -157,6 +158,7 @@ class ExactResumeHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Take over what :meth:`before_save_checkpoint` has put in."""
         if runner._resume:
+            check_run_data(runner, checkpoint, runner._load_from)
             self._kept = checkpoint.get('exact_resume', {})
 
     def before_train(self, runner) -> None:

@@ -5,6 +5,8 @@ import json
 import re
 import subprocess
 import sys
+from datetime import date
+from pathlib import Path
 
 import numpy as np
 import publish_student
@@ -119,6 +121,9 @@ def save(path, kind, name='my_student', **changes):
         ema_state_dict=state,
     )
     torch.save(content, path)
+    if name:
+        # As MMEngine's runner does in the work directory.
+        Config(cfg).dump(path.parent / f'{name}.py')
     return state
 
 
@@ -198,12 +203,28 @@ def test_anything_but_the_student_is_refused(
     assert not (tmp_path / 'out').exists()
 
 
-@pytest.mark.parametrize('text', ['import os\n', 'lr = 1\n', ''])
-def test_config_that_is_not_told(tmp_path, monkeypatch, text):
-    meta = dict(cfg=text, experiment_name='a_20260101_000000')
+@pytest.mark.parametrize('name', ['a', '../a', '', 'a\n', 5, 'x' * 10**6])
+def test_config_in_the_file_is_never_used(tmp_path, monkeypatch, name):
+    proof = tmp_path / 'ran'
+    text = f"model = dict(type='os.system', command='touch {proof}')"
+    meta = dict(cfg=text, experiment_name=name)
+    if isinstance(name, str):
+        meta['experiment_name'] += '_20260101_000000'
     state = dict(a=torch.zeros(1))
     torch.save(dict(meta=meta, state_dict=state), tmp_path / 'a.pth')
-    with pytest.raises(SystemExit, match='give it by --config'):
+    with pytest.raises(SystemExit, match='are 0 configs.*it by --config'):
+        publish(monkeypatch, tmp_path / 'a.pth', tmp_path / 'out')
+    assert sorted(tmp_path.iterdir()) == [tmp_path / 'a.pth']
+
+
+def test_config_beside_is_found_by_its_name(tmp_path, monkeypatch):
+    save(tmp_path / 'a.pth', 'cls')
+    (tmp_path / 'other.py').write_text('lr = 1')
+    path = publish(monkeypatch, tmp_path / 'a.pth', tmp_path / 'out')
+    assert path.name.startswith('my_student_')
+    (tmp_path / 'my_student.py').unlink()
+    (tmp_path / 'another.py').write_text('lr = 1')
+    with pytest.raises(SystemExit, match='are 2 configs'):
         publish(monkeypatch, tmp_path / 'a.pth', tmp_path / 'out')
 
 
@@ -220,8 +241,12 @@ def test_config_of_a_network_of_this_package():
 
 
 def test_values_that_cannot_be_published():
-    with pytest.raises(TypeError, match='neither a number nor text'):
+    with pytest.raises(ValueError, match='expected are numbers, text'):
         publish_student.plain(dict(a=[object()]))
+    assert publish_student.plain([Path('a'), date(2026, 1, 2)]) == [
+        'a',
+        '2026-01-02',
+    ]
 
 
 def test_libraries_use_the_files_without_this_package(tmp_path, monkeypatch):

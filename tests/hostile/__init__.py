@@ -1,0 +1,1 @@
+"""Files that attack who reads them, and what they may not do."""
