@@ -4,15 +4,15 @@ from pathlib import Path
 
 import torch.nn as nn
 
+from .checkpoints.state_dicts import check_state
+from .checkpoints.zoo import SCHEMES, as_named, fetch
 from .exceptions import MMKDValueError
-from .state_dicts import check_state
 from .unpickling import (
     UnsafeFileError,
     check_switch,
     load_trusted,
     read_file,
 )
-from .zoo import SCHEMES, as_named, fetch
 
 
 def read_checkpoint(

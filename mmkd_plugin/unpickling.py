@@ -14,16 +14,16 @@ from pathlib import Path
 import torch
 from mmengine.runner import CheckpointLoader
 
-from .closed_world import check_content
+from .checkpoints.closed_world import check_content
+from .checkpoints.file_kind import kind_of, open_checkpoint
+from .checkpoints.known_kinds import UnsafeFileError
+from .checkpoints.safetensors_file import read_safetensors
+from .checkpoints.stand_in import stand_ins
+from .checkpoints.state_dicts import check_loaded
+from .checkpoints.torch_file import read_legacy, read_zip
+from .checkpoints.zip_records import TORCHSCRIPT, Records
+from .checkpoints.zoo import NOT_COVERED, SCHEMES, as_named, fetch
 from .exceptions import MMKDValueError
-from .file_kind import kind_of, open_checkpoint
-from .known_kinds import UnsafeFileError
-from .safetensors_file import read_safetensors
-from .stand_in import stand_ins
-from .state_dicts import check_loaded
-from .torch_file import read_legacy, read_zip
-from .zip_records import TORCHSCRIPT, Records
-from .zoo import NOT_COVERED, SCHEMES, as_named, fetch
 
 TRUSTED = 'any code that it holds is run'
 WAY_OUT = (
@@ -35,8 +35,9 @@ WAY_OUT = (
 def read_file(path: Path, map_location='cpu', *names: str) -> object:
     """Read a file of tensors and of what is kept beside them.
 
-    What a file says of itself is data: classes that are not known become
-    :class:`~mmkd_plugin.stand_in.StandIn`, and a warning names them.
+    What a file says of itself is data: what is of a class that is not known
+    becomes a :class:`~mmkd_plugin.checkpoints.stand_in.StandIn`, and a
+    warning names the class.
 
     Args:
         path (Path): A file written by ``torch.save``, or of safetensors.

@@ -11,8 +11,8 @@ from multiprocessing import get_context
 import pytest
 import torch
 
-from mmkd_plugin import download as D
 from mmkd_plugin.checkpoint import read_checkpoint
+from mmkd_plugin.checkpoints import download as D
 from mmkd_plugin.errors import explain
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB

@@ -23,7 +23,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
 from mmkd_plugin.checkpoint import read_checkpoint
-from mmkd_plugin.stand_in import StandIn, stand_ins
+from mmkd_plugin.checkpoints.stand_in import StandIn, stand_ins
 from mmkd_plugin.unpickling import load_from_local, safe_loading
 
 UTC = datetime.timezone.utc

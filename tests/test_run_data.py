@@ -7,9 +7,9 @@ import pytest
 import torch
 from mmengine.hooks import CheckpointHook
 
+from mmkd_plugin.checkpoints.stand_in import StandIn
 from mmkd_plugin.errors import explain
-from mmkd_plugin.run_data import check_run_data
-from mmkd_plugin.stand_in import StandIn
+from mmkd_plugin.hooks.run_data import check_run_data
 
 
 def make(**info):

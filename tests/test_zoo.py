@@ -5,8 +5,8 @@ import pytest
 import torch
 from mmengine.runner import CheckpointLoader
 
-from mmkd_plugin import zoo
 from mmkd_plugin.checkpoint import read_checkpoint
+from mmkd_plugin.checkpoints import zoo
 from mmkd_plugin.errors import explain
 from mmkd_plugin.unpickling import safe_loading
 

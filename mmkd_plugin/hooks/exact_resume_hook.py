@@ -22,11 +22,11 @@ from ..exceptions import MMKDValueError
 from ..last_checkpoint import last_named, name_last, repair_last
 from ..loading import rest_of, sampler_of, shielded_workers
 from ..randomness import SeededSamples, seed_by
-from ..run_data import check_run_data
 from .finite import refuse_nonfinite
 from .lost_rank import call_roll
 from .readable import refuse_unreadable
 from .resume_check import check_resumable, run_problem
+from .run_data import check_run_data
 from .run_scope import enclose
 from .stop_request import StopRequest
 

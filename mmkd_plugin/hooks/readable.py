@@ -3,6 +3,7 @@
 import io
 import pickle
 import tempfile
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from ..exceptions import MMKDError, MMKDValueError
 from ..unpickling import load_from_local
+from .run_data import misplaced
 
 # Numbers in a tensor or array that is tried as it is.
 SMALL = 16
@@ -70,9 +72,14 @@ def _reason(content: object) -> str | None:
         file.write(buffer.getvalue())
         file.flush()
         try:
-            load_from_local(file.name)
+            with warnings.catch_warnings():
+                # Of classes that are not known, which are told below.
+                warnings.simplefilter('ignore')
+                found = load_from_local(file.name)
         except MMKDError as error:
             return str(error.__cause__ or error).strip().rstrip('.')
+    if isinstance(found, dict) and misplaced(found):
+        return 'whose class is not known when it is read'
     return None
 
 

@@ -95,7 +95,7 @@ class Machine(pickle._Unpickler):
         window (Window): Where the pickle is.
         tensors (Tensors): What makes its tensors.
         storage_of (Callable): From the parts of an id to a
-            :class:`~mmkd_plugin.stored_tensors.Storage`.
+            :class:`~mmkd_plugin.checkpoints.stored_tensors.Storage`.
         room (int): Bytes of memory that it may take.
 
     Attributes:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .exceptions import MMKDValueError
+from ..exceptions import MMKDValueError
 from .stand_in import StandIn
 
 STORAGES = dict(

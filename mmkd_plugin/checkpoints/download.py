@@ -13,7 +13,7 @@ import torch
 from mmengine.dist import barrier
 from mmengine.logging import print_log
 
-from .exceptions import MMKDFileNotFoundError, MMKDValueError
+from ..exceptions import MMKDFileNotFoundError, MMKDValueError
 
 TIMEOUT = 30  # seconds without a byte
 TRIES = 4

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from mmengine.hooks import CheckpointHook
 
-from .exceptions import MMKDValueError
-from .stand_in import brief, stand_ins
+from ..checkpoints.stand_in import brief, stand_ins
+from ..exceptions import MMKDValueError
 
 # Where objects of unknown classes do not matter to the training.
 FREE = ('meta', 'message_hub.runtime_info')
@@ -48,14 +48,13 @@ def check_run_data(runner, checkpoint: dict, source: object) -> None:
         ValueError: If it holds objects of unknown classes where the training
             needs their values, or numbers that are none.
     """
-    for place, name in stand_ins({k: checkpoint.get(k) for k in PARTS}):
-        if not place.startswith(FREE):
-            raise MMKDValueError(
-                f'The checkpoint {source} cannot be resumed: its {place} is '
-                f'an object of {name}, which is not known. Start from its '
-                'weights with --cfg-options load_from=FILE, or give '
-                '--trust-checkpoint if you know where it comes from.'
-            )
+    for place, name in misplaced(checkpoint)[:1]:
+        raise MMKDValueError(
+            f'The checkpoint {source} cannot be resumed: its {place} is '
+            f'an object of {name}, which is not known. Start from its '
+            'weights with --cfg-options load_from=FILE, or give '
+            '--trust-checkpoint if you know where it comes from.'
+        )
     problem = _problem(checkpoint)
     if problem is not None:
         raise MMKDValueError(
@@ -71,6 +70,15 @@ def check_run_data(runner, checkpoint: dict, source: object) -> None:
     ids = info.get('keep_ckpt_ids', [])
     if not isinstance(ids, list) or any(type(n) is not int for n in ids):
         del info['keep_ckpt_ids']
+
+
+def misplaced(checkpoint: dict) -> list[tuple[str, str]]:
+    """Stand-ins where the training needs values: their places and classes."""
+    return [
+        (place, name)
+        for place, name in stand_ins({k: checkpoint.get(k) for k in PARTS})
+        if not place.startswith(FREE)
+    ]
 
 
 def _problem(checkpoint: dict) -> str | None:

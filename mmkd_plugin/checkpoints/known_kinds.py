@@ -22,7 +22,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import HistoryBuffer
 from torch.torch_version import TorchVersion
 
-from .exceptions import MMKDError
+from ..exceptions import MMKDError
 from .harmful_names import names_code
 from .stand_in import StandIn, brief
 from .stored_arrays import Unfinished, array, dtype, from_buffer, scalar

@@ -2,7 +2,7 @@
 
 import torch
 
-from .exceptions import MMKDValueError
+from ..exceptions import MMKDValueError
 from .stand_in import brief
 
 # Letters of a name; longer ones are no names of modules.

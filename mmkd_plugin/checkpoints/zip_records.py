@@ -4,7 +4,7 @@ import os
 import struct
 from typing import BinaryIO
 
-from .exceptions import MMKDValueError
+from ..exceptions import MMKDValueError
 
 END = struct.Struct('<4s4H2LH')
 END_64 = struct.Struct('<4sQ2H2L4Q')

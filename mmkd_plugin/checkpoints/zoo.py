@@ -10,7 +10,7 @@ from mmengine.runner.checkpoint import (
 )
 
 from .download import download
-from .exceptions import MMKDImportError, MMKDValueError
+from ..exceptions import MMKDImportError, MMKDValueError
 
 NOT_COVERED = (
     'The checkpoint {0!r} is named in a way that is not read here: download '

@@ -6,7 +6,7 @@ import stat
 from contextlib import contextmanager
 from pathlib import Path
 
-from .exceptions import MMKDFileNotFoundError, MMKDValueError
+from ..exceptions import MMKDFileNotFoundError, MMKDValueError
 
 # A pickle of torch's magic number, as every file of torch before 1.6 begins.
 LEGACY = re.compile(
