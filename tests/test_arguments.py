@@ -100,9 +100,17 @@ def test_what_was_got_is_one_short_line():
     assert len(arguments.shown(list(range(10000)))) < 300
 
 
-# What is raised beside the package's own classes: how a command ends, and
-# what is caught in the same function.
-OTHERS = {'SystemExit', 'tarfile.TarError'}
+# What is raised beside the package's own classes: how a command ends, what
+# is caught in the same file, and what cannot happen.
+OTHERS = {
+    'AssertionError',
+    'EOFError',
+    'OSError',
+    'SystemExit',
+    '_Fault',
+    'failure',
+    'tarfile.TarError',
+}
 
 
 def raised(source):

@@ -46,7 +46,7 @@ def start(tmp_path, monkeypatch, capsys):
         teacher = dict(config=name, checkpoint='teacher.pth') | teacher
         data = dict(type='Pictures', length=4)
         if metainfo is not None:
-            data = dict(type='Named', metainfo=metainfo)
+            data = dict(type='OtherNames', metainfo=metainfo)
         config = write_config(
             tmp_path,
             [hook_cfg(teacher, losses=LOSSES)],
@@ -65,7 +65,7 @@ def start(tmp_path, monkeypatch, capsys):
 
 
 @tiny_cls.DATASETS.register_module()
-class Named(tiny_cls.Pictures):
+class OtherNames(tiny_cls.Pictures):
     """Pictures with other names of their classes."""
 
     def __init__(self, metainfo):

@@ -101,6 +101,8 @@ def _missing(paths: list) -> list:
 def _hint(path: str) -> str:
     """What to do about a file that is missing."""
     folder, name = os.path.split(path)
+    if os.path.isfile(path):
+        return 'it is empty; replace it, or take it out of the annotations'
     if '://' in path:
         return (
             'the annotations name an address; download the images, and give '

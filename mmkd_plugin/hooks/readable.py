@@ -65,6 +65,8 @@ def _reason(content: object) -> str | None:
     buffer = io.BytesIO()
     try:
         torch.save(content, buffer, pickle_module=_PICKLE_MODULE)
+    except OSError:
+        raise  # not for what is saved
     # Whatever the object raises when it is pickled.
     except Exception as error:
         return ' '.join(str(error).split())[:200] or type(error).__name__

@@ -168,7 +168,7 @@ def test_parts_of_other_classes(tmp_path):
     run.cfg['train_dataloader']['dataset'] = dict(
         type='ConcatDataset', datasets=[part, other]
     )
-    with pytest.raises(ValueError, match='of a ConcatDataset have different'):
+    with pytest.raises(ValueError, match='train data have other classes'):
         run.check()
 
 

@@ -18,7 +18,7 @@ from tests.data_check.worlds import (
     coco_cfg,
     coco_run,
 )
-from tests.test_errors import ROWS, pattern
+from tests.errors.page import ROWS, pattern
 
 register_all_modules(init_default_scope=False)
 OUT = each('annotations', bbox=[40, 20, 30, 9])

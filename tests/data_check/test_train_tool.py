@@ -9,7 +9,8 @@ from tests import tiny
 from tests.data_check.test_evaluators import rename
 from tests.data_check.test_table import each, first, from_zero, to_corners
 from tests.data_check.worlds import coco_run
-from tests.test_errors import ROWS, load_tool, pattern
+from tests.errors.commands import load_tool
+from tests.errors.page import ROWS, pattern
 from tests.tool_runs import run, write_config
 
 SAMPLER = dict(type='DefaultSampler', shuffle=False)

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
 from PIL import Image
 
 from tests import tiny
@@ -30,6 +32,7 @@ def coco(
     picture=None,
     workers=0,
     wrapped='',
+    hooks=(),
     **changes,
 ):
     """Train a detector on a COCO data set of one image.
@@ -40,6 +43,7 @@ def coco(
         picture (bytes): The content of the image; none is a black one.
         workers (int): Loader processes.
         wrapped (str): 'times' or 'datasets', the key of a wrapper.
+        hooks (Sequence): Other hooks.
         **changes: Of the content of the annotation file, by its keys, and
             else of the config of the data set.
     """
@@ -74,7 +78,8 @@ def coco(
     elif wrapped:
         dataset = dict(type='ConcatDataset', datasets=[dataset, dataset])
     loader = w.loader(num_workers=workers)
-    return w.train(train_dataloader=dict(loader, dataset=dataset))
+    loader = dict(loader, dataset=dataset)
+    return w.train(w.hook(), *hooks, train_dataloader=loader)
 
 
 def cifar(w, **changes):
@@ -111,14 +116,18 @@ row('image-missing')(lambda w: coco(w, images=[image(1, 'b.png')]))
 row('image-damaged')(lambda w: coco(w, picture=b'noise', workers=1))
 
 
+@HOOKS.register_module()
+class Emptied(Hook):
+    """Empties an image that was there when the data were checked."""
+
+    def before_train_epoch(self, runner):
+        Path('a.png').write_bytes(b'')
+
+
 @row('image-empty')
 def _(w):
-    # Of 64 images every other one is looked for at the start.
-    images = [image(1 + n, f'{n % 2}.png') for n in range(64)]
-    boxes = [annotation(id=n, image_id=1 + n) for n in range(64)]
-    Image.new('RGB', (64, 64)).save('0.png')
-    w.file('1.png')
-    return coco(w, images=images, annotations=boxes)
+    # After all images have been looked for.
+    return coco(w, hooks=[dict(type='Emptied')])
 
 
 row('cifar-missing')(lambda w: cifar(w, data_root='no/such'))

@@ -87,7 +87,7 @@ def test_background_counts_less(tap, factor):
 
 @pytest.mark.parametrize('factor', [-1, float('inf'), 'none'])
 def test_background_weight_is_checked(tap, factor):
-    with pytest.raises(ValueError, match='`background_weight` to be a non-ne'):
+    with pytest.raises(ValueError, match='`background_weight` to be a number'):
         type(tap)(background_weight=factor)
 
 

@@ -326,7 +326,9 @@ def test_amp(train_cfg):
 def test_auto_scale_lr(train_cfg, tmp_path):
     assert train_cfg(CKD, '--auto-scale-lr').auto_scale_lr.enable
     bare = tmp_path / 'bare.py'
-    bare.write_text('model = dict()\n')
+    bare.write_text(
+        'model = train_dataloader = train_cfg = optim_wrapper = dict(a=1)\n'
+    )
     with pytest.raises(SystemExit, match='base_batch_size'):
         train_cfg(bare, '--auto-scale-lr')
 

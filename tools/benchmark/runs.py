@@ -168,4 +168,5 @@ def start(cfg, name, *hooks):
     for hook in hooks:
         runner.register_hook(hook)
     runner.train()
+    runner.train_loop.begin()
     return runner

@@ -16,6 +16,9 @@ class SteppedLoop(EpochBasedTrainLoop):
     """MMEngine's loop by epochs, which waits to be asked for each step."""
 
     def run(self):
+        """Train nothing: what hooks change for a run, they give back."""
+
+    def begin(self):
         self.runner.call_hook('before_train')
         self._steps = self._train()
 
