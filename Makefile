@@ -32,7 +32,7 @@ quickstart: setup
 	$(VENV)/bin/python tools/quickstart.py $(ARGS)
 
 test: setup
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 docs: setup
 	$(VENV)/bin/python -m pip install --quiet -r requirements/docs.txt
