@@ -64,6 +64,12 @@ def load_config(config) -> Config:
             f'but got the keys {sorted(cfg.keys())}: give the config that '
             'the teacher was trained with.'
         )
+    scope = cfg.get('default_scope')
+    if scope is not None and not isinstance(scope, str):
+        raise MMKDTypeError(
+            "Expected `default_scope` of the teacher's config to be the name "
+            f'of a library, such as mmdet, but got {scope!r}.'
+        )
     return cfg
 
 
@@ -126,13 +132,14 @@ def build_model(cfg: Config) -> nn.Module:
     """Build the model of a :func:`load_config`, with random weights.
 
     Raises:
+        TypeError: If what the config names is no model.
         ValueError: If nothing registers a type that the config names, or the
             arguments of one are not its own.
     """
     try:
         # The student must see the same random numbers with or without.
         with torch.random.fork_rng(devices=[]), _explain_imports():
-            return model_of(cfg)
+            model = model_of(cfg)
     except TypeError as error:
         if not re.search(ARGUMENTS, str(error)):
             raise
@@ -151,6 +158,13 @@ def build_model(cfg: Config) -> nn.Module:
             f'{cfg.get("default_scope")!r}: correct the name or the scope, '
             'or install the package that has it.'
         ) from error
+    if not isinstance(model, nn.Module):
+        raise MMKDTypeError(
+            f"The `model` of the teacher's config has the type "
+            f'{cfg.model["type"]!r}, which makes a {type(model).__name__} '
+            'and no model: give the config that the teacher was trained with.'
+        )
+    return model
 
 
 class Teacher:

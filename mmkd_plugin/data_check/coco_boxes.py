@@ -3,6 +3,7 @@
 Legend: N annotations.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -154,11 +155,20 @@ def check_convention(file: CocoFile) -> None:
 
 
 def warn_twice(file: CocoFile, used: np.ndarray) -> None:
-    """Count annotations that say what another one says."""
+    """Count images and annotations that are there more than once."""
     columns = np.column_stack([file.image, file.category, file.boxes])
     _, first = np.unique(columns, axis=0, return_index=True)
     again = used.copy()
     again[first] = False
+    names = Counter(file.names)
+    twice = [name for name in names if names[name] > 1]
+    if twice:
+        warn(
+            f'{len(twice)} `file_name` of the {len(file.names)} images in '
+            f'{file.where} (first: {twice[0]}) are of several images: each '
+            'counts as an image of its own, with its own boxes; if that is '
+            'not meant, put their boxes under one `id`.'
+        )
     if again.any():
         warn(
             f'{file.count(again)} have the image, category and `bbox` of '

@@ -138,9 +138,7 @@ def _build(registry: Registry, cfg: object, what: str, package: str):
     scope = cfg.get('_scope_')
     if scope is not None:
         check_text(f'{what.strip("`")}._scope_', scope)
-    if not callable(cfg['type']) and not _is_known(
-        registry, scope, cfg['type']
-    ):
+    if not _is_class(registry, scope, cfg['type']):
         known = sorted(
             name
             for name, kind in registry.module_dict.items()
@@ -154,12 +152,12 @@ def _build(registry: Registry, cfg: object, what: str, package: str):
     return registry.build(cfg)
 
 
-def _is_known(registry: Registry, scope: str | None, name: object) -> bool:
-    """Whether a type can be built by its name."""
-    if not isinstance(name, str):
-        return False
+def _is_class(registry: Registry, scope: str | None, kind: object) -> bool:
+    """Whether a type is a class, or the name of one."""
+    if not isinstance(kind, str):
+        return isinstance(kind, type)
     try:
         with registry.switch_scope_and_registry(scope) as current:
-            return current.get(name) is not None
+            return isinstance(current.get(kind), type)
     except Exception:
         return False  # a name with dots, which MMEngine tries to import

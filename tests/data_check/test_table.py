@@ -94,6 +94,10 @@ def project_first(name):
     return edit
 
 
+def image_twice(content):
+    content['images'].append(dict(content['images'][0], id=99))
+
+
 def annotation_twice(content):
     content['annotations'].append(dict(content['annotations'][0], id=99))
 
@@ -139,6 +143,7 @@ both('shares', each('annotations', bbox=to_shares))
 both('null', first('annotations', bbox=None))
 both('unknown-category', first('annotations', category_id=77))
 both('twice', first('annotations', id=2))
+both('same-image', image_twice)
 both('same', annotation_twice)
 text('bom', json.dumps(coco()), 'utf-8-sig')
 text('utf-16', json.dumps(coco()), 'utf-16')

@@ -36,6 +36,12 @@ row('teacher-config-package')(
     lambda w: w.train(w.teacher(config='nowhere::x.py'))
 )
 row('teacher-config-model')(lambda w: w.train(w.teacher(config=dict(lr=1))))
+row('teacher-config-scope')(
+    lambda w: w.train(w.teacher(config=dict(model=w.model(), default_scope=5)))
+)
+row('teacher-config-makes')(
+    lambda w: w.train(w.teacher(config=dict(model=dict(type='os.getcwd'))))
+)
 row('teacher-config-kind')(lambda w: w.train(w.teacher(config=3)))
 row('teacher-path')(
     lambda w: w.train(w.teacher(checkpoint='~no_such_user/x.pth'))

@@ -9,6 +9,7 @@ import torch
 import mmkd_plugin
 from mmkd_plugin import MMKDError
 from mmkd_plugin.errors import explain
+from mmkd_plugin.hooks.hook_arguments import build_loss
 from mmkd_plugin.hooks.schedule import Schedule
 from mmkd_plugin.hooks.term_guard import TermGuard
 from mmkd_plugin.models import (
@@ -190,3 +191,9 @@ def test_variable_of_a_launcher(name, value, world, monkeypatch):
     options = ['--launcher', 'pytorch'] if name != 'LOCAL_RANK' else []
     ended = world.train(options=options)
     assert name in ended.error, ended.output[-3000:]
+
+
+@pytest.mark.parametrize('kind', ['os.system', 'os.getcwd', print, 5, ''])
+def test_type_that_is_no_class_is_not_called(kind):
+    with pytest.raises(MMKDError, match='the `type` of `losses.loss_kd`'):
+        build_loss('loss_kd', dict(type=kind))
