@@ -34,6 +34,12 @@ CAUSES = (
         'the config.',
     ),
     (
+        AssertionError,
+        r'AmpOptimizerWrapper.*is only available',
+        'Training by AmpOptimWrapper, or with --amp, needs a GPU, and PyTorch '
+        "finds none: leave it out, or take type='BFloat16OptimWrapper'.",
+    ),
+    (
         TypeError,
         r"^cfg should be a dict.* but got <class '(.*)'>",
         'A part of the config that MMEngine builds is of type {1}: expected '

@@ -69,6 +69,7 @@ row('option-data-root')(lambda w: options(w, 'data_root=/x'))
 row('option-import')(
     lambda w: options(w, 'custom_imports.imports=no_such_module')
 )
+row('amp')(lambda w: w.train(options=['--amp']))
 row('auto-scale-lr')(lambda w: w.train(options=['--auto-scale-lr']))
 
 
