@@ -13,6 +13,7 @@ from mmkd_plugin.checkpoint import load_strictly
 from mmkd_plugin.errors import explain, explain_errors
 from mmkd_plugin.exceptions import MMKDTypeError, MMKDValueError
 from mmkd_plugin.losses import KDLoss
+from tests.data_check.test_sentences import CASES as DATA_ROWS
 from tests.errors import test_rows  # noqa: F401
 from tests.errors.page import CASES, rows
 
@@ -248,57 +249,7 @@ ELSEWHERE = {
         'test_loss_that_is_never_called_is_no_silence',
     ),
 }
-# Rows on data, which are tested beside the check of the data.
-DATA_ROWS = [
-    'annotation-value',
-    'annotation-text',
-    'annotation-latin',
-    'annotation-empty',
-    'annotation-format',
-    'annotation-entries',
-    'annotation-kinds',
-    'boxes-corners',
-    'boxes-shares',
-    'boxes-out',
-    'filter',
-    'filter-boxes',
-    'masks',
-    'masks-short',
-    'image-size',
-    'classes-text',
-    'classes-key',
-    'classes-kind',
-    'classes-twice',
-    'metainfo',
-    'data-prefix',
-    'categories-twice',
-    'parts-metainfo',
-    'splits-classes',
-    'evaluator-images',
-    'evaluator-others',
-    'evaluator-nothing',
-    'evaluator-nums',
-    'evaluator-items',
-    'evaluator-pipeline',
-    'voc-file',
-    'voc-names',
-    'voc-list',
-    'voc-none',
-    'voc-box',
-    'voc-out',
-    'folder-missing',
-    'folder-none',
-    'folder-number',
-    'folder-order',
-    'folder-hidden',
-    'folder-endings',
-    'list-line',
-    'list-label',
-    'own-format',
-    'own-label',
-    'own-box',
-    'no-box',
-]
+# Each row on data is brought about by the command too, beside the check.
 ELSEWHERE |= dict.fromkeys(
     DATA_ROWS, ('tests/data_check/test_sentences.py', 'test_sentence')
 )

@@ -1,0 +1,1 @@
+from tests.errors.conftest import teachers, world  # noqa: F401
