@@ -5,7 +5,7 @@ from pathlib import Path
 import torch.nn as nn
 
 from .checkpoints.state_dicts import check_state
-from .checkpoints.zoo import SCHEMES, as_named, fetch
+from .checkpoints.zoo import NOT_COVERED, SCHEMES, as_named, fetch
 from .exceptions import MMKDValueError
 from .unpickling import (
     UnsafeFileError,
@@ -44,6 +44,8 @@ def read_checkpoint(
     path = Path(checkpoint).expanduser()
     if str(checkpoint).startswith(SCHEMES):
         path = fetch(str(checkpoint))
+    elif '://' in str(checkpoint):
+        raise MMKDValueError(NOT_COVERED.format(str(checkpoint)))
     names = (
         f"The teacher's checkpoint {str(checkpoint)!r}",
         'the path or the URL',
