@@ -33,6 +33,8 @@ TOOLS = REPO / 'tools'
 TEACHER = dict(config='teacher.py', checkpoint='teacher.pth')
 LOSSES = dict(loss_kd=dict(type='KDLoss'))
 NUMBERS = itertools.count()
+# What opens a URL.
+OPEN = 'mmkd_plugin.checkpoints.download.urlopen'
 
 
 class Ended(NamedTuple):

@@ -10,7 +10,7 @@ import torch
 
 from mmkd_plugin import compat, launch
 from tests import tiny, tiny_cls
-from tests.errors.commands import run_tool
+from tests.errors.commands import OPEN, run_tool
 from tests.errors.page import row
 from tests.errors.rows_of_the_teacher import CONV, Malice
 
@@ -79,7 +79,7 @@ def _(w):
         raise URLError('no route to host')
 
     w.monkeypatch.setenv('TORCH_HOME', str(w.folder))
-    w.monkeypatch.setattr('torch.hub.urlopen', urlopen)
+    w.monkeypatch.setattr(OPEN, urlopen)
     model = w.model()
     model['backbone']['init_cfg'] = dict(
         type='Pretrained', checkpoint='torchvision://resnet18'

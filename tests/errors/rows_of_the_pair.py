@@ -24,6 +24,23 @@ class NarrowBBoxHead(Shared2FCBBoxHead):
         self.fc_cls = torch.nn.Linear(self.fc_cls.in_features, 3)
 
 
+@DET_MODELS.register_module()
+class PartBBoxHead(Shared2FCBBoxHead):
+    """Trains some of the rows."""
+
+    def loss(self, cls_score, bbox_pred, rois, labels, *args, **kwargs):
+        return dict(loss_cls=self.loss_cls(cls_score[:5], labels[:5]))
+
+
+@DET_MODELS.register_module()
+class SilentBBoxHead(Shared2FCBBoxHead):
+    """Does not call its loss module."""
+
+    def loss(self, cls_score, bbox_pred, rois, labels, *args, **kwargs):
+        value = torch.nn.functional.cross_entropy(cls_score, labels)
+        return dict(loss_cls=value)
+
+
 @CLS_MODELS.register_module()
 class PatchHead(LinearClsHead):
     """Gives logits of four patches an image."""
@@ -115,6 +132,9 @@ row('custom-activation')(
     lambda w: box_head(w, loss_cls=dict(type='SeesawLoss', num_classes=3))
 )
 row('logits-number')(lambda w: box_head(w, type='NarrowBBoxHead'))
+row('several-rows')(lambda w: box_head(w, with_cls=False))
+row('rows-of-rois')(lambda w: box_head(w, type='PartBBoxHead'))
+row('loss-not-called')(lambda w: box_head(w, type='SilentBBoxHead'))
 
 
 @row('not-a-classifier')
@@ -125,6 +145,9 @@ def _(w):
     return w.train(w.hook(teacher=TEACHER))
 
 
+row('sigmoid-classifier')(
+    lambda w: head(w, type='LinearClsHead', loss=dict(type='FocalLoss'))
+)
 row('multi-label')(lambda w: head(w, type='MultiLabelLinearClsHead'))
 row('margin')(lambda w: head(w, type='ArcFaceClsHead'))
 row('two-tokens')(lambda w: head(w, type='DeiTClsHead'))

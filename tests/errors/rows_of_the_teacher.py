@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from tests import tiny
+from tests.errors.commands import OPEN
 from tests.errors.page import row
 
 CONV = 'backbone.layer2.0.conv1.weight'
@@ -94,8 +95,7 @@ def _(w):
         raise OSError('no route to host')
 
     w.monkeypatch.setenv('TORCH_HOME', str(w.folder))
-    w.monkeypatch.setattr('torch.hub.urlopen', download)
-    w.monkeypatch.setattr('urllib.request.urlopen', download)
+    w.monkeypatch.setattr(OPEN, download)
     url = 'https://example.com/teacher.pth'
     return w.train(w.teacher(checkpoint=url))
 

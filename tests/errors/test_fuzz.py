@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from urllib.error import URLError
 
+from tests.errors.commands import OPEN
 from tests.errors.mutations import good, mutate
 
 SEED = 0
@@ -14,8 +15,7 @@ TRIALS = 200
 def outcomes(world, seed, trials):
     """Train by mutated configs; yield each with how it ended."""
     # Some texts are URLs.
-    for name in ('torch.hub.urlopen', 'urllib.request.urlopen'):
-        world.monkeypatch.setattr(name, no_network)
+    world.monkeypatch.setattr(OPEN, no_network)
     rng = random.Random(seed)
     for number in range(trials):
         # A detector costs three times as much.

@@ -1,0 +1,131 @@
+"""Files of weights, and checkpoints to resume from or to publish."""
+
+import io
+import os
+import shutil
+from collections import OrderedDict
+from email.message import Message
+from pathlib import Path
+
+import torch
+
+from tests.errors.commands import OPEN, run_tool
+from tests.errors.page import row
+
+
+class Thing:
+    """Of a class that nobody knows."""
+
+
+class Attack:
+    """Replaces a method of what is read after it."""
+
+    def __reduce__(self):
+        return OrderedDict, (), dict(items=5)
+
+
+def teacher(w, said='', **changes):
+    """Train by the teacher's checkpoint with changes of what it holds."""
+    content = torch.load('teacher.pth') | changes
+    return named(w, w.save('t.pth', content), said)
+
+
+def named(w, name, said=''):
+    """Train by a teacher's checkpoint of this name."""
+    ended = w.train(w.teacher(checkpoint=name))
+    assert said in ended.error, ended.error
+    return ended
+
+
+row('checkpoint-attack')(
+    lambda w: teacher(w, 'it sets attributes of a dict', meta=Attack())
+)
+row('checkpoint-meta')(lambda w: teacher(w, meta=[1]))
+row('checkpoint-layout')(
+    lambda w: teacher(w, state_dict=dict(a=torch.ones(2).to_sparse()))
+)
+
+
+@row('checkpoint-scheme')
+def _(w):
+    ended = w.train(load_from='s3://bucket/t.pth')
+    assert named(w, 's3://bucket/t.pth').error == ended.error
+    return ended
+
+
+row('checkpoint-zoo')(lambda w: named(w, 'mmcls://nothing'))
+
+
+@row('checkpoint-limit')
+def _(w):
+    nested: list = []
+    for _ in range(200):
+        nested = [nested]
+    return teacher(w, 'it is nested more than 100 deep', meta=dict(a=nested))
+
+
+@row('checkpoint-torchscript')
+def _(w):
+    torch.jit.script(torch.nn.Linear(1, 1)).save('t.pth')
+    return named(w, 't.pth')
+
+
+@row('checkpoint-special')
+def _(w):
+    os.mkfifo('pipe')
+    return named(w, 'pipe')
+
+
+@row('checkpoint-checksum')
+def _(w):
+    class Answer(io.BytesIO):
+        status, headers = 200, Message()
+
+    w.monkeypatch.setenv('TORCH_HOME', str(w.folder))
+    w.monkeypatch.setattr(OPEN, lambda *_, **__: Answer(b'x'))
+    ended = named(w, 'https://example.com/t-00000000.pth')
+    assert not [*w.folder.glob('hub/**/*.pth')]
+    return ended
+
+
+def resume(w, act):
+    """Go on from a checkpoint of a run, after `act` has changed it."""
+    ended = w.train()
+    assert ended.code == 0, ended.output
+    content = torch.load('work/epoch_1.pth', weights_only=False)
+    shutil.rmtree('work')
+    act(content)
+    return w.train(options=['--resume', w.save('changed.pth', content)])
+
+
+@row('resume-stand-in')
+def _(w):
+    def act(content):
+        content['optimizer']['param_groups'][0]['lr'] = Thing()
+
+    return resume(w, act)
+
+
+@row('resume-number')
+def _(w):
+    def act(content):
+        content['message_hub']['runtime_info']['best_score'] = 'high'
+
+    return resume(w, act)
+
+
+def publish(w, meta, *options):
+    path = Path('alone/t.pth')
+    path.parent.mkdir()
+    w.save(path, torch.load('teacher.pth') | dict(meta=meta))
+    ended = run_tool('publish_student', path, 'out', *options)
+    assert not Path('out').exists()
+    return ended
+
+
+row('publish-config')(lambda w: publish(w, {}))
+row('publish-meta')(
+    lambda w: publish(
+        w, dict(dataset_meta=dict(a=Thing())), '--config', 'teacher.py'
+    )
+)
