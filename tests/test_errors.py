@@ -18,37 +18,14 @@ from tests.errors import test_rows  # noqa: F401
 from tests.errors.page import CASES, rows
 
 REPO = Path(__file__).parents[1]
-# Errors that are brought about by `main` too, but in a test of their own: a
-# run is resumed, data are checked, or there are several processes. Of
-# `unknown-rank` the other machine is only told of.
+# Errors that are brought about by `main` too, where the rest of what they are
+# about is tested: reading the config of a teacher, the start of a training,
+# data, or a run of several processes. Of `unknown-rank` the other machine is
+# only told of.
 ELSEWHERE = {
-    'resume-best': (
-        'tests/hooks/test_resume_check.py',
-        'test_best_checkpoint_is_refused_with_one_to_take',
-    ),
-    'resume-half': (
-        'tests/hooks/test_resume_check.py',
-        'test_half_a_state_is_refused',
-    ),
-    'resume-optimizer': (
-        'tests/hooks/test_resume_check.py',
-        'test_half_a_state_is_refused',
-    ),
-    'resume-beyond': (
-        'tests/hooks/test_resume_check.py',
-        'test_beyond_the_end',
-    ),
     'nonfinite-elsewhere': (
         'tests/hooks/test_ranks.py',
         'test_nan_on_another_rank_is_not_saved',
-    ),
-    'nonfinite-weights': (
-        'tests/hooks/test_ranks.py',
-        'test_weights_that_are_nan_are_not_saved',
-    ),
-    'unreadable-checkpoint': (
-        'tests/hooks/test_resume_check.py',
-        'test_what_could_not_be_resumed_stops_before_the_first_step',
     ),
     'lost-rank': (
         'tests/hooks/test_ranks.py',

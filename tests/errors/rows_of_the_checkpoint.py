@@ -2,14 +2,15 @@
 
 import io
 import os
-import shutil
 from collections import OrderedDict
 from email.message import Message
 from pathlib import Path
 
 import torch
+from mmengine.hooks import Hook
+from mmengine.registry import DATASETS, HOOKS
 
-from tests.errors.commands import OPEN, run_tool
+from tests.errors.commands import OPEN, NamedPictures, run_tool
 from tests.errors.page import row
 
 
@@ -92,26 +93,61 @@ def resume(w, act):
     """Go on from a checkpoint of a run, after `act` has changed it."""
     ended = w.train()
     assert ended.code == 0, ended.output
-    content = torch.load('work/epoch_1.pth', weights_only=False)
-    shutil.rmtree('work')
+    whole = Path('work').rename('before') / 'epoch_1.pth'
+    content = torch.load(whole, weights_only=False)
     act(content)
-    return w.train(options=['--resume', w.save('changed.pth', content)])
+    changed = w.save(whole.with_name('changed.pth'), content)
+    return w.train(options=['--resume', changed])
 
 
-@row('resume-stand-in')
-def _(w):
-    def act(content):
-        content['optimizer']['param_groups'][0]['lr'] = Thing()
+row('resume-best')(lambda w: resume(w, lambda c: c.pop('optimizer')))
+row('resume-half')(lambda w: resume(w, lambda c: c['state_dict'].popitem()))
+row('resume-beyond')(lambda w: resume(w, lambda c: c['meta'].update(epoch=2)))
+row('resume-optimizer')(
+    lambda w: resume(w, lambda c: settings(c).update(betas=(0.9, 0.999)))
+)
+row('resume-stand-in')(
+    lambda w: resume(w, lambda c: settings(c).update(lr=Thing()))
+)
+row('resume-number')(
+    lambda w: resume(
+        w, lambda c: c['message_hub']['runtime_info'].update(best_score='high')
+    )
+)
 
-    return resume(w, act)
+
+def settings(content):
+    """Of the optimizer."""
+    return content['optimizer']['param_groups'][0]
 
 
-@row('resume-number')
-def _(w):
-    def act(content):
-        content['message_hub']['runtime_info']['best_score'] = 'high'
+@DATASETS.register_module()
+class OddNames(NamedPictures):
+    """Whose metainfo cannot be read again."""
 
-    return resume(w, act)
+    def __init__(self, length=2):
+        super().__init__(length)
+        self.metainfo['names'] = ['a', lambda: 0]
+
+
+@HOOKS.register_module()
+class Spoil(Hook):
+    """Leaves no number in the weights."""
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        for parameter in runner.model.parameters():
+            parameter.data.fill_(float('nan'))
+
+
+row('unreadable-checkpoint')(
+    lambda w: w.train(train_dataloader=w.loader(dict(type='OddNames')))
+)
+row('nonfinite-weights')(
+    lambda w: w.train(
+        custom_hooks=[dict(type='Spoil')],
+        train_dataloader=w.loader(dict(length=8)),
+    )
+)
 
 
 def publish(w, meta, *options):
