@@ -1,0 +1,1 @@
+"""What a file of weights is, and how it is read without running it."""
