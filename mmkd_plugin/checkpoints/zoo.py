@@ -9,8 +9,8 @@ from mmengine.runner.checkpoint import (
     get_torchvision_models,
 )
 
-from .download import download
 from ..exceptions import MMKDImportError, MMKDValueError
+from .download import download
 
 NOT_COVERED = (
     'The checkpoint {0!r} is named in a way that is not read here: download '
