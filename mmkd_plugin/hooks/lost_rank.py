@@ -174,7 +174,7 @@ def _is_gone(process: dict) -> bool:
         except ProcessLookupError:
             return True
         except PermissionError:
-            pass
+            pass  # it is there, and another user's
         return False
     return _began(process['pid']) != process['began']
 
