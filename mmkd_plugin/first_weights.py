@@ -5,12 +5,11 @@ on, from random weights if nothing fits.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch.nn as nn
 from mmengine.model import is_model_wrapper
-from torch.utils.hooks import RemovableHandle
 
 from .exceptions import MMKDFileNotFoundError, MMKDValueError
 
@@ -20,20 +19,19 @@ from .exceptions import MMKDFileNotFoundError, MMKDValueError
 LEAST_SHARE = 0.5
 
 
-def watch(runner) -> list[RemovableHandle]:
-    """Check what will be loaded into the model of a runner before training.
+@contextmanager
+def watched(runner) -> Iterator[None]:
+    """Check what is loaded meanwhile into the model of a runner.
 
     ``load_from``, or else every ``init_cfg`` of type ``Pretrained``.  What
     is resumed is none of them.
 
     Args:
-        runner (Runner): Before its model gets its first weights.
-
-    Returns:
-        list[RemovableHandle]: To be removed when training begins.
+        runner (Runner): Whose model gets its first weights.
 
     Raises:
         FileNotFoundError: If a file is not there.
+        ValueError: As :func:`check_fit`.
     """
     model = runner.model
     if is_model_wrapper(model):
@@ -46,57 +44,37 @@ def watch(runner) -> list[RemovableHandle]:
     replaced = runner._load_from and not runner._resume
     if replaced:
         sources.append(('', model, str(runner._load_from), '`load_from`'))
-    handles: list[RemovableHandle] = []
-    for name, part, checkpoint, option in sources:
-        path = Path(checkpoint).expanduser()
-        if '://' not in checkpoint and not path.is_file():
-            found = 'are a folder' if path.is_dir() else 'were not found'
-            raise MMKDFileNotFoundError(
-                f'The first weights {checkpoint!r} of {option} {found}: give '
-                'the path or the URL of a file of weights.'
-            )
-        if option == '`load_from`' or not replaced:
-            report = _Report(
-                part, checkpoint, option, name, runner.logger, handles
-            )
-            handles.append(part._register_load_state_dict_pre_hook(report))
-    return handles
-
-
-@contextmanager
-def watched(runner) -> Iterator[None]:
-    """Load first weights under :func:`watch`, outside of a training."""
-    handles = watch(runner)
-    try:
+    with ExitStack() as stack:
+        for name, part, checkpoint, option in sources:
+            path = Path(checkpoint).expanduser()
+            if '://' not in checkpoint and not path.is_file():
+                found = 'are a folder' if path.is_dir() else 'were not found'
+                raise MMKDFileNotFoundError(
+                    f'The first weights {checkpoint!r} of {option} {found}: '
+                    'give the path or the URL of a file of weights.'
+                )
+            if option == '`load_from`' or not replaced:
+                report = _Report(part, checkpoint, option, name, runner.logger)
+                handle = part._register_load_state_dict_pre_hook(report)
+                stack.callback(handle.remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 class _Report:
     """Pre-hook of a module's loading: refuses a file that fits too little."""
 
-    def __init__(
-        self, part, checkpoint, option, name, logger, handles
-    ) -> None:
+    def __init__(self, part, checkpoint, option, name, logger) -> None:
         self.part: nn.Module = part
         self.checkpoint, self.option = checkpoint, option
-        self.name, self.logger, self.handles = name, logger, handles
+        self.name, self.logger = name, logger
 
     def __call__(self, state: dict, prefix: str, *_) -> None:
-        if prefix:
-            return  # a module around this one is loaded
-        try:
-            found = check_fit(
-                self.part, state, self.checkpoint, self.option, self.name
+        if not prefix:  # with one, a module around this one is loaded
+            self.logger.info(
+                check_fit(
+                    self.part, state, self.checkpoint, self.option, self.name
+                )
             )
-        except MMKDValueError:
-            # The training ends here, and the model may be used again.
-            for handle in list(self.handles):
-                handle.remove()
-            raise
-        self.logger.info(found)
 
 
 def check_fit(

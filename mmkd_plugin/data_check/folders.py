@@ -5,6 +5,7 @@ from collections import Counter
 
 from ..exceptions import MMKDFileNotFoundError, MMKDValueError
 from .classes import check_names
+from .lines import read_lines
 from .words import few, short, warn
 
 
@@ -109,24 +110,7 @@ def _check_names(split: str, folder: str, classes, read: list) -> None:
 
 def _check_list(split: str, part, classes) -> None:
     """Check the lines of a list of images and labels."""
-    try:
-        with open(part.ann_file, encoding='utf-8') as file:
-            lines = [line.rstrip('\n\r') for line in file]
-    except FileNotFoundError as error:
-        raise MMKDFileNotFoundError(
-            f'The annotation file {part.ann_file} of the {split} data was not '
-            'found: correct `ann_file`.'
-        ) from error
-    except UnicodeDecodeError as error:
-        raise MMKDValueError(
-            f'The annotation file {part.ann_file} of the {split} data is not '
-            'written in UTF-8: save it as UTF-8.'
-        ) from error
-    if not lines:
-        raise MMKDValueError(
-            f'The annotation file {part.ann_file} of the {split} data lists '
-            'no image: expected at least one; give a file with images.'
-        )
+    lines = read_lines(split, part.ann_file)
     for number, line in enumerate(lines, 1):
         path, *label = line.strip().rsplit(' ', 1)
         if part.with_label:

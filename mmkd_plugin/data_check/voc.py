@@ -4,8 +4,9 @@ import os
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 
-from ..exceptions import MMKDFileNotFoundError, MMKDValueError
+from ..exceptions import MMKDValueError
 from .classes import check_names, nearly, refuse_twice
+from .lines import read_lines
 from .words import few, warn
 
 EDGES = ('xmin', 'ymin', 'xmax', 'ymax')
@@ -120,24 +121,7 @@ def _check_filter(
 
 def _read_list(split: str, part) -> list:
     """The names that the list of images has."""
-    if not os.path.isfile(part.ann_file):
-        raise MMKDFileNotFoundError(
-            f'The annotation file {part.ann_file} of the {split} data was not '
-            'found: correct `ann_file`.'
-        )
-    try:
-        with open(part.ann_file, encoding='utf-8') as file:
-            names = [line.rstrip('\n\r') for line in file]
-    except UnicodeDecodeError as error:
-        raise MMKDValueError(
-            f'The annotation file {part.ann_file} of the {split} data is not '
-            'written in UTF-8: save it as UTF-8.'
-        ) from error
-    if not names:
-        raise MMKDValueError(
-            f'The annotation file {part.ann_file} of the {split} data lists '
-            'no image: expected at least one; give a file with images.'
-        )
+    names = read_lines(split, part.ann_file)
     for number, name in enumerate(names, 1):
         if not name or name != name.strip() or name.startswith('\ufeff'):
             raise MMKDValueError(

@@ -17,7 +17,9 @@ from .lost_rank import name_lost_rank
 Context = Callable[..., AbstractContextManager]
 
 
-def enclose(runner, training: Context, loading: Context | None = None) -> None:
+def enclose(
+    runner, training: Context | None = None, loading: Context | None = None
+) -> None:
     """Have the coming run of a runner load and train within contexts.
 
     Loading and training are always within
@@ -26,19 +28,16 @@ def enclose(runner, training: Context, loading: Context | None = None) -> None:
 
     Args:
         runner (Runner): In ``before_run``.
-        training (Callable): Makes the context of the train loop.
-        loading (Callable, optional): Makes the one of ``load_from`` and
-            resuming.
+        training (Callable, optional): Makes the context of the train loop.
+        loading (Callable, optional): Makes the one of first weights,
+            ``load_from`` and resuming.
     """
     for name in ('_init_model_weights', 'load_or_resume'):
         if hasattr(runner, name):
-            _shadow(runner, name, runner, _always)
-    if loading is not None:
-        _shadow(runner, 'load_or_resume', runner, loading)
+            _shadow(runner, name, runner, _always, loading)
     loop = runner._train_loop
     if isinstance(loop, BaseLoop):  # none yet where only `val` is called
-        _shadow(loop, 'run', runner, _always)
-        _shadow(loop, 'run', runner, training)
+        _shadow(loop, 'run', runner, _always, training)
 
 
 @contextmanager
@@ -47,13 +46,13 @@ def _always(runner):
         yield
 
 
-def _shadow(owner, name: str, runner, context: Context) -> None:
-    """Have the next call of a method run in a context."""
+def _shadow(owner, name: str, runner, *contexts: Context | None) -> None:
+    """Have the next call of a method run in contexts."""
+    wanted = [context for context in contexts if context is not None]
     before = vars(owner).get(name)
-    contexts = getattr(before, 'contexts', None)
-    if contexts is not None:  # of another hook, or of a run that failed
-        if context not in contexts:
-            contexts.append(context)
+    found = getattr(before, 'contexts', None)
+    if found is not None:  # of another hook, or of a run that failed
+        found += [context for context in wanted if context not in found]
         return
 
     def once(*args, **kwargs):
@@ -66,5 +65,5 @@ def _shadow(owner, name: str, runner, context: Context) -> None:
                 stack.enter_context(each(runner))
             return getattr(owner, name)(*args, **kwargs)
 
-    once.contexts = [context]  # type: ignore[attr-defined]
+    once.contexts = wanted  # type: ignore[attr-defined]
     setattr(owner, name, once)

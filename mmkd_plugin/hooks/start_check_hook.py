@@ -5,10 +5,10 @@ from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
-from torch.utils.hooks import RemovableHandle
 
 from ..exceptions import MMKDValueError
-from ..first_weights import watch
+from ..first_weights import watched
+from .run_scope import enclose
 
 
 @HOOKS.register_module()
@@ -26,9 +26,6 @@ class StartCheckHook(Hook):
     # After the hooks that copy the model, and before CheckpointHook saves.
     priority = 'LOW'
 
-    def __init__(self) -> None:
-        self._handles: list[RemovableHandle] = []
-
     def before_run(self, runner) -> None:
         """Check the length of the training, and watch what is loaded.
 
@@ -39,13 +36,7 @@ class StartCheckHook(Hook):
         if runner._train_loop is None or isinstance(runner._train_loop, dict):
             return  # a test or a validation
         _check_length(runner.train_loop)
-        self._handles = watch(runner)
-
-    def before_train(self, runner) -> None:
-        """Stop watching."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        enclose(runner, loading=watched)
 
     def after_train_epoch(self, runner, metrics=None) -> None:
         """Refuse to save what nothing was trained by.

@@ -148,9 +148,9 @@ def test_model_is_usable_after_a_refusal(start, state, monkeypatch):
     kept = []
     monkeypatch.setattr(
         start_check_hook,
-        'watch',
+        'watched',
         lambda runner: (
-            kept.append(runner.model) or first_weights.watch(runner)
+            kept.append(runner.model) or first_weights.watched(runner)
         ),
     )
     save({'x': torch.ones(1)})
