@@ -26,10 +26,10 @@ help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
 
 setup:
-	@$(PYTHON) tools/setup_env.py --stack $(STACK) --venv $(VENV)
+	@$(PYTHON) tools/install/setup_env.py --stack $(STACK) --venv $(VENV)
 
 quickstart: setup
-	$(VENV)/bin/python tools/quickstart.py $(ARGS)
+	$(VENV)/bin/python tools/quickstart/quickstart.py $(ARGS)
 
 test: setup
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)

@@ -12,43 +12,9 @@ __version__ = '0.1.0'
 
 check_versions('torch', 'mmengine')
 
-from . import datasets, hooks, losses, models, taps  # noqa: E402, F401
-from .autocast import BFloat16OptimWrapper  # noqa: E402
-from .datasets import InMemoryCIFAR100  # noqa: E402
+from . import datasets, hooks, losses, models, resume, taps  # noqa: E402, F401
 from .exceptions import MMKDError  # noqa: E402
-from .hooks import (  # noqa: E402
-    ChannelsLastHook,
-    CKDHook,
-    DistillHook,
-    ExactResumeHook,
-    RLDHook,
-    StartCheckHook,
-)
-from .losses import (  # noqa: E402
-    CKDLoss,
-    DISTLoss,
-    DKDLoss,
-    KDLoss,
-    RLDLoss,
-)
-from .taps import ClsHeadTap, RoIHeadTap  # noqa: E402
+from .hooks import DistillHook  # noqa: E402
+from .resume import ExactResumeHook  # noqa: E402
 
-__all__ = [
-    'BFloat16OptimWrapper',
-    'CKDHook',
-    'CKDLoss',
-    'ChannelsLastHook',
-    'ClsHeadTap',
-    'DISTLoss',
-    'DKDLoss',
-    'DistillHook',
-    'ExactResumeHook',
-    'InMemoryCIFAR100',
-    'KDLoss',
-    'MMKDError',
-    'RLDHook',
-    'RLDLoss',
-    'RoIHeadTap',
-    'StartCheckHook',
-    '__version__',
-]
+__all__ = ['DistillHook', 'ExactResumeHook', 'MMKDError', '__version__']

@@ -8,12 +8,12 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmkd_plugin.checkpoint import load_strictly, split_checkpoint
-from mmkd_plugin.data_check import check_data
-from mmkd_plugin.errors import explain_errors
+from mmkd_plugin.checkpoints.reading import load_strictly, split_checkpoint
+from mmkd_plugin.checkpoints.unpickling import safe_loading
+from mmkd_plugin.cli.errors import explain_errors
+from mmkd_plugin.cli.launch import build_parser, check_start, load_config
+from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.exceptions import MMKDFileNotFoundError
-from mmkd_plugin.launch import build_parser, check_start, load_config
-from mmkd_plugin.unpickling import safe_loading
 
 
 class FitCheckHook(Hook):

@@ -3,13 +3,14 @@
 
 from mmengine.runner import Runner
 
-from mmkd_plugin import ExactResumeHook, StartCheckHook
+from mmkd_plugin import ExactResumeHook
 from mmkd_plugin.arguments import check_path
-from mmkd_plugin.data_check import check_data
-from mmkd_plugin.errors import explain_errors
+from mmkd_plugin.checkpoints.unpickling import safe_loading
+from mmkd_plugin.cli.errors import explain_errors
+from mmkd_plugin.cli.launch import build_parser, check_start, load_config
+from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.exceptions import MMKDValueError
-from mmkd_plugin.launch import build_parser, check_start, load_config
-from mmkd_plugin.unpickling import safe_loading
+from mmkd_plugin.hooks import StartCheckHook
 
 
 def parse_args():

@@ -9,7 +9,7 @@
 # On a CPU or one GPU:
 #   python tools/train.py configs/bccd/frcnn_r18w32_r18w8_rld.py
 # Result: mAP 0.474 +- 0.011 over seeds 0 to 4, where the student alone has
-#   0.481 +- 0.009 (tools/sweep.py tools/plans/bccd.py).
+#   0.481 +- 0.009 (tools/sweep/sweep.py tools/sweep/plans/bccd.py).
 
 _base_ = [
     './frcnn_r18w8.py',

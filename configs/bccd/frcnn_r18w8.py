@@ -7,7 +7,7 @@
 # On a CPU or one GPU:
 #   python tools/train.py configs/bccd/frcnn_r18w8.py
 # Result: mAP 0.481 +- 0.009 over seeds 0 to 4
-#   (tools/sweep.py tools/plans/bccd.py).
+#   (tools/sweep/sweep.py tools/sweep/plans/bccd.py).
 
 _base_ = [
     '../_base_/models/frcnn_small.py',

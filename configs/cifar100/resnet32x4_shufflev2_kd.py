@@ -4,7 +4,7 @@
 # To prepare: CIFAR-100 in data/cifar100/ (cifar-100-python.tar.gz, or its
 #   files), or elsewhere with --cfg-options data_root=/path/to/cifar100/
 #   The teacher's weights as checkpoints/cifar100/resnet32x4.pth, written by
-#   tools/convert_cifar_teachers.py or trained with
+#   tools/model_converters/convert_cifar_teachers.py or trained with
 #   configs/cifar100/resnet32x4.py.
 # On one GPU:
 #   python tools/train.py configs/cifar100/resnet32x4_shufflev2_kd.py

@@ -1,5 +1,5 @@
 # ResNet-56 on CIFAR-100 without a teacher, 8 epochs in bfloat16: what teaches
-# in tools/plans/cifar100_short.py.
+# in tools/sweep/plans/cifar100_short.py.
 #
 # To prepare: CIFAR-100 in data/cifar100/ (cifar-100-python.tar.gz, or its
 #   files), or elsewhere with --cfg-options data_root=/path/to/cifar100/

@@ -10,7 +10,7 @@
 # On a CPU or one GPU:
 #   python tools/train.py configs/neu/frcnn_r18w32_r18w8_ckd.py
 # Result: mAP 0.111 +- 0.003 over seeds 0 to 4, where the student alone has
-#   0.098 +- 0.011 (tools/sweep.py tools/plans/neu.py).
+#   0.098 +- 0.011 (tools/sweep/sweep.py tools/sweep/plans/neu.py).
 
 _base_ = [
     './frcnn_r18w8.py',

@@ -10,8 +10,8 @@
 # On a CPU or one GPU:
 #   python tools/train.py configs/neu/frcnn_r18w32_r18w8_dist.py
 # Result: not measured with five seeds. With seeds 0, 1, 2 mAP 0.113 +- 0.005,
-#   where the student alone has 0.091 +- 0.005 (tools/sweep.py
-#   tools/plans/neu.py).
+#   where the student alone has 0.091 +- 0.005 (tools/sweep/sweep.py
+#   tools/sweep/plans/neu.py).
 
 _base_ = [
     './frcnn_r18w8.py',

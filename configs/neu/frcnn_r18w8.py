@@ -7,7 +7,7 @@
 # On a CPU or one GPU:
 #   python tools/train.py configs/neu/frcnn_r18w8.py
 # Result: mAP 0.098 +- 0.011 over seeds 0 to 4
-#   (tools/sweep.py tools/plans/neu.py).
+#   (tools/sweep/sweep.py tools/sweep/plans/neu.py).
 
 _base_ = [
     '../_base_/models/frcnn_small.py',

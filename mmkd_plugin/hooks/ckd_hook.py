@@ -13,7 +13,7 @@ class CKDHook(DistillHook):
     and a weight for detection.  The released 0.1 goes beside a distillation
     of features; alone it is a hundredth of what the cross entropy does to
     the logits.  10 is about as much as it, whatever N is; see
-    ``docs/results.md``, and ``tools/weigh_terms.py`` to measure it.
+    ``docs/results.md``; ``tools/analysis_tools/weigh_terms.py`` measures it.
 
     Args:
         teacher (dict): See :class:`DistillHook`.

@@ -13,26 +13,26 @@ from mmengine.registry import HOOKS, TASK_UTILS
 from torch import Tensor
 
 from ..arguments import check_switch, check_text
-from ..class_names import names_of
 from ..compat import check_versions
-from ..data_check import check_data
-from ..exceptions import MMKDValueError
-from ..teacher import Teacher
-from ..teacher_metric import check_teacher
-from .finite import FiniteSteps, refuse_nonfinite, saves_now
-from .hook_arguments import (
+from ..datasets.check import check_data
+from ..datasets.class_names import names_of
+from ..distill.agreement import shares
+from ..distill.arguments import (
     build_loss,
     build_tap,
     check_losses,
     check_metrics,
     check_teachers,
 )
-from .lost_rank import call_roll
-from .run_scope import enclose
+from ..distill.term_guard import TermGuard
+from ..engine.finite import FiniteSteps, refuse_nonfinite, saves_now
+from ..engine.lost_rank import call_roll
+from ..engine.run_scope import enclose
+from ..exceptions import MMKDValueError
+from ..teachers.metric import check_teacher
+from ..teachers.teacher import Teacher
 from .schedule import Schedule
-from .shares import shares
 from .start_check_hook import StartCheckHook
-from .term_guard import TermGuard
 
 
 @HOOKS.register_module()
@@ -57,7 +57,7 @@ class DistillHook(Hook):
 
     Args:
         teacher (dict | list[dict]): Arguments of
-            :class:`~mmkd_plugin.teacher.Teacher`, ``config`` and
+            :class:`~mmkd_plugin.teachers.teacher.Teacher`, ``config`` and
             ``checkpoint`` among them.  Of several teachers the averaged
             probabilities teach, as logits; to give each its own losses, use
             one hook a teacher.

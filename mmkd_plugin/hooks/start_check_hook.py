@@ -6,9 +6,9 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 
+from ..checkpoints.first_weights import watched
+from ..engine.run_scope import enclose
 from ..exceptions import MMKDValueError
-from ..first_weights import watched
-from .run_scope import enclose
 
 
 @HOOKS.register_module()

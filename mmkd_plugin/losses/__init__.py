@@ -1,20 +1,12 @@
-"""Distillation losses: a pure function and a registered module a method."""
+"""How far apart student and teacher are: a file per method.
 
-from .ckd import CKDLoss, ckd_loss
-from .dist import DISTLoss, dist_loss
-from .dkd import DKDLoss, dkd_loss
-from .kd import KDLoss, kd_loss
-from .rld import RLDLoss, rld_loss
+Every module of this folder is imported, which registers its losses, and what
+its ``__all__`` names can be imported from here.
+"""
 
-__all__ = [
-    'CKDLoss',
-    'DISTLoss',
-    'DKDLoss',
-    'KDLoss',
-    'RLDLoss',
-    'ckd_loss',
-    'dist_loss',
-    'dkd_loss',
-    'kd_loss',
-    'rld_loss',
-]
+from importlib import import_module
+from pkgutil import iter_modules
+
+for _found in iter_modules(__path__):
+    _module = import_module(f'{__name__}.{_found.name}')
+    globals().update({n: getattr(_module, n) for n in _module.__all__})

@@ -10,16 +10,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..arguments import check_switch, check_tau, check_weight
-from .gather import gather_rows, others
-from .info_nce import info_nce
-from .reduction import (
+from .common.gather import gather_rows, others
+from .common.info_nce import info_nce
+from .common.reduction import (
     check_labels,
     check_weights,
     numbers_in_use,
     prepare_logits,
     weighted_mean,
 )
-from .unit_rows import unit_rows
+from .common.unit_rows import unit_rows
+
+__all__ = ['CKDLoss', 'ckd_loss']
 
 
 def ckd_loss(
@@ -153,7 +155,7 @@ class CKDLoss(nn.Module):
             weights: Row weights of shape (N,), 0 or above. A weight belongs
                 to the anchor; a row of weight 0 takes no part at all, not as
                 a negative either. See
-                :func:`~mmkd_plugin.losses.reduction.weighted_mean`.
+                :func:`~mmkd_plugin.losses.common.reduction.weighted_mean`.
 
         Returns:
             A scalar; 0 and attached to the graph if N = 0. With ``gather``

@@ -9,7 +9,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..arguments import check_tau, check_weight
-from .reduction import (
+from .common.reduction import (
     check_weights,
     numbers_in_use,
     prepare_logits,
@@ -19,6 +19,8 @@ from .reduction import (
 # That of the authors' code. Probabilities that hardly vary, as those of a
 # class that nobody predicts, have a correlation near 0 because of it.
 EPS = 1e-8
+
+__all__ = ['DISTLoss', 'dist_loss']
 
 
 def dist_loss(
@@ -156,7 +158,7 @@ class DISTLoss(nn.Module):
             weights: Row weights of shape (N,), 0 or above. Within a class
                 all rows of a weight above 0 count alike; those of weight 0
                 take no part. See
-                :func:`~mmkd_plugin.losses.reduction.weighted_mean`.
+                :func:`~mmkd_plugin.losses.common.reduction.weighted_mean`.
 
         Returns:
             A scalar; 0 and attached to the graph if N = 0.

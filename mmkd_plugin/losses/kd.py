@@ -8,14 +8,16 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..arguments import check_switch, check_tau, check_weight
-from .divergence import softmax_kl, weighted_sum
-from .reduction import (
+from .common.divergence import softmax_kl, weighted_sum
+from .common.reduction import (
     numbers_in_use,
     prepare_logits,
     tau_in_use,
     weight_in_use,
     weighted_mean,
 )
+
+__all__ = ['KDLoss', 'kd_loss']
 
 
 def kd_loss(
@@ -35,7 +37,7 @@ def kd_loss(
         teacher: Logits z^T of shape (N, C); they get no gradient.
         tau: Temperature, positive.
         standardize: Whether both logits are first standardised by
-            :func:`~mmkd_plugin.losses.reduction.standardize_logits`.
+            :func:`~mmkd_plugin.losses.common.reduction.standardize_logits`.
 
     Returns:
         Losses of shape (N,), float32 (float64 for float64 logits), >= 0 up
@@ -112,7 +114,7 @@ class KDLoss(nn.Module):
             teacher: Logits of shape (N, C).
             labels: Not used; here so that all losses are called alike.
             weights: Row weights of shape (N,), 0 or above; see
-                :func:`~mmkd_plugin.losses.reduction.weighted_mean`.
+                :func:`~mmkd_plugin.losses.common.reduction.weighted_mean`.
 
         Returns:
             A scalar; 0 and attached to the graph if N = 0.

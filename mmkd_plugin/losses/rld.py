@@ -8,8 +8,8 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..arguments import check_switch, check_tau, check_weight
-from .divergence import class_kl, softmax_kl, weighted_sum
-from .reduction import (
+from .common.divergence import class_kl, softmax_kl, weighted_sum
+from .common.reduction import (
     check_labels,
     numbers_in_use,
     prepare_logits,
@@ -17,6 +17,8 @@ from .reduction import (
     weight_in_use,
     weighted_mean,
 )
+
+__all__ = ['RLDLoss', 'rld_loss']
 
 
 def rld_loss(
@@ -55,7 +57,7 @@ def rld_loss(
         tau_mcd: Temperature of MCD, positive.
         standardize: Whether both logits are first, before the mask,
             standardised by
-            :func:`~mmkd_plugin.losses.reduction.standardize_logits`.
+            :func:`~mmkd_plugin.losses.common.reduction.standardize_logits`.
 
     Returns:
         Losses of shape (N,), float32 (float64 for float64 logits).
@@ -153,7 +155,7 @@ class RLDLoss(nn.Module):
             teacher: Logits of shape (N, C).
             labels: Class ids of shape (N,), int64.
             weights: Row weights of shape (N,), 0 or above; see
-                :func:`~mmkd_plugin.losses.reduction.weighted_mean`.
+                :func:`~mmkd_plugin.losses.common.reduction.weighted_mean`.
 
         Returns:
             A scalar; 0 and attached to the graph if N = 0.

@@ -1,4 +1,4 @@
-"""Where the logits of a model are, by kind of head."""
+"""Where student and teacher are compared: a file per kind of head."""
 
 from .cls_head_tap import ClsHeadTap
 from .roi_head_tap import RoIHeadTap

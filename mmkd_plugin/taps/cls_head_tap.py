@@ -14,6 +14,9 @@ from torch.utils.hooks import RemovableHandle
 from ..exceptions import MMKDRuntimeError, MMKDTypeError
 from .sigmoid import uses_sigmoid
 
+__all__ = ['ClsHeadTap']
+
+
 # Heads whose training logits are not one softmax over the classes an image.
 REFUSED = dict(
     MultiLabelClsHead='tells several labels an image',

@@ -16,6 +16,8 @@ from ..exceptions import MMKDRuntimeError, MMKDTypeError
 from .roi_align import feed_readable, readable
 from .sigmoid import uses_sigmoid
 
+__all__ = ['RoIHeadTap']
+
 
 class RoILogits(NamedTuple):
     """What a student's RoI head was trained with in one forward.

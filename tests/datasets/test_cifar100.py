@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from mmkd_plugin.datasets import InMemoryCIFAR100, cifar100_files, take_batch
 from mmkd_plugin.datasets.cifar100_files import read_cifar100
-from mmkd_plugin.randomness import SeededSamples
+from mmkd_plugin.resume.randomness import SeededSamples
 
 REPO = Path(__file__).parents[2]
 REAL = Path(os.environ.get('MMKD_DATA', REPO.parent / 'shared/data'))

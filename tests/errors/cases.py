@@ -8,4 +8,4 @@ from tests.errors import (  # noqa: F401
     rows_of_the_pair,
     rows_of_the_teacher,
 )
-from tests.errors.page import CASES  # noqa: F401
+from tests.helpers.errors_page import CASES  # noqa: F401

@@ -10,8 +10,8 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import DATASETS, HOOKS
 
-from tests.errors.commands import OPEN, NamedPictures, run_tool
-from tests.errors.page import row
+from tests.helpers.commands import OPEN, NamedPictures, run_tool
+from tests.helpers.errors_page import row
 
 
 class Thing:

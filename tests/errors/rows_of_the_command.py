@@ -8,11 +8,12 @@ from urllib.error import URLError
 
 import torch
 
-from mmkd_plugin import compat, launch
-from tests import tiny, tiny_cls
-from tests.errors.commands import OPEN, run_tool
-from tests.errors.page import row
+from mmkd_plugin import compat
+from mmkd_plugin.cli import launch
 from tests.errors.rows_of_the_teacher import CONV, Malice
+from tests.helpers import tiny, tiny_cls
+from tests.helpers.commands import OPEN, run_tool
+from tests.helpers.errors_page import row
 
 
 def text(w, content, name='c.py'):

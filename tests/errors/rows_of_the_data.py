@@ -7,8 +7,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from PIL import Image
 
-from tests import tiny
-from tests.errors.page import row
+from tests.helpers import tiny
+from tests.helpers.errors_page import row
 
 
 def annotation(**changes):

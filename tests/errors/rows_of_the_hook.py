@@ -2,10 +2,10 @@
 
 from mmengine.registry import TASK_UTILS
 
-from mmkd_plugin import ClsHeadTap
-from tests import tiny_cls
-from tests.errors.commands import LOSSES, TEACHER
-from tests.errors.page import row
+from mmkd_plugin.taps import ClsHeadTap
+from tests.helpers import tiny_cls
+from tests.helpers.commands import LOSSES, TEACHER
+from tests.helpers.errors_page import row
 
 CKD = dict(type='CKDHook', teacher=TEACHER)
 VALIDATION = dict(

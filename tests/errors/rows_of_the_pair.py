@@ -7,10 +7,10 @@ from mmengine.registry import TASK_UTILS
 from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS as CLS_MODELS
 
-from mmkd_plugin import ClsHeadTap
-from tests import tiny, tiny_cls
-from tests.errors.commands import TEACHER, as_text
-from tests.errors.page import row
+from mmkd_plugin.taps import ClsHeadTap
+from tests.helpers import tiny, tiny_cls
+from tests.helpers.commands import TEACHER, as_text
+from tests.helpers.errors_page import row
 
 RLD = dict(loss_rld=dict(type='RLDLoss'))
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from tests import tiny
-from tests.errors.commands import OPEN
-from tests.errors.page import row
+from tests.helpers import tiny
+from tests.helpers.commands import OPEN
+from tests.helpers.errors_page import row
 
 CONV = 'backbone.layer2.0.conv1.weight'
 BIAS = 'roi_head.bbox_head.fc_cls.bias'

@@ -5,8 +5,8 @@ import re
 from collections import Counter
 from urllib.error import URLError
 
-from tests.errors.commands import OPEN
-from tests.errors.mutations import good, mutate
+from tests.helpers.commands import OPEN
+from tests.helpers.mutations import good, mutate
 
 SEED = 0
 TRIALS = 200

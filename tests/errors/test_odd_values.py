@@ -7,38 +7,38 @@ import pytest
 import torch
 
 import mmkd_plugin
-from mmkd_plugin import MMKDError
-from mmkd_plugin.errors import explain
-from mmkd_plugin.hooks.hook_arguments import build_loss
+from mmkd_plugin import MMKDError, datasets, hooks, losses, taps
+from mmkd_plugin.cli.errors import explain
+from mmkd_plugin.distill.arguments import build_loss
+from mmkd_plugin.distill.term_guard import TermGuard
 from mmkd_plugin.hooks.schedule import Schedule
-from mmkd_plugin.hooks.term_guard import TermGuard
 from mmkd_plugin.models import (
     CIFARVGG,
     CIFARMobileNetV2,
     CIFARResNet,
     CIFARWideResNet,
 )
-from mmkd_plugin.teacher import Teacher
-from mmkd_plugin.teacher_speed import TeacherSpeed
-from tests import tiny_cls
-from tests.errors.commands import LOSSES, TEACHER, run_tool
-from tests.errors.mutations import POOL
+from mmkd_plugin.teachers.speed import TeacherSpeed
+from mmkd_plugin.teachers.teacher import Teacher
+from tests.helpers import tiny_cls
+from tests.helpers.commands import LOSSES, TEACHER, run_tool
+from tests.helpers.mutations import POOL
 
 # Class -> the arguments that it cannot do without.
 CLASSES = {
     mmkd_plugin.DistillHook: dict(teacher=TEACHER, losses=LOSSES),
-    mmkd_plugin.CKDHook: dict(teacher=TEACHER),
-    mmkd_plugin.RLDHook: dict(teacher=TEACHER),
-    mmkd_plugin.KDLoss: {},
-    mmkd_plugin.DKDLoss: {},
-    mmkd_plugin.RLDLoss: {},
-    mmkd_plugin.CKDLoss: {},
-    mmkd_plugin.DISTLoss: {},
-    mmkd_plugin.RoIHeadTap: {},
+    hooks.CKDHook: dict(teacher=TEACHER),
+    hooks.RLDHook: dict(teacher=TEACHER),
+    losses.KDLoss: {},
+    losses.DKDLoss: {},
+    losses.RLDLoss: {},
+    losses.CKDLoss: {},
+    losses.DISTLoss: {},
+    taps.RoIHeadTap: {},
     Schedule: {},
     TermGuard: dict(on_nonfinite='skip', log_name='x'),
     TeacherSpeed: {},
-    mmkd_plugin.InMemoryCIFAR100: dict(data_root='no/such'),
+    datasets.InMemoryCIFAR100: dict(data_root='no/such'),
     CIFARResNet: dict(depth=8),
     CIFARVGG: dict(depth=8),
     CIFARWideResNet: dict(depth=10, widen_factor=1),
@@ -81,9 +81,7 @@ def test_each_value_of_the_teacher(name, world):
         try:
             teacher = Teacher(**{**good, name: value})
             torch.manual_seed(0)
-            teacher.prepare(
-                tiny_cls.build_classifier(), mmkd_plugin.ClsHeadTap()
-            )
+            teacher.prepare(tiny_cls.build_classifier(), taps.ClsHeadTap())
         except MMKDError as error:
             assert explain(error).endswith('.')
             refused += 1

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.errors.cases import CASES
-from tests.errors.page import ROWS, pattern
+from tests.helpers.errors_page import ROWS, pattern
 
 
 @pytest.mark.parametrize('name', CASES)

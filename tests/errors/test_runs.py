@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mmkd_plugin import launch
-from tests import tiny
-from tests.errors.commands import REPO
-from tests.errors.page import ROWS, pattern
+from mmkd_plugin.cli import launch
 from tests.errors.rows_of_the_data import annotation, coco
+from tests.helpers import tiny
+from tests.helpers.commands import REPO
+from tests.helpers.errors_page import ROWS, pattern
 
 
 def test_command_in_a_process_of_its_own(world):
@@ -66,9 +66,10 @@ from mmengine.hooks import Hook
 from mmengine.registry import DATASETS, HOOKS, MODELS, TASK_UTILS
 from torch import nn
 
-from mmkd_plugin import ClsHeadTap, MMKDError
+from mmkd_plugin import MMKDError
+from mmkd_plugin.taps import ClsHeadTap
 from mmkd_plugin.exceptions import MMKDTypeError
-from tests.errors.commands import NamedPictures
+from tests.helpers.commands import NamedPictures
 
 
 class OwnError(MMKDError):

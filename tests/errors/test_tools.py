@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.errors.commands import REPO, TOOLS, run_tool
+from tests.helpers.commands import REPO, TOOLS, run_tool
 
 # These work before the package does.
 BEFORE = {'setup_env', 'check_install'}

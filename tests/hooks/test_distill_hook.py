@@ -1,68 +1,24 @@
 """DistillHook on MMEngine's runner, with real detectors."""
 
 import copy
-import logging
 import subprocess
 import sys
 import weakref
-from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.logging import MessageHub
 from mmengine.registry import HOOKS, DefaultScope
-from mmengine.runner import Runner
 
 import mmkd_plugin
-from mmkd_plugin.unpickling import load_from_local
-from tests import tiny
-
-LOSSES = dict(loss_kd=dict(type='KDLoss'), loss_ckd=dict(type='CKDLoss'))
-
-
-def hook_cfg(teacher, **kwargs):
-    return dict(
-        type='DistillHook', **{'teacher': teacher, 'losses': LOSSES, **kwargs}
-    )
-
-
-def make_runner(tmp_path, hooks, mask=False, epochs=1, **kwargs):
-    """A runner over four batches of two images."""
-    tiny.build_detector(mask=mask)
-    loader = dict(
-        batch_size=2,
-        num_workers=0,
-        sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=dict(type='Boxes', length=8, mask=mask),
-        collate_fn=dict(type='pseudo_collate'),
-    )
-    cfg = dict(
-        model=tiny.detector_cfg(mask=mask),
-        work_dir=str(tmp_path / 'work'),
-        train_dataloader=loader,
-        train_cfg=dict(by_epoch=True, max_epochs=epochs),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.005)),
-        default_scope='mmdet',
-        default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),
-        custom_hooks=hooks,
-        randomness=dict(seed=1, deterministic=False),
-        experiment_name=f'{tmp_path.name}-{len(MessageHub._instance_dict)}',
-        log_level='WARNING',
-    )
-    cfg.update(kwargs)
-    return Runner.from_cfg(Config(cfg))
-
-
-def connect(hook, model):
-    """Connect a hook to a model as `before_train` does, without a runner."""
-    loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=tiny.Boxes()))
-    hook.before_train(
-        SimpleNamespace(
-            train_loop=loop, model=model, logger=logging.getLogger('test')
-        )
-    )
-    return hook
+from mmkd_plugin.checkpoints.unpickling import load_from_local
+from tests.helpers import tiny
+from tests.helpers.detector_runs import (
+    connect,
+    hook_cfg,
+    losses_of,
+    make_runner,
+)
 
 
 @pytest.fixture
@@ -73,11 +29,6 @@ def teacher(tmp_path):
 @pytest.fixture
 def hook(teacher):
     return HOOKS.build(hook_cfg(teacher))
-
-
-def losses_of(model, *indices, mask=False):
-    data = model.data_preprocessor(tiny.batch(*indices, mask=mask), True)
-    return model(**data, mode='loss')
 
 
 @pytest.mark.parametrize('mask', [False, True])

@@ -7,8 +7,8 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DATASETS, HOOKS, MODELS
 
-from tests import tiny
-from tests.hooks.test_distill_hook import (
+from tests.helpers import tiny
+from tests.helpers.detector_runs import (
     connect,
     hook_cfg,
     losses_of,

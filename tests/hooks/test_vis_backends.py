@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests import tiny_cls
-from tests.hooks.test_distill_classifier import hook_cfg, make_runner
+from tests.helpers import tiny_cls
+from tests.helpers.classifier_runs import hook_cfg, make_runner
 
 SHOWN = (
     'loss',

@@ -13,13 +13,13 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 
-from mmkd_plugin.randomness import seed_by
+from mmkd_plugin.resume.randomness import seed_by
 from mmkd_plugin.taps import RoIHeadTap
 from mmkd_plugin.taps.cls_head_tap import ClsLogits
-from tests import tiny, tiny_cls
-from tests.hooks import test_distill_classifier as classifier
-from tests.hooks import test_distill_hook as detector
-from tests.waits import Recorder
+from tests.helpers import classifier_runs as classifier
+from tests.helpers import detector_runs as detector
+from tests.helpers import tiny, tiny_cls
+from tests.helpers.waits import Recorder
 
 LOSSES = {
     f'loss_{name.lower()}': dict(type=f'{name}Loss')

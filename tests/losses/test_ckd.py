@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from mmkd_plugin.losses import CKDLoss, ckd_loss
-
-from .cases import LABELS, PINNED, STUDENT, TEACHER
+from tests.helpers.loss_cases import LABELS, PINNED, STUDENT, TEACHER
 
 
 @pytest.mark.parametrize(

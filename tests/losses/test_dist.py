@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from mmkd_plugin.losses import DISTLoss, dist_loss, kd_loss
-
-from .cases import LABELS, PINNED, STUDENT, TEACHER, draw
+from tests.helpers.loss_cases import LABELS, PINNED, STUDENT, TEACHER, draw
 
 INTER = dict(beta=1.0, gamma=0.0, tau=1.0)
 INTRA = dict(beta=0.0, gamma=1.0, tau=1.0)

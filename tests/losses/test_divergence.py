@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from mmkd_plugin.losses import divergence
-
-from .cases import LABELS, LOSSES, STUDENT, TEACHER, draw
-from .kept import kept_for_backward
+from tests.helpers.kept import kept_for_backward
+from tests.helpers.loss_cases import LABELS, LOSSES, STUDENT, TEACHER, draw
 
 
 def test_one_minus_p_keeps_its_digits():

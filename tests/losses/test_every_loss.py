@@ -8,8 +8,14 @@ import pytest
 import torch
 
 from mmkd_plugin.losses import __all__ as public_names
-
-from .cases import CASES, LABELS, LOSSES, STANDARDIZED, STUDENT, TEACHER
+from tests.helpers.loss_cases import (
+    CASES,
+    LABELS,
+    LOSSES,
+    STANDARDIZED,
+    STUDENT,
+    TEACHER,
+)
 
 WEIGHTS = torch.tensor([1.0, 0.0, 0.5, 2.0, 0.0])
 PYTHON_H = Path(sysconfig.get_path('include'), 'Python.h')

@@ -5,9 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from mmkd_plugin.losses import CKDLoss, info_nce
-
-from .cases import draw
-from .kept import kept_for_backward
+from tests.helpers.kept import kept_for_backward
+from tests.helpers.loss_cases import draw
 
 ROWS, ANCHORS, _ = draw(9, 4, seed=0)
 ANCHORS = ANCHORS[:6]

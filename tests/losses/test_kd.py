@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from mmkd_plugin.losses import KDLoss, kd_loss
-
-from .cases import PINNED, STUDENT, TEACHER
+from tests.helpers.loss_cases import PINNED, STUDENT, TEACHER
 
 
 @pytest.mark.parametrize(

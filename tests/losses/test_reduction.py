@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from mmkd_plugin.losses import CKDLoss, DKDLoss, KDLoss, RLDLoss, reduction
-
-from .cases import LABELS, STANDARDIZED, STUDENT, TEACHER
+from tests.helpers.loss_cases import LABELS, STANDARDIZED, STUDENT, TEACHER
 
 
 @pytest.fixture(params=STANDARDIZED.values(), ids=STANDARDIZED.keys())

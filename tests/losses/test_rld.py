@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from mmkd_plugin.losses import dkd_loss, rld_loss
-
-from .cases import LABELS, PINNED, STUDENT, TEACHER
+from tests.helpers.loss_cases import LABELS, PINNED, STUDENT, TEACHER
 
 SCD = dict(alpha=1.0, beta=0.0, tau_scd=2.0, tau_mcd=3.0)
 MCD = dict(alpha=0.0, beta=1.0, tau_scd=2.0, tau_mcd=3.0)

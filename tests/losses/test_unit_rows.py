@@ -2,9 +2,8 @@
 
 import torch
 
-from mmkd_plugin.losses.unit_rows import unit_rows
-
-from .cases import STUDENT
+from mmkd_plugin.losses.common.unit_rows import unit_rows
+from tests.helpers.loss_cases import STUDENT
 
 
 def test_equals_the_quotient():

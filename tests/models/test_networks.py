@@ -1,7 +1,7 @@
 """The networks of the papers: sizes, shapes, initialisation, arguments.
 
 That they compute what those of the published weights do is shown where those
-are converted, in tests/tools/test_convert_cifar_teachers.py.
+are converted, in tests/tools/model_converters/test_convert_cifar_teachers.py.
 """
 
 import re
@@ -11,7 +11,7 @@ import torch
 from mmengine.registry import MODELS
 
 from mmkd_plugin.models import MobileNetV1
-from tests.models.reference_networks import (
+from tests.helpers.reference_networks import (
     PARAMETERS,
     Weights,
     mobilenet_v1,

@@ -20,10 +20,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
 
 import torch  # noqa: E402
 
-from tests import tiny, tiny_cls  # noqa: E402
-from tests.hostile.files import write_all  # noqa: E402
-from tests.hostile.judge import attempt, table, watched  # noqa: E402
-from tests.tool_runs import write_config  # noqa: E402
+from tests.helpers import tiny, tiny_cls  # noqa: E402
+from tests.helpers.hostile.files import write_all  # noqa: E402
+from tests.helpers.hostile.judge import attempt, table, watched  # noqa: E402
+from tests.helpers.tool_runs import write_config  # noqa: E402
 
 VAL = dict(
     val_dataloader=dict(

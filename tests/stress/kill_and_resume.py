@@ -36,9 +36,9 @@ from mmengine.evaluator import BaseMetric  # noqa: E402
 from mmengine.hooks import Hook  # noqa: E402
 from mmengine.registry import HOOKS, METRICS  # noqa: E402
 
-from mmkd_plugin import atomic  # noqa: E402
-from mmkd_plugin.unpickling import load_from_local  # noqa: E402
-from tests import tiny  # noqa: E402
+from mmkd_plugin.checkpoints import atomic  # noqa: E402
+from mmkd_plugin.checkpoints.unpickling import load_from_local  # noqa: E402
+from tests.helpers import tiny  # noqa: E402
 
 EPOCHS = 3
 PHASES = ('start', 'training', 'validation', 'saving')

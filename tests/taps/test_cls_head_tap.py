@@ -8,7 +8,7 @@ from mmengine.registry import MODELS, TASK_UTILS, DefaultScope
 from torch import nn
 
 import mmkd_plugin  # noqa: F401, registers the tap
-from tests import tiny, tiny_cls
+from tests.helpers import tiny, tiny_cls
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from mmengine.registry import TASK_UTILS
 from torch import nn
 
 import mmkd_plugin  # noqa: F401, registers the tap
-from tests import tiny
+from tests.helpers import tiny
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmkd_plugin.taps import RoIHeadTap
-from tests import tiny
+from tests.helpers import tiny
 
 DOCS = Path(__file__).parents[2] / 'docs' / 'how_it_works.md'
 CHANNELS = 16

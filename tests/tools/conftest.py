@@ -1,2 +1,2 @@
-from tests.benchmarks import run_benchmark  # noqa: F401
-from tests.sweeps import do, place  # noqa: F401
+from tests.helpers.benchmarks import run_benchmark  # noqa: F401
+from tests.helpers.sweeps import do, place  # noqa: F401

@@ -17,8 +17,8 @@ from mmengine.config import Config
 pytest.importorskip('mmdet')
 cv2 = pytest.importorskip('cv2')
 
-from mmkd_plugin.checkpoint import read_checkpoint  # noqa: E402
-from tests import tiny  # noqa: E402
+from mmkd_plugin.checkpoints.reading import read_checkpoint  # noqa: E402
+from tests.helpers import tiny  # noqa: E402
 
 REPO = Path(__file__).parents[2]
 TOOLS = REPO / 'tools'

@@ -8,11 +8,11 @@ import train
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import BatchSampler
 
-from mmkd_plugin import first_weights
+from mmkd_plugin.checkpoints import first_weights
 from mmkd_plugin.hooks import start_check_hook
-from tests import tiny, tiny_cls
-from tests.errors.page import ROWS, pattern
-from tests.tool_runs import run, write_config
+from tests.helpers import tiny, tiny_cls
+from tests.helpers.errors_page import ROWS, pattern
+from tests.helpers.tool_runs import run, write_config
 
 LOADER = dict(
     batch_size=4,

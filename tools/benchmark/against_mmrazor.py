@@ -66,7 +66,7 @@ from runs import (
     training_config,
 )
 
-from mmkd_plugin.checkpoint import read_checkpoint
+from mmkd_plugin.checkpoints.reading import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs' / 'frcnn_r101_r18_kd.py'

@@ -33,8 +33,8 @@ from runs import build, build_parser, start, training_config, workplace
 from step_parts import distill_hook, print_parts, take_apart
 
 from mmkd_plugin import ExactResumeHook
+from mmkd_plugin.cli.errors import explain_errors
 from mmkd_plugin.datasets.cifar100_files import read_cifar100
-from mmkd_plugin.errors import explain_errors
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs' / 'cifar100' / 'resnet56_resnet20_rld.py'

@@ -15,10 +15,10 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmkd_plugin.errors import explain_errors
-from mmkd_plugin.launch import load_config
+from mmkd_plugin.cli.errors import explain_errors
+from mmkd_plugin.cli.launch import load_config
 from mmkd_plugin.model_config import model_of
-from mmkd_plugin.teacher import load_config as load_teacher_config
+from mmkd_plugin.teachers.teacher import load_config as load_teacher_config
 
 
 def build_parser(description):

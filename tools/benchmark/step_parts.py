@@ -8,7 +8,8 @@ from collections import defaultdict
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop
 
-from mmkd_plugin import DistillHook, ExactResumeHook, randomness
+from mmkd_plugin import DistillHook, ExactResumeHook
+from mmkd_plugin.resume import randomness
 
 
 @LOOPS.register_module()

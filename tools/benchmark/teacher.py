@@ -27,8 +27,8 @@ from made_up import freeze, use_noise
 from runs import build_parser, carry_out, start, training_config
 from step_parts import ask, distill_hook, request_of
 
-from mmkd_plugin.class_names import names_of
-from mmkd_plugin.teacher import Teacher
+from mmkd_plugin.datasets.class_names import names_of
+from mmkd_plugin.teachers.teacher import Teacher
 
 PLAIN = dict(
     fuse_bn=False, channels_last=None, compile=False, precision='same'

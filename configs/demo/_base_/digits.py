@@ -1,4 +1,5 @@
-# Scenes of handwritten digits, COCO format, made by tools/make_digits.py.
+# Scenes of handwritten digits, COCO format, made by
+# tools/quickstart/make_digits.py.
 data_root = 'data/digits/'
 metainfo = dict(classes=('0', '1', '2', '3', '4', '5', '6', '7', '8', '9'))
 train_pipeline = [

@@ -1,0 +1,207 @@
+"""Reading a teacher's checkpoint, and comparing it with a model."""
+
+from pathlib import Path
+
+import torch.nn as nn
+
+from ..exceptions import MMKDValueError
+from .state_dicts import check_state
+from .unpickling import (
+    UnsafeFileError,
+    check_switch,
+    load_trusted,
+    read_file,
+)
+from .zoo import NOT_COVERED, SCHEMES, as_named, fetch
+
+
+def read_checkpoint(
+    checkpoint: str, prefix: str = '', trust_checkpoint: bool = False
+) -> tuple[dict, dict]:
+    """Read a checkpoint without running any code that it may hold.
+
+    Args:
+        checkpoint (str): Path, http(s) URL or name such as
+            ``torchvision://resnet50`` of a file of ``torch.save`` or of
+            safetensors.  A URL is downloaded once a node into torch's hub
+            directory.
+        prefix (str): Keep only names that begin so, and cut it off.
+        trust_checkpoint (bool): Whether to run the code that the file may
+            hold.
+
+    Returns:
+        tuple[dict, dict]: Names to tensors on the CPU, and the ``meta`` that
+        OpenMMLab keeps beside them, empty if there is none. What it says of
+        itself is data: nothing of it may be built or imported.
+
+    Raises:
+        FileNotFoundError: If there is no such file, or it cannot be
+            downloaded.
+        ValueError: If the file is not a checkpoint of tensors, or holds
+            anything that is not known to be harmless.
+    """
+    check_switch(trust_checkpoint, 'trust_checkpoint')
+    path = Path(checkpoint).expanduser()
+    if str(checkpoint).startswith(SCHEMES):
+        path = fetch(str(checkpoint))
+    elif '://' in str(checkpoint):
+        raise MMKDValueError(NOT_COVERED.format(str(checkpoint)))
+    names = (
+        f"The teacher's checkpoint {str(checkpoint)!r}",
+        'the path or the URL',
+    )
+    content = _unpack(path, trust_checkpoint, *names)
+    content = as_named(str(checkpoint), content)
+    state, meta = split_checkpoint(content, str(path))
+    # What DistributedDataParallel adds.
+    if not prefix and all(key.startswith('module.') for key in state):
+        prefix = 'module.'
+    kept = {
+        key[len(prefix) :]: value
+        for key, value in state.items()
+        if key.startswith(prefix)
+    }
+    if not kept:
+        raise MMKDValueError(
+            f"No name in the teacher's checkpoint {path} begins with the "
+            f'`prefix` {prefix!r}; the first one is {next(iter(state))!r}.'
+        )
+    return kept, meta
+
+
+def split_checkpoint(content: object, source: str) -> tuple[dict, dict]:
+    """Take the weights out of what a file holds.
+
+    Args:
+        content (object): What was read.
+        source (str): Where from, for the message.
+
+    Returns:
+        tuple[dict, dict]: Names to tensors, and the ``meta`` beside them.
+
+    Raises:
+        ValueError: If there are no weights, or ``meta`` is no dict.
+    """
+    state, meta = content, dict[str, object]()
+    if isinstance(content, dict) and 'state_dict' in content:
+        state, meta = content['state_dict'], content.get('meta') or {}
+    check_state(state, source)
+    if not isinstance(meta, dict):
+        raise MMKDValueError(
+            f'The checkpoint {source} holds a `meta` that is no dict but '
+            f'{type(meta).__name__}: give one that MMEngine has written.'
+        )
+    return state, meta  # type: ignore[return-value]
+
+
+def _unpack(path: Path, trust_checkpoint: bool, *names: str) -> object:
+    """Read a file, and name the teacher's way out where it is refused."""
+    if trust_checkpoint:
+        return load_trusted(path, 'cpu', *names)
+    try:
+        return read_file(path, 'cpu', *names)
+    except UnsafeFileError as error:
+        raise MMKDValueError(
+            f'The checkpoint {path} was refused: {error.__cause__} Set '
+            '`trust_checkpoint=True` in `teacher` if you know where the file '
+            'comes from.'
+        ) from error
+
+
+def load_strictly(
+    model: nn.Module,
+    state: dict,
+    source: str,
+    role: str = 'teacher',
+    advice: str | None = None,
+) -> None:
+    """Load a state dict and refuse anything but a complete match.
+
+    Args:
+        model (nn.Module): The model to fill.
+        state (dict): Names to tensors.
+        source (str): Where the state dict comes from, for the message.
+        role (str): What to call the model in the message.
+        advice (str, optional): A sentence on what to do; by default it is
+            concluded from what does not fit.
+
+    Raises:
+        ValueError: If names are missing, unexpected or of another shape.
+    """
+    wanted = model.state_dict()
+    shapes = [
+        f'{key} {tuple(state[key].shape)} instead of '
+        f'{tuple(wanted[key].shape)}'
+        for key in wanted
+        if key in state and state[key].shape != wanted[key].shape
+    ]
+    fitting = {
+        key: value
+        for key, value in state.items()
+        if key not in wanted or value.shape == wanted[key].shape
+    }
+    # Not compared by name alone: modules rename what older versions saved.
+    missing, unexpected = model.load_state_dict(fitting, strict=False)
+    missing = [
+        key
+        for key in missing
+        if key not in state and not key.endswith('num_batches_tracked')
+    ]
+    problems = [
+        f'{len(names)} {kind} ({", ".join(names[:3])}'
+        f'{", ..." if len(names) > 3 else ""})'
+        for kind, names in (
+            ('missing', missing),
+            ('unexpected', unexpected),
+            ('of another shape', shapes),
+        )
+        if names
+    ]
+    if problems:
+        raise MMKDValueError(
+            f"The {role}'s checkpoint {source} does not fit its config: "
+            f'{"; ".join(problems)} of {len(wanted)} entries. '
+            + (
+                advice
+                or _likely_cause(
+                    role, wanted, state, missing, unexpected, shapes
+                )
+            )
+        )
+
+
+def _likely_cause(
+    role: str,
+    wanted: dict,
+    state: dict,
+    missing: list,
+    unexpected: list,
+    shapes: list,
+) -> str:
+    """One sentence on what to change, from what does not fit."""
+    last = max(wanted, key=len)
+    for key in state:
+        prefix = key[: -len(last)] if key.endswith(last) else ''
+        if prefix and all(
+            prefix + name in state
+            for name in wanted
+            if not name.endswith('num_batches_tracked')
+        ):
+            change = (
+                f'set `prefix={prefix!r}` in `teacher`'
+                if role == 'teacher'
+                else f'take {prefix!r} off its names'
+            )
+            return f'It was saved by a wrapper around the model: {change}.'
+    heads = ('fc_cls', 'fc_reg', 'head.fc', 'conv_logits', 'mask_head')
+    if shapes and all(any(h in name for h in heads) for name in shapes):
+        return (
+            'Its head is for another number of classes: set `num_classes` '
+            f"in the {role}'s config to that of the checkpoint."
+        )
+    if any('backbone.' in name for name in (*missing, *unexpected)):
+        return (
+            'Its backbone is another one, perhaps of another depth: give the '
+            'config that this checkpoint was trained with.'
+        )
+    return 'Give the config that this checkpoint was trained with.'

@@ -1,0 +1,112 @@
+"""The check of a run's data, as tools and hooks call it."""
+
+import traceback
+
+from ...exceptions import MMKDError, MMKDValueError
+from ..class_names import names_of
+from .cause import find_cause
+from .coco import list_images
+from .evaluators import check_evaluator
+from .images import check_images
+from .instances import check_any_box, check_instances, read_infos
+from .kinds import check_part
+from .parts import parts, reads_folders
+from .words import few
+
+
+def check_data(runner, *splits: str) -> None:
+    """Build the data sets of a runner, and refuse what is wrong with them.
+
+    What is only left out is counted in the log.
+
+    Args:
+        runner (Runner): Built from a config.
+        splits (str): Of 'train', 'val' and 'test'.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`check_dataset` and
+            :func:`find_cause`; also if an evaluator does not fit its data,
+            or two splits do not have the same classes.
+    """
+    known = {}
+    for split in splits:
+        name = f'{split}_loop'
+        # Not hasattr, which would build it, and hide an AttributeError.
+        if name not in vars(runner) and name not in dir(type(runner)):
+            continue  # as little of a runner as a loop of one's own has
+        cfg = getattr(runner, 'cfg', {})
+        loader = cfg.get(f'{split}_dataloader')
+        evaluator = cfg.get(f'{split}_evaluator')
+        try:
+            loop = getattr(runner, name)
+        except Exception as error:
+            if isinstance(error, MMKDError) or not isinstance(loader, dict):
+                raise
+            cause = find_cause(split, loader.get('dataset'), evaluator)
+            if cause is None or _is_explained(error):
+                raise
+            raise MMKDValueError(cause) from error
+        if not hasattr(loop, 'dataloader'):
+            continue  # there is none, or one of another kind
+        dataset = loop.dataloader.dataset
+        check_dataset(split, dataset)
+        if split != 'train':
+            check_evaluator(split, loop, evaluator)
+        known[split] = names_of(dataset, split)
+    _compare_classes(known)
+
+
+def _is_explained(error: Exception) -> bool:
+    """Whether a data set of this package says by itself what is wrong."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals['__name__'].startswith('mmkd_plugin.datasets.')
+
+
+def check_dataset(split: str, dataset) -> None:
+    """Refuse a data set from which nothing, or the wrong thing, is learnt.
+
+    Args:
+        split (str): What to call it in the message.
+        dataset (Dataset): One of MMEngine's, wrapped or not; of another kind
+            nothing is known.
+
+    Raises:
+        FileNotFoundError: If images are not there.
+        ValueError: If its annotations, classes or images do not fit each
+            other, or there is nothing to train on.
+    """
+    others = []
+    for part in parts(dataset):
+        if not len(part):
+            continue
+        file = check_part(split, part, type(part))
+        if file is not None:
+            check_images(split, part, *list_images(file, part))
+            continue
+        infos = read_infos(part)
+        check_instances(split, part, infos)
+        paths = [str(info.get('img_path') or '') for info in infos]
+        sizes = [
+            (info['width'], info['height'])
+            if info.get('width') and info.get('height')
+            else None
+            for info in infos
+        ]
+        check_images(split, part, paths, sizes)
+        others.append(part)
+    check_any_box(split, [p for p in others if not reads_folders(type(p))])
+    names_of(dataset, split)
+
+
+def _compare_classes(known: dict) -> None:
+    """Refuse splits whose labels count other classes."""
+    known = {split: names for split, names in known.items() if names}
+    for split, names in known.items():
+        for other, others in known.items():
+            if list(names) != list(others):
+                raise MMKDValueError(
+                    f'The {split} data have the classes {few(names)} '
+                    f'({len(names)}) and the {other} data {few(others)} '
+                    f'({len(others)}), and labels are numbered by them: give '
+                    'both the same `classes`, and folders.'
+                )

@@ -1,0 +1,71 @@
+"""A data set that reads a COCO file as MMDetection's CocoDataset does."""
+
+import os
+
+from ...exceptions import MMKDValueError
+from .classes import check_categories, check_names, refuse_twice
+from .coco_boxes import check_convention, check_training, filtered, left_out
+from .coco_file import CocoFile, read_coco
+from .coco_masks import check_masks
+from .parts import setting, transforms
+
+
+def check_coco(split: str, part) -> CocoFile:
+    """Check the annotation file of a data set.
+
+    Args:
+        split (str): What to call the data in a message.
+        part (Dataset): Built, or described by its config.
+
+    Returns:
+        CocoFile: What was read.
+
+    Raises:
+        FileNotFoundError, ValueError: If it could not be read, or something
+            wrong would be learnt from it.
+    """
+    if not isinstance(part.data_prefix, dict) or 'img' not in part.data_prefix:
+        raise MMKDValueError(
+            f'`data_prefix` of the {split} data is {part.data_prefix!r}: '
+            "expected dict(img='FOLDER/')."
+        )
+    classes = check_names(split, part.metainfo) or ()
+    refuse_twice(split, classes)
+    where = f'{part.ann_file} of the {split} data'
+    file = read_coco(part.ann_file, where, needed=not part.test_mode)
+    check_categories(where, classes, file.category_ids, file.classes)
+    if part.test_mode:
+        check_convention(file)
+        return file
+    check_training(file, classes, part.filter_cfg)
+    if any(setting(step, 'with_mask') for step in transforms(part)):
+        used = file.image >= 0
+        for which in left_out(file, classes).values():
+            used &= ~which | (which & file.crowd)
+        check_masks(file, used, evaluated=False)
+    return file
+
+
+def list_images(file: CocoFile, part) -> tuple[list, list]:
+    """Path, and width and height, of the images that a data set keeps."""
+    infos = _infos(part)
+    if infos is None:
+        small, empty = filtered(
+            file, part.metainfo['classes'], part.filter_cfg
+        )
+        left = (small | empty) & (not part.test_mode)
+        infos = [
+            (os.path.join(part.data_prefix['img'], name), size)
+            for name, size, out in zip(file.names, file.sizes.tolist(), left)
+            if not out
+        ]
+    paths, sizes = zip(*infos)
+    return list(paths), list(sizes)
+
+
+def _infos(part) -> list | None:
+    """The same of the data set itself, where it holds a part of its file."""
+    if getattr(part, '_indices', None) is None:
+        return None
+    infos = [part.get_data_info(i) for i in range(len(part))]
+    return [(i['img_path'], (i['width'], i['height'])) for i in infos]

@@ -1,0 +1,1 @@
+"""What must hold in a run, whichever hook asks for it."""

@@ -1,0 +1,3 @@
+"""What several losses compute."""
+
+__all__: list[str] = []

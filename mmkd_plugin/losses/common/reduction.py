@@ -1,0 +1,164 @@
+"""What the losses share: checks of tensors, logits, the mean.
+
+Shapes: N samples (images or sampled RoIs), C classes (K + 1 for an RoI head,
+background last).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ...exceptions import MMKDTypeError, MMKDValueError
+
+# What the released recipe of logit standardisation goes with.
+STANDARDIZED_TAU = 2.0
+STANDARDIZED_FACTOR = 9.0
+
+
+def check_labels(labels: Tensor | None, student: Tensor) -> None:
+    """Raise unless ``labels`` holds one int64 class id for each row.
+
+    Ids are not compared with C, because that would wait for the GPU at every
+    step. An id outside 0 .. C - 1 raises on the CPU and fails a device-side
+    assertion on CUDA.
+
+    Raises:
+        TypeError: There are no ``labels``, or they are not int64, as with
+            soft labels.
+        ValueError: ``labels`` is not of shape (N,), as with one-hot labels.
+    """
+    if labels is None or labels.dtype != torch.int64:
+        raise MMKDTypeError(
+            'Expected argument `labels` to be class ids of type torch.int64 '
+            f'but got {getattr(labels, "dtype", None)}; soft labels (Mixup, '
+            'CutMix) name no single class: switch them off, or distil with '
+            '`KDLoss` or `CKDLoss`.'
+        )
+    if labels.shape != student.shape[:1]:
+        raise MMKDValueError(
+            'Expected argument `labels` to be class ids of shape '
+            f'{tuple(student.shape[:1])} but got {tuple(labels.shape)}; give '
+            'one class id a row (`argmax(1)` of one-hot labels).'
+        )
+
+
+def check_weights(weights: Tensor, rows: Tensor) -> None:
+    """Raise ValueError unless ``weights`` holds one number for each row."""
+    if weights.shape != rows.shape[:1]:
+        raise MMKDValueError(
+            'Expected argument `weights` to be of shape '
+            f'{tuple(rows.shape[:1])} but got {tuple(weights.shape)}; give '
+            'one weight a row.'
+        )
+
+
+def tau_in_use(
+    tau: float | None, default: float, *, standardize: bool
+) -> float:
+    """``tau``, or if it is None 2 with ``standardize``, else ``default``."""
+    if tau is not None:
+        return tau
+    return STANDARDIZED_TAU if standardize else default
+
+
+def weight_in_use(weight: float, *, standardize: bool) -> float:
+    """``weight``, times 9 with ``standardize``."""
+    return STANDARDIZED_FACTOR * weight if standardize else weight
+
+
+def numbers_in_use(loss: nn.Module) -> str:
+    """The settings of a loss as its repr shows them."""
+    return ', '.join(
+        f'{name}={value}'
+        for name, value in vars(loss).items()
+        if name != 'training' and not name.startswith('_')
+    )
+
+
+def standardize_logits(logits: Tensor) -> Tensor:
+    """``(z - mean) / (1e-7 + std)`` of each row, with the unbiased std.
+
+    What is left are the relations of the classes of a row: rows that differ
+    by a shift and a positive scale become one.
+
+    Args:
+        logits: Logits z of shape (N, C), float32 or float64.
+
+    Returns:
+        The same shape and type. A row of equal logits has no scale: it gives
+        zeros with gradient 0, where that of the formula would be about 1e7.
+        So does every row if C = 1.
+
+    References:
+        Sun, Ren, Li, Wang, Cao. Logit Standardization in Knowledge
+        Distillation. CVPR 2024, arXiv 2403.01427, the Z-score pre-process;
+        1e-7 and the unbiased std are those of the authors' code.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[1.0, 2.0, 3.0], [50.0, 70.0, 90.0]])
+        >>> standardize_logits(logits).round(decimals=4).tolist()
+        [[-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0]]
+    """
+    # A shift changes nothing, but this one makes rows of equal logits exactly
+    # 0, which taking off their mean alone, being rounded, would not.
+    logits = logits - logits[:, :1].detach()
+    centred = logits - logits.mean(dim=1, keepdim=True)
+    # Not `std`, which is NaN if C = 1 and warns if N = 0.
+    degrees = max(logits.shape[1] - 1, 1)
+    std = centred.norm(dim=1, keepdim=True) / degrees**0.5
+    return centred / (1e-7 + std.masked_fill(std == 0, torch.inf))
+
+
+def prepare_logits(
+    student: Tensor, teacher: Tensor, *, standardize: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Check both logits, upcast them, and cut the teacher off the graph.
+
+    Args:
+        student: Logits of shape (N, C), any floating type.
+        teacher: Logits of shape (N, C), any floating type.
+        standardize: Whether both then go through :func:`standardize_logits`.
+
+    Returns:
+        Both in one type: float64 if either was, float32 otherwise. The
+        student keeps its graph, the teacher gets no gradient.
+
+    Raises:
+        ValueError: The shapes differ or are not (N, C).
+    """
+    if student.ndim != 2 or student.shape != teacher.shape:
+        raise MMKDValueError(
+            'Expected arguments `student` and `teacher` to be logits of one '
+            f'shape (N, C) but got {tuple(student.shape)} and '
+            f'{tuple(teacher.shape)}; teacher and student need the same rows '
+            'and the same classes.'
+        )
+    dtype = torch.promote_types(student.dtype, teacher.dtype)
+    dtype = torch.promote_types(dtype, torch.float32)
+    student, teacher = student.to(dtype), teacher.detach().to(dtype)
+    if standardize:
+        return standardize_logits(student), standardize_logits(teacher)
+    return student, teacher
+
+
+def weighted_mean(losses: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean of per-sample losses.
+
+    Args:
+        losses: Shape (N,).
+        weights: Non-negative, shape (N,). None weighs every row by 1.
+
+    Returns:
+        ``sum(weights * losses) / n``, where n is the number of rows with a
+        weight above 0 and at least 1. With N = 0 it is 0 and still attached
+        to the graph.
+
+    Raises:
+        ValueError: ``weights`` is not of shape (N,).
+    """
+    if weights is None:
+        # The mean of no rows would be NaN.
+        return losses.mean() if len(losses) else losses.sum()
+    check_weights(weights, losses)
+    rows = (weights > 0).sum().clamp(min=1)
+    return (losses * weights.to(losses.dtype)).sum() / rows

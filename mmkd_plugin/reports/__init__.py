@@ -1,0 +1,1 @@
+"""Tables, drawings and records of runs, for the commands in tools/."""

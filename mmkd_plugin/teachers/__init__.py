@@ -1,0 +1,1 @@
+"""Who teaches: the frozen model, its config, speed, input and classes."""

@@ -1,0 +1,122 @@
+"""The classes of a teacher, and its logits for those of a student."""
+
+import re
+from collections.abc import Sequence
+
+from mmengine.config import Config
+
+from ..datasets.class_names import classes_of, few
+from ..exceptions import MMKDValueError
+
+
+def classes_of_teacher(meta: dict, cfg: Config) -> tuple[str, ...] | None:
+    """A teacher's class names, from its checkpoint or else its config."""
+    advice = "; tell the teacher's by `classes` in `teacher`"
+    if isinstance(meta, dict):
+        for source in (meta.get('dataset_meta'), meta):
+            names = classes_of(source, "the teacher's checkpoint", advice)
+            if names:
+                return names
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        dataset = (cfg.get(loader) or {}).get('dataset')
+        # Wrappers have the data set in them; of several, the first one.
+        while isinstance(dataset, dict):
+            metainfo = dataset.get('metainfo')
+            names = classes_of(metainfo, "the teacher's config", advice)
+            if names:
+                return names
+            inner = dataset.get('dataset') or dataset.get('datasets')
+            dataset = inner[0] if isinstance(inner, list) else inner
+    return None
+
+
+def match_classes(
+    student: Sequence[str] | None,
+    teacher: Sequence[str] | None,
+    num_student: int,
+    num_teacher: int,
+    background: int = 0,
+) -> list[int] | None:
+    """Find the teacher's logit of each of the student's logits.
+
+    The order may differ and the teacher may know more classes; logits for
+    the background stay last.
+
+    Args:
+        student (Sequence[str], optional): The student's class names.
+        teacher (Sequence[str], optional): The teacher's class names.
+        num_student (int): Classes of the student's head, without background.
+        num_teacher (int): The same for the teacher.
+        background (int): Number of logits after those of the classes.
+
+    Returns:
+        list[int] | None: Column of the teacher's logits for each column of
+        the student's; None if the two are alike as they are.
+
+    Raises:
+        ValueError: If a class of the student is none of the teacher's, if
+            two have one name, or if names are not known and the numbers
+            differ.
+    """
+    if student is None or teacher is None:
+        if num_student != num_teacher:
+            whose = 'student' if student is None else 'teacher'
+            raise MMKDValueError(
+                f'The student tells {num_student} classes apart and the '
+                f'teacher {num_teacher}, and the class names of the {whose} '
+                'are not known: give a teacher of the same classes, or tell '
+                'its names by `classes` in `teacher`.'
+            )
+        return None
+    for role, names, number in (
+        ('student', student, num_student),
+        ('teacher', teacher, num_teacher),
+    ):
+        if len(names) != number:
+            raise MMKDValueError(
+                f'The head of the {role} tells {number} classes apart, but '
+                f'{len(names)} class names are known ({few(names)}): make '
+                '`num_classes` of the head and the `classes` of the data '
+                'set agree.'
+            )
+    unknown = [name for name in student if name not in teacher]
+    spelt = {_bare(name): name for name in teacher}
+    if unknown and all(_bare(name) in spelt for name in unknown):
+        raise MMKDValueError(
+            f'{len(unknown)} of the {num_student} classes of the student '
+            'differ from those of the teacher in capitals, blanks or hyphens '
+            f'alone ({unknown[0]!r} and {spelt[_bare(unknown[0])]!r}): tell '
+            "the teacher's names in the spelling of the student, by "
+            '`classes` in `teacher`.'
+        )
+    if unknown:
+        raise MMKDValueError(
+            f'{len(unknown)} of the {num_student} classes of the student are '
+            f'none of the {num_teacher} of the teacher ({few(unknown)} are '
+            f'not among {few(teacher)}): give a teacher that knows them, or '
+            "tell the teacher's names for them by `classes` in `teacher`."
+        )
+    if list(student) == list(teacher):
+        return None
+    twice = [
+        name
+        for names in (student, teacher)
+        for index, name in enumerate(names)
+        if name in names[:index]
+    ]
+    if twice:
+        raise MMKDValueError(
+            f'The classes of student and teacher are in another order, and '
+            f'cannot be matched by name, because {twice[0]!r} is the name of '
+            'two: give them names of their own, by `metainfo` of the data '
+            'set and `classes` in `teacher`.'
+        )
+    position = {name: index for index, name in enumerate(teacher)}
+    return [position[name] for name in student] + list(
+        range(num_teacher, num_teacher + background)
+    )
+
+
+def _bare(name: str) -> str:
+    """A name without what people spell differently."""
+    return re.sub(r'[\s_-]', '', name).casefold()

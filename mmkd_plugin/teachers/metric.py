@@ -1,0 +1,106 @@
+"""How good the teacher is on the student's validation set."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from mmengine.dist import broadcast_object_list, is_main_process
+
+from ..checkpoints.atomic import write_text
+from ..exceptions import MMKDValueError
+from .teacher import Teacher
+
+CACHE = 'teacher_metrics.json'
+
+
+def teacher_metrics(runner, teacher: Teacher) -> dict:
+    """Evaluate a teacher by the runner's validation set and evaluator.
+
+    The teacher sees the validation images through its own preprocessing.
+    The result is kept in the work directory, by the hash of its weights and
+    of the settings of the validation.
+
+    Args:
+        runner (Runner): In training, with a validation loop.
+        teacher (Teacher): Prepared for the runner's model.
+
+    Returns:
+        dict: Name of each metric to its value.
+
+    Raises:
+        ValueError: If the runner has no validation set.
+    """
+    if runner.val_loop is None:
+        raise MMKDValueError(
+            '`check=True` evaluates the teacher on the validation set, but '
+            'the config has none: give `val_dataloader`, `val_evaluator` and '
+            '`val_cfg`, or set `check=False`.'
+        )
+    cache = Path(runner.work_dir, CACHE)
+    key = _fingerprint(runner, teacher)
+    known = [None]
+    if is_main_process() and cache.is_file():
+        known = [json.loads(cache.read_text()).get(key)]
+    broadcast_object_list(known)
+    if known[0] is not None:
+        return known[0]
+    loop = runner.val_loop
+    runner.logger.info(
+        f'Evaluating the teacher on {len(loop.dataloader.dataset)} images ...'
+    )
+    # Validation must not change the random numbers that the student sees.
+    with torch.random.fork_rng(), torch.no_grad():
+        for data in loop.dataloader:
+            outputs = teacher.relabel(teacher.model.val_step(data))
+            loop.evaluator.process(data_samples=outputs, data_batch=data)
+        metrics = loop.evaluator.evaluate(len(loop.dataloader.dataset))
+    metrics = {name: float(value) for name, value in metrics.items()}
+    if is_main_process():
+        kept = json.loads(cache.read_text()) if cache.is_file() else {}
+        write_text(cache, json.dumps({**kept, key: metrics}, indent=2))
+    return metrics
+
+
+def _fingerprint(runner, teacher: Teacher) -> str:
+    """A hash of what the metrics depend on."""
+    digest = hashlib.sha256()
+    for name, value in teacher.model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    for setting in ('val_dataloader', 'val_evaluator'):
+        digest.update(repr(runner.cfg.get(setting)).encode())
+    return digest.hexdigest()
+
+
+def check_teacher(
+    runner, teacher: Teacher, min_metric: dict | None = None
+) -> None:
+    """Print the teacher's metrics and refuse one that is too weak.
+
+    Args:
+        runner (Runner): As in :func:`teacher_metrics`.
+        teacher (Teacher): As in :func:`teacher_metrics`.
+        min_metric (dict, optional): Name of a metric to the least value.
+
+    Raises:
+        ValueError: If a metric is below its least value, or unknown.
+    """
+    metrics = teacher_metrics(runner, teacher)
+    runner.logger.info(
+        f'Teacher {teacher.source} on the validation set: '
+        + ', '.join(f'{name} {value:.4g}' for name, value in metrics.items())
+    )
+    for name, least in (min_metric or {}).items():
+        if name not in metrics:
+            raise MMKDValueError(
+                f'`min_metric` names {name!r}, but the evaluator gives '
+                f'{sorted(metrics)}: name one of them.'
+            )
+        if not metrics[name] >= least:
+            raise MMKDValueError(
+                f'The teacher {teacher.source} reaches {name} '
+                f'{metrics[name]:.4g} on the validation set, below the '
+                f'{least} of `min_metric`: check its config, weights and '
+                'classes, or lower `min_metric`.'
+            )

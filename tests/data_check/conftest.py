@@ -1,1 +1,0 @@
-from tests.errors.conftest import teachers, world  # noqa: F401

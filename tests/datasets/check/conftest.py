@@ -1,0 +1,1 @@
+from tests.helpers.commands import teachers, world  # noqa: F401

@@ -1,0 +1,108 @@
+"""The pages hang together: every link has a target, every page is found."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.doc_examples import DOCS, examples
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / 'README.md',
+    ROOT / 'CONTRIBUTING.md',
+    ROOT / 'CHANGELOG.md',
+    *sorted(DOCS.glob('*.md')),
+]
+FENCED = re.compile(r'^ *(`{3,}).*?^ *\1 *$', re.MULTILINE | re.DOTALL)
+SPAN = re.compile(r'(`+)(?!`).+?(?<!`)\1(?!`)', re.DOTALL)
+LINK = re.compile(r'\]\(\s*([^)\s]+)')
+HEADING = re.compile(r'^#+ +(.*?) *$', re.MULTILINE)
+ANCHOR = re.compile(r'<a id="([^"]+)">')
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+def links(text):
+    """Targets of the links of a page, those in code left out."""
+    return LINK.findall(SPAN.sub('', FENCED.sub('', text)))
+
+
+def anchors(text):
+    """What may stand after `#`: the headings, as GitHub names them."""
+    text, times = FENCED.sub('', text), Counter()
+    names = set(ANCHOR.findall(text))
+    for heading in HEADING.findall(text):
+        shown = re.sub(r'\[([^]]*)\]\([^)]*\)', r'\1', heading).lower()
+        name = re.sub(r'[^\w\- ]', '', shown).replace(' ', '-')
+        names.add(f'{name}-{times[name]}' if times[name] else name)
+        times[name] += 1
+    return names
+
+
+def broken(page, text):
+    """The links of a page that lead nowhere, other sites left out."""
+    for link in links(text):
+        path, _, anchor = link.partition('#')
+        if '://' in path or path.startswith('mailto:'):
+            continue
+        target = page.parent / path if path else page
+        if not target.exists():
+            yield link
+        elif anchor:
+            content = text if target == page else target.read_text()
+            if target.suffix != '.md' or anchor not in anchors(content):
+                yield link
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def test_every_link_has_a_target(page):
+    wrong = list(broken(page, page.read_text()))
+    assert not wrong
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def test_every_command_is_there(page):
+    code = '\n'.join(each.code for each in examples(page, 'bash'))
+    files = re.findall(r'(?:tools|tests|configs)/[\w/.-]+\.(?:py|sh)\b', code)
+    assert not [name for name in files if not (ROOT / name).is_file()]
+    targets = re.findall(r'^make (\w+)', code, re.MULTILINE)
+    known = re.findall(
+        r'^(\w+):', (ROOT / 'Makefile').read_text(), re.MULTILINE
+    )
+    assert set(targets) <= set(known)
+
+
+def test_every_page_is_in_the_index():
+    index = links((DOCS / 'README.md').read_text())
+    pages = {page.name for page in DOCS.glob('*.md')} - {'README.md'}
+    assert pages <= set(index)
+    assert 'docs/README.md' in links((ROOT / 'README.md').read_text())
+
+
+def test_every_picture_is_shown():
+    shown = {
+        (page.parent / link).resolve()
+        for page in PAGES
+        for link in links(page.read_text())
+    }
+    assert set((DOCS / 'images').iterdir()) <= shown
+
+
+def test_what_counts_as_a_link_and_an_anchor(tmp_path):
+    page = tmp_path / 'page.md'
+    (tmp_path / 'other.md').write_text(
+        '# `a_b`: Why, [so](x)?\n\n## Two\n## Two\n'
+    )
+    text = (
+        '# Page\n[a](#page) [b](#Page) [c](other.md#a_b-why-so) ![d](no.png)\n'
+        '[e](other.md#two-1) [f](other.md#two-2) [g](https://nowhere/x)\n'
+        '`[h](code)` ``[`i`](code)``\n```\n[j](code)\n# Code\n```\n'
+        '[k](#code) <a id="row"></a>[l](#row) [m\nn](other.md "title")'
+    )
+    page.write_text(text)
+    wrong = ['#Page', 'no.png', 'other.md#two-2', '#code']
+    assert list(broken(page, text)) == wrong

@@ -1,0 +1,130 @@
+"""Who may import whom."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / 'mmkd_plugin'
+# Part of the package -> what it may import beside the standard library and
+# its own folder.
+ALLOWED = {
+    'losses': {'torch', 'mmengine.registry'},
+    'taps': {'torch', 'mmengine.registry'},
+    'models': {
+        'torch',
+        'mmengine',
+        'mmcv',
+        'mmdet',
+        'mmpretrain',
+        'torchvision',
+    },
+    'datasets': {'torch', 'numpy', 'PIL', 'mmengine', 'mmpretrain'},
+    'checkpoints': {'torch', 'numpy', 'mmengine'},
+    'engine': {'torch', 'mmengine', 'mmkd_plugin.checkpoints'},
+    'teachers': {
+        'torch',
+        'mmcv',
+        'mmengine',
+        'mmkd_plugin.checkpoints',
+        'mmkd_plugin.datasets.class_names',
+        'mmkd_plugin.model_config',
+    },
+    'distill': {'torch', 'mmengine', 'mmkd_plugin.teachers'},
+    'resume': {
+        'torch',
+        'numpy',
+        'mmengine',
+        'mmkd_plugin.checkpoints',
+        'mmkd_plugin.engine',
+    },
+    'hooks': {
+        'torch',
+        'mmengine',
+        'mmkd_plugin.checkpoints.first_weights',
+        'mmkd_plugin.compat',
+        'mmkd_plugin.datasets.check',
+        'mmkd_plugin.datasets.class_names',
+        'mmkd_plugin.distill',
+        'mmkd_plugin.engine',
+        'mmkd_plugin.teachers',
+    },
+    'cli': {'mmengine', 'mmkd_plugin.model_config'},
+    'reports': {'numpy', 'matplotlib', 'pycocotools'},
+    # What all may use.
+    'arguments.py': {'numpy'},
+    'exceptions.py': set(),
+    'compat.py': {'mmengine'},
+    'model_config.py': {'torch', 'mmengine'},
+}
+FILES = sorted(
+    path for path in PACKAGE.rglob('*.py') if '.mim' not in path.parts
+)
+
+
+def imported(path):
+    """Full names of the modules that a file imports, at any depth."""
+    package = ('mmkd_plugin', *path.relative_to(PACKAGE).parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1]
+            yield '.'.join(
+                (*(base if node.level else ()), *filter(None, [node.module]))
+            )
+
+
+def is_allowed(name, part):
+    own = f'mmkd_plugin.{part.removesuffix(".py")}'
+    if name == own or name.startswith(f'{own}.'):
+        return True
+    if name.split('.')[0] in sys.stdlib_module_names:
+        return True
+    if name in ('mmkd_plugin.exceptions', 'mmkd_plugin.arguments'):
+        return True
+    return any(
+        name == rule or name.startswith(f'{rule}.') for rule in ALLOWED[part]
+    )
+
+
+@pytest.mark.parametrize(
+    'path',
+    [path for path in FILES if path != PACKAGE / '__init__.py'],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_imports_follow_the_design(path):
+    part = path.relative_to(PACKAGE).parts[0]
+    assert part in ALLOWED, f'{part} has no rule'
+    wrong = [name for name in imported(path) if not is_allowed(name, part)]
+    assert not wrong
+
+
+def test_rules_can_fail():
+    assert not is_allowed('mmdet.models', 'hooks')
+    assert not is_allowed('mmkd_plugin.losses', 'hooks')
+    assert not is_allowed('mmkd_plugin.hooks', 'losses')
+    assert is_allowed('mmengine.registry', 'losses')
+    assert not is_allowed('mmengine', 'losses')
+
+
+def test_package_needs_torch_and_mmengine_alone():
+    code = (
+        'import sys\n'
+        'class Block:\n'
+        '    def find_spec(self, name, path=None, target=None):\n'
+        "        if name.split('.')[0] in ('mmcv', 'mmdet', 'mmpretrain',\n"
+        "                                  'torchvision', 'pycocotools'):\n"
+        "            raise ImportError('blocked: ' + name)\n"
+        'sys.meta_path.insert(0, Block())\n'
+        'import mmkd_plugin\n'
+        'loss = mmkd_plugin.losses.CKDLoss()\n'
+        "print('imported')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT
+    )
+    assert run.stdout.strip().endswith('imported'), run.stderr

@@ -1,0 +1,47 @@
+"""Matching classes by name."""
+
+import pytest
+
+from mmkd_plugin.datasets.class_names import match_classes
+
+
+@pytest.mark.parametrize(
+    'student, teacher, background, wanted',
+    [
+        ('ab', 'ab', 1, None),
+        ('ab', 'ba', 1, [1, 0, 2]),
+        ('ab', 'ba', 0, [1, 0]),
+        ('ca', 'abc', 1, [2, 0, 3]),
+        (None, 'ab', 1, None),
+        ('ab', None, 1, None),
+        # ImageNet has two classes 'crane'.
+        ('aba', 'aba', 0, None),
+    ],
+)
+def test_columns(student, teacher, background, wanted):
+    assert (
+        match_classes(
+            student,
+            teacher,
+            len(student or 'ab'),
+            len(teacher or 'ab'),
+            background,
+        )
+        == wanted
+    )
+
+
+@pytest.mark.parametrize(
+    'student, teacher, numbers, message',
+    [
+        ('abx', 'ab', (3, 2), '1 of the 3 classes.*x are not among a, b'),
+        ('ab', None, (2, 3), 'student tells 2.*teacher 3.*names of the teach'),
+        (None, 'ab', (3, 2), 'names of the student'),
+        ('ab', 'abc', (2, 80), 'teacher tells 80 classes apart, but 3'),
+        ('ab', 'ab', (80, 2), 'student tells 80 classes apart, but 2'),
+        ('aba', 'bab', (3, 3), "another order.*'a' is the name of two"),
+    ],
+)
+def test_what_cannot_be_matched(student, teacher, numbers, message):
+    with pytest.raises(ValueError, match=message):
+        match_classes(student, teacher, *numbers, 1)

@@ -1,0 +1,261 @@
+"""Comparing models image by image."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import visualize
+from mmengine.config import Config
+from mmengine.structures import InstanceData
+from PIL import Image
+
+from tests.helpers import tiny
+
+
+def item(left, category=0, image=7, **more):
+    return dict(
+        image_id=image,
+        category_id=category,
+        bbox=[left, 0.0, 10.0, 10.0],
+        iscrowd=0,
+        **more,
+    )
+
+
+def test_truth_is_that_of_the_data_set():
+    infos = [
+        dict(
+            img_id=7,
+            img_path='a.png',
+            instances=[
+                dict(bbox=[1, 2, 11, 22], bbox_label=2, ignore_flag=0),
+                dict(bbox=[0, 0, 5, 5], bbox_label=0, ignore_flag=1),
+            ],
+        ),
+        dict(img_id='b', img_path='b.png', instances=[]),
+    ]
+
+    class Data(list):
+        metainfo = dict(classes=tiny.CLASSES)
+        get_data_info = list.__getitem__
+
+    truth = visualize.read_truth(Data(infos))
+    assert truth['images'] == [
+        dict(id=7, path='a.png'),
+        dict(id='b', path='b.png'),
+    ]
+    assert [a['bbox'] for a in truth['annotations']] == [
+        [1, 2, 10, 20],
+        [0, 0, 5, 5],
+    ]
+    assert [a['category_id'] for a in truth['annotations']] == [2, 0]
+    assert [a['iscrowd'] for a in truth['annotations']] == [0, 1]
+    assert [c['name'] for c in truth['categories']] == list(tiny.CLASSES)
+
+
+def test_models_write_into_one_sample():
+    def model(shift):
+        def step(data):
+            (sample,) = data
+            sample.pred_instances = InstanceData(
+                bboxes=torch.tensor([[1.0, 2, 11, 22]]) + shift,
+                labels=torch.tensor([shift]),
+                scores=torch.tensor([0.5]),
+            )
+            return data
+
+        return step
+
+    batches = [[SimpleNamespace(img_id=image)] for image in (3, 4)]
+    found = visualize.find_all(dict(a=model(0), b=model(1)), batches)
+    assert [d['image_id'] for d in found['a']] == [3, 4]
+    assert found['a'][0]['bbox'] == [1, 2, 10, 20]
+    assert found['b'][1] == dict(
+        image_id=4, category_id=1, bbox=[2, 3, 10, 20], score=0.5
+    )
+
+
+def test_gain_is_that_of_f1():
+    truth = dict(
+        images=[dict(id=7, path='a'), dict(id=8, path='b')],
+        annotations=[item(0), item(20, 1), dict(item(40), iscrowd=1)],
+    )
+    found = dict(
+        teacher=[item(0, score=0.9), item(20, 1, score=0.9)],
+        alone=[item(0, score=0.9), item(20, 0, score=0.8)],
+        distilled=[item(0, score=0.9), item(20, 0, score=0.4)],
+    )
+    found['distilled'].append(item(0, image=8, score=0.6))
+    first, second = visualize.judge(truth, found, 0.5)
+    # One right of 2, 2 and 1 found, of 2 that are there.
+    assert first['f1'] == dict(
+        teacher=1, alone=0.5, distilled=pytest.approx(2 / 3)
+    )
+    assert first['gain'] == pytest.approx(1 / 6)
+    assert second['f1'] == dict(teacher=1, alone=1, distilled=0)
+    assert second['gain'] == -1
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A config with two images and a teacher."""
+    images, boxes = [], []
+    for index in range(2):
+        name = f'{index}.png'
+        pixels = tiny.Boxes()[index]['inputs'].permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(tmp_path / name)
+        height, width = pixels.shape[:2]
+        images.append(
+            dict(id=index, file_name=name, height=height, width=width)
+        )
+        boxes.append(
+            dict(
+                id=index + 1,
+                image_id=index,
+                category_id=4,
+                bbox=[5, 6, 30, 20],
+                area=600,
+                iscrowd=0,
+            )
+        )
+    names = [dict(id=i, name=n) for i, n in zip((2, 4, 9), tiny.CLASSES)]
+    content = dict(images=images, annotations=boxes, categories=names)
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    last = dict(
+        type='PackDetInputs',
+        meta_keys=('img_id', 'ori_shape', 'img_shape', 'scale_factor'),
+    )
+    cfg = dict(
+        default_scope='mmdet',
+        model=tiny.detector_cfg(),
+        custom_hooks=[
+            dict(
+                type='CKDHook',
+                teacher=tiny.save_teacher(tmp_path / 'teacher.pth', width=16),
+            )
+        ],
+        val_dataloader=dict(
+            batch_size=2,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            dataset=dict(
+                type='CocoDataset',
+                data_root=str(tmp_path),
+                ann_file='a.json',
+                data_prefix=dict(img=''),
+                metainfo=dict(classes=tiny.CLASSES),
+                test_mode=True,
+                pipeline=[
+                    dict(type='LoadImageFromFile'),
+                    dict(type='Resize', scale=(64, 64), keep_ratio=True),
+                    last,
+                ],
+            ),
+        ),
+        val_cfg=dict(),
+        val_evaluator=dict(
+            type='CocoMetric',
+            ann_file=str(tmp_path / 'a.json'),
+            metric='bbox',
+        ),
+        work_dir=str(tmp_path / 'work'),
+        log_level='WARNING',
+    )
+    Config(cfg).dump(tmp_path / 'config.py')
+    return tmp_path / 'config.py'
+
+
+def run(monkeypatch, config, *args):
+    for seed in (1, 2):
+        state = tiny.build_detector(seed).state_dict()
+        torch.save(dict(state_dict=state), config.parent / f'{seed}.pth')
+    argv = ['visualize.py', config, *args, '--num', '1', '--score-thr', '0.2']
+    argv += ['--student', config.parent / '1.pth']
+    argv += ['--distilled', config.parent / '2.pth']
+    monkeypatch.setattr(sys, 'argv', list(map(str, argv)))
+    visualize.main()
+
+
+def test_command(config, monkeypatch, capsys):
+    seen = []
+
+    # Untrained models find nothing right: say so, and draw all the same.
+    def gain(right, taken):
+        seen.append((right, taken))
+        return len(seen) / 10
+
+    monkeypatch.setattr(visualize, 'f1', gain)
+    run(monkeypatch, config)
+    out = config.parent / 'work' / 'pictures'
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        'classes.png',
+        'classes.pdf',
+        'improved.png',
+        'improved.pdf',
+        'results.json',
+    }
+    results = json.loads((out / 'results.json').read_text())
+    assert list(results['models']) == list(visualize.MODELS)
+    assert [len(image['f1']) for image in results['images']] == [3, 3]
+    # Both images, three models each; something was found in them.
+    assert len(seen) == 6 and any(right for right, _ in seen)
+    # There are boxes of one class alone.
+    classes = results['models']['teacher']['classes']
+    assert classes['cat'] is None and classes['dog'] is not None
+    assert 'F1 is higher in 2, lower in 0 of 2' in capsys.readouterr().out
+
+
+def test_models_are_the_three(config, monkeypatch):
+    """Their detections are those of the models that were saved."""
+    caught = {}
+
+    def find(models, loader):
+        data = next(iter(loader))
+        for name, model in models.items():
+            (first, _) = model(data)
+            caught[name] = first.pred_instances.scores.clone()
+        raise SystemExit
+
+    monkeypatch.setattr(visualize, 'find_all', find)
+    with pytest.raises(SystemExit):
+        run(monkeypatch, config)
+    cfg = Config.fromfile(config)
+    loader = visualize.Runner.build_dataloader(cfg.val_dataloader)
+    for name, seed, width in zip(visualize.MODELS, (7, 1, 2), (16, 8, 8)):
+        model = tiny.build_detector(seed, width=width).eval()
+        with torch.no_grad():
+            (first, _) = model.val_step(next(iter(loader)))
+        assert len(first.pred_instances)
+        # Batch normalisation of the teacher is folded, which rounds.
+        torch.testing.assert_close(caught[name], first.pred_instances.scores)
+
+
+def test_config_without_teacher(config, monkeypatch):
+    with pytest.raises(SystemExit, match='has 0 teachers'):
+        run(monkeypatch, config, '--cfg-options', 'custom_hooks=[]')
+
+
+def test_pictures_are_of_the_most_changed(monkeypatch, tmp_path):
+    drawn = {}
+    monkeypatch.setattr(visualize, 'draw_bars', lambda *args: None)
+    monkeypatch.setattr(
+        visualize,
+        'draw_examples',
+        lambda paths, examples, *_: drawn.update({paths[0].stem: examples}),
+    )
+    monkeypatch.setattr(
+        visualize.mmcv, 'imread', lambda *_, **__: np.zeros((4, 4, 3))
+    )
+    images = [
+        dict(gain=gain, truth=str(gain), found={}, path='')
+        for gain in (0.1, -0.2, 0.0, 0.3, 0.2)
+    ]
+    names = visualize.draw_all(tmp_path, images, {}, (), 2)
+    assert names == ['classes', 'improved', 'harmed']
+    assert [truth for truth, _ in drawn['improved']] == ['0.3', '0.2']
+    assert [truth for truth, _ in drawn['harmed']] == ['-0.2']
+    assert visualize.draw_all(tmp_path, images[2:3], {}, (), 2) == ['classes']

@@ -1,0 +1,286 @@
+#!/usr/bin/env python
+"""Say what a config would distil, and whether it would train.
+
+    python tools/analysis_tools/inspect_config.py CONFIG
+
+Nothing is trained. Student and teacher are built, connected and run once, on
+noise of the size of the training images, or with --data on the first batch
+of the real ones. Whatever would stop the training is said, in the words of
+the training, and the exit code is then 1; it is 0 if the config would train.
+"""
+
+import sys
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from tempfile import NamedTemporaryFile, TemporaryDirectory
+
+import inspect_report as report
+import torch
+from mmengine.runner import Runner
+from random_images import noise_loader
+from rows import listen
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmkd_plugin import DistillHook
+from mmkd_plugin.checkpoints.first_weights import watched
+from mmkd_plugin.checkpoints.unpickling import safe_loading
+from mmkd_plugin.cli.errors import explain, explain_errors
+from mmkd_plugin.cli.launch import build_parser, check_start, load_config
+from mmkd_plugin.datasets.check import check_data
+from mmkd_plugin.datasets.class_names import names_of
+from mmkd_plugin.teachers.teacher import Teacher, build_model
+from mmkd_plugin.teachers.teacher import load_config as load_teacher_config
+
+
+def parse_args():
+    parser = build_parser(__doc__.split('\n')[0])
+    parser.add_argument(
+        '--data',
+        action='store_true',
+        help='run on the first batch of the training data',
+    )
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        metavar=('WIDTH', 'HEIGHT'),
+        help='pixels of the noise; those of the training images by default',
+    )
+    parser.add_argument(
+        '--modules',
+        action='store_true',
+        help='list every module whose output a hook can read, with its shape',
+    )
+    return parser.parse_args()
+
+
+@contextmanager
+def noting(problems):
+    """Go on after an error in the input.
+
+    Args:
+        problems (list[str]): Gets the sentence of the error.
+    """
+    try:
+        yield
+    except Exception as error:
+        sentence = explain(error)
+        if sentence is None:
+            raise
+        if sentence not in problems:
+            problems.append(sentence)
+
+
+def begin(cfg, args, problems):
+    """Do what training does before it connects the teachers.
+
+    Args:
+        cfg (Config): The config; its ``work_dir`` is a folder to throw away.
+        args (argparse.Namespace): The options.
+        problems (list[str]): Gets what would stop the training.
+
+    Returns:
+        Runner: On noise unless ``args.data``.
+
+    Raises:
+        SystemExit: If there is nothing to run on.
+    """
+    runner = Runner.from_cfg(cfg)
+    with noting(problems):
+        check_data(runner, 'train', 'val')
+    if args.data and problems:
+        raise SystemExit(f'error: {problems[0]}')
+    if not args.data:
+        noise = noise_loader(
+            cfg.train_dataloader.dataset, runner.model, args.size
+        )
+        if problems:
+            cfg.train_dataloader = noise
+            runner = Runner.from_cfg(cfg)
+        else:
+            loop = runner.train_loop
+            names = names_of(loop.dataloader.dataset)
+            if names is not None:
+                noise['dataset']['classes'] = names
+            loop.dataloader = Runner.build_dataloader(noise)
+    with noting(problems):
+        runner.build_optim_wrapper(runner.optim_wrapper)
+    with noting(problems), watched(runner):
+        runner.model.init_weights()
+        runner.load_or_resume()
+    return runner
+
+
+def stand_in(cfg, folder, problems):
+    """Arguments of a teacher that can be built.
+
+    Args:
+        cfg (dict): Those of the config.
+        folder (str): Where a checkpoint of random weights is written if
+            that of ``cfg`` cannot be loaded.
+        problems (list[str]): Gets the reason.
+
+    Returns:
+        dict: The same, or with random weights.
+
+    Raises:
+        FileNotFoundError, TypeError, ValueError: If the teacher's config is
+            at fault.
+    """
+    with noting(problems):
+        Teacher(**cfg)
+        return cfg
+    state = build_model(load_teacher_config(cfg['config'])).state_dict()
+    with NamedTemporaryFile(dir=folder, suffix='.pth', delete=False) as file:
+        torch.save(state, file)
+    return {**cfg, 'checkpoint': file.name, 'prefix': ''}
+
+
+def connect(runner, hook, folder, problems):
+    """Build a hook's teachers and connect them, as training does.
+
+    Args:
+        runner (Runner): As of :func:`begin`.
+        hook (DistillHook): One of its hooks.
+        folder (str): See :func:`stand_in`.
+        problems (list[str]): Gets what would stop the training.
+
+    Returns:
+        bool: Whether the hook is connected.
+    """
+    # Evaluating the teacher takes long; that it cannot be done is seen.
+    hook.check = hook.check and runner.cfg.get('val_dataloader') is None
+    with noting(problems):
+        # Parameters are counted, and modules listed, as they are in the file.
+        hook.teacher_cfgs = [
+            dict(stand_in(cfg, folder, problems), fuse_bn=False)
+            for cfg in hook.teacher_cfgs
+        ]
+        hook.before_train(runner)
+        return True
+    return False
+
+
+def count_macs(model, data):
+    """Multiply-adds of the inference on the first image of a batch.
+
+    Args:
+        model (nn.Module): A detector or classifier.
+        data (dict): What its data preprocessor gave.
+
+    Returns:
+        float | str: Half the FLOPs that torch counts of matrix products and
+        convolutions, or why they cannot be counted.
+    """
+    image, samples = data['inputs'][:1], data['data_samples'][:1]
+    model.eval()
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model(image, samples, mode='tensor')
+    except Exception as error:  # whatever a model of somebody else's does
+        return f'not counted ({type(error).__name__}: {error})'
+    return counter.get_total_flops() / 2
+
+
+@contextmanager
+def watch(model):
+    """Note the shapes of what the modules of a model give.
+
+    Args:
+        model (nn.Module): The model.
+
+    Yields:
+        dict[str, list[tuple]]: Name of each module but the model itself to
+        the different shapes of its output tensors; none if it has not run.
+    """
+    shapes = {name: [] for name, _ in model.named_modules() if name}
+
+    def note(name, output):
+        for shape in report.shapes_in(output):
+            if shape not in shapes[name]:
+                shapes[name].append(shape)
+
+    with ExitStack() as stack:
+        for name in shapes:
+            handle = model.get_submodule(name).register_forward_hook(
+                lambda module, args, output, name=name: note(name, output)
+            )
+            stack.callback(handle.remove)
+        yield shapes
+
+
+def inspect(cfg, args, folder):
+    """Find out what a config would distil.
+
+    Args:
+        cfg (Config): The config.
+        args (argparse.Namespace): The options.
+        folder (str): For what is thrown away afterwards.
+
+    Returns:
+        tuple[list[str], list[str]]: Paragraphs to print, and what would stop
+        the training, the first thing first.
+    """
+    cfg.work_dir, cfg.log_level, cfg.resume = folder, 'ERROR', False
+    problems = []
+    runner = begin(cfg, args, problems)
+    dataset = runner.train_dataloader.dataset
+    classes = names_of(dataset)
+    hooks = [hook for hook in runner.hooks if isinstance(hook, DistillHook)]
+    given = {hook: hook.teacher_cfgs for hook in hooks}
+    connected = [
+        hook for hook in hooks if connect(runner, hook, folder, problems)
+    ]
+    # What the hook forgets when it is disconnected.
+    teachers = {hook: hook.teachers for hook in hooks}
+    parts = [report.student_part(cfg, runner.model, classes)]
+    for hook in hooks:
+        parts += report.teacher_parts(hook, given[hook], len(hooks) > 1)
+
+    model = runner.model.train()
+    data = model.data_preprocessor(next(iter(runner.train_dataloader)), True)
+    with noting(problems), torch.no_grad(), ExitStack() as stack:
+        pairs = {hook: stack.enter_context(listen(hook)) for hook in connected}
+        shapes = [stack.enter_context(watch(part.model)) for part in parts]
+        model(**data, mode='loss' if hooks else 'tensor')
+    for hook in connected:
+        hook.after_train(runner)
+    macs = [count_macs(part.model, data) for part in parts]
+
+    what = 'the first batch of the data' if args.data else 'noise'
+    found = [
+        report.compare(parts, macs),
+        f'Run on {what}, inputs {tuple(data["inputs"].shape)}.',
+    ]
+    for hook in hooks:
+        pair = (pairs.get(hook) or [None])[0]
+        found.append(
+            report.describe_hook(runner, hook, teachers[hook], classes, pair)
+        )
+    if not hooks:
+        found.append(
+            'Nothing is distilled: `custom_hooks` has no distillation hook.'
+        )
+    if args.modules:
+        found += map(report.list_modules, parts, shapes)
+    return found, problems
+
+
+@explain_errors()
+def main():
+    args = parse_args()
+    cfg = load_config(args)
+    check_start(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+    # What data sets print while they load does not belong to the result.
+    with (
+        TemporaryDirectory() as folder,
+        redirect_stdout(sys.stderr),
+        safe_loading(args.trust_checkpoint),
+    ):
+        found, problems = inspect(cfg, args, folder)
+    found = [f'# {args.config}', *found, report.judge(problems)]
+    print('\n\n'.join(found))
+    return 1 if problems else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

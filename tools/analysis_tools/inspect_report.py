@@ -1,0 +1,295 @@
+"""What ``tools/analysis_tools/inspect_config.py`` has found, in Markdown."""
+
+from typing import NamedTuple
+
+import torch
+from mmengine.runner import IterBasedTrainLoop
+from torch import nn
+
+from mmkd_plugin.datasets.class_names import match_classes
+from mmkd_plugin.teachers.inputs import TeacherInput, read_preprocessing
+
+# Attributes by which backbones of one type differ.
+BACKBONE = ('depth', 'arch', 'base_channels', 'widen_factor')
+# Names, or shapes, that a line shows.
+MOST = 8
+
+
+class Part(NamedTuple):
+    """A student or a teacher.
+
+    Attributes:
+        title (str): What to call it.
+        model (nn.Module): The model.
+        weights (str): Where its weights come from.
+        classes (Sequence[str] | None): Its class names, if known.
+    """
+
+    title: str
+    model: nn.Module
+    weights: str
+    classes: tuple | None
+
+
+def student_part(cfg, model, classes):
+    """The student of a config, built and initialised."""
+    sources = [str(source) for source in _pretrained(cfg.model)]
+    if cfg.get('load_from'):
+        sources = [str(cfg.load_from)]
+    return Part('student', model, ', '.join(sources) or 'random', classes)
+
+
+def teacher_parts(hook, given, several):
+    """The teachers of a hook.
+
+    Args:
+        hook (DistillHook): With ``teachers``, none if they cannot be built.
+        given (list[dict]): The arguments of the teachers in the config.
+        several (bool): Whether the config has several hooks.
+
+    Returns:
+        list[Part]: In the order of the config.
+    """
+    title = f'teacher of {type(hook).__name__}' if several else 'teacher'
+    return [
+        Part(
+            title,
+            teacher.model,
+            cfg['checkpoint']
+            if teacher.source == str(cfg['checkpoint'])
+            else f'**not loaded**: {cfg["checkpoint"]}; random here',
+            teacher.classes,
+        )
+        for cfg, teacher in zip(given, hook.teachers)
+    ]
+
+
+def _pretrained(cfg):
+    """Files that the parts of a model begin with."""
+    if isinstance(cfg, dict):
+        if cfg.get('type') == 'Pretrained':
+            yield cfg['checkpoint']
+        cfg = list(cfg.values())
+    if isinstance(cfg, (list, tuple)):
+        for value in cfg:
+            yield from _pretrained(value)
+
+
+def compare(parts, macs):
+    """Table of the student and its teachers, side by side.
+
+    Args:
+        parts (list[Part]): The models.
+        macs (list[float | str]): Multiply-adds of each, or why there is no
+            number.
+
+    Returns:
+        str: The table.
+    """
+    columns = [_describe(part, count) for part, count in zip(parts, macs)]
+    lines = [
+        f'| | {" | ".join(part.title for part in parts)} |',
+        f'|:--|{":--|" * len(parts)}',
+    ]
+    for name in columns[0]:
+        cells = ' | '.join(column[name] for column in columns)
+        lines.append(f'| {name} | {cells} |')
+    return '\n'.join(lines)
+
+
+def _describe(part, macs):
+    """Name to text of what the table says of a model."""
+    model = part.model
+    backbone = getattr(model, 'backbone', None)
+    details = [
+        f'{name}={value}'
+        for name in BACKBONE
+        if isinstance(value := getattr(backbone, name, None), (int, str))
+    ]
+    params = sum(param.numel() for param in model.parameters())
+    inputs = read_preprocessing(model.data_preprocessor)
+    return {
+        'model': type(model).__name__,
+        'backbone': f'{type(backbone).__name__} {", ".join(details)}'.strip(),
+        'weights': part.weights,
+        'parameters': f'{params / 1e6:.3f} M',
+        'multiply-adds of inference, an image': macs
+        if isinstance(macs, str)
+        else f'{macs / 1e9:.3f} G',
+        'classes': _few(part.classes or ['names not known']),
+        'mean': _numbers(inputs.mean),
+        'std': _numbers(inputs.std),
+        'red and blue swapped': 'yes' if inputs.reverse else 'no',
+        'padding': f'by {inputs.pad_value} to a multiple of {inputs.divisor}',
+    }
+
+
+def describe_hook(runner, hook, teachers, classes, pair):
+    """What a hook does, as a list.
+
+    Args:
+        runner (Runner): The runner.
+        hook (DistillHook): The hook.
+        teachers (list[Teacher]): Its teachers, none if they cannot be built.
+        classes (Sequence[str] | None): The student's class names.
+        pair (list[Tensor] | None): What its losses were called with.
+
+    Returns:
+        str: The list.
+    """
+    student = runner.model
+    lines = [f'## {type(hook).__name__}\n']
+    if hook.tap is not None:
+        settings = ', '.join(
+            f'{name}={value}'
+            for name, value in vars(hook.tap).items()
+            if not name.startswith('_')
+        )
+        lines.append(f'* Tap: {type(hook.tap).__name__}({settings})')
+    if pair is not None:
+        lines.append(
+            f'* Logits: student {tuple(pair[0].shape)}, '
+            f'teacher {tuple(pair[1].shape)}, as the losses get them'
+        )
+    else:
+        lines.append('* Logits: none reached the losses in this run')
+    lines += [f'* {name}: {loss}' for name, loss in hook.losses.items()]
+    lines.append(f'* Schedule: {describe_schedule(runner, hook.schedule)}')
+    for teacher in teachers:
+        lines.append(f'* Classes: {_match(hook, student, classes, teacher)}')
+        lines.append(f'* Images: {_conversion(student, teacher.model)}')
+    if hook.check or hook.min_metric:
+        lines.append(
+            '* Before the first step the teacher is evaluated, which was not '
+            f'done here; least values: {hook.min_metric or "none"}'
+        )
+    return '\n'.join(lines)
+
+
+def describe_schedule(runner, schedule):
+    """When the terms count, in words.
+
+    Args:
+        runner (Runner): The runner.
+        schedule (Schedule): Of a hook.
+
+    Returns:
+        str: Half a sentence.
+    """
+    unit = 'epoch' if schedule.by_epoch else 'iteration'
+    iterations = isinstance(runner.train_loop, IterBasedTrainLoop)
+    if schedule.by_epoch != iterations:
+        last = runner.max_iters if iterations else runner.max_epochs
+        if schedule.begin >= last:
+            return (
+                f'**never**: `begin` is {schedule.begin}, and the training '
+                f'ends after {unit} {last}'
+            )
+    end = f'{unit} {schedule.end}' if schedule.end else 'the end'
+    text = f'from {unit} {schedule.begin + 1} to {end}'
+    if schedule.warmup > 1:
+        text += f', growing linearly over the first {schedule.warmup} of them'
+    return text
+
+
+def _match(hook, student, classes, teacher):
+    """How the teacher's classes are matched, in words."""
+    try:
+        hook.tap.check('student', student)
+        hook.tap.check('teacher', teacher.model)
+    except TypeError:
+        return '**not compared**, because the tap cannot read both heads'
+    numbers = [hook.tap.num_classes(x) for x in (student, teacher.model)]
+    missing = [x for x in classes or () if x not in (teacher.classes or ())]
+    try:
+        columns = match_classes(
+            classes, teacher.classes, *numbers, hook.tap.background
+        )
+    except ValueError:
+        if teacher.classes and missing:
+            return f'**the teacher does not know** {", ".join(missing)}'
+        return f'**not matched**: {numbers[0]} of {numbers[1]}, see below'
+    if columns is not None:
+        return (
+            f'matched by name; the logits of {_few(classes)} are numbers '
+            f'{_few(columns)} of the {numbers[1] + hook.tap.background} of '
+            'the teacher'
+        )
+    if classes is None or teacher.classes is None:
+        whose = 'student' if classes is None else 'teacher'
+        return (
+            f'{numbers[0]} on both sides, taken to be in one order: the '
+            f'names of the {whose} are not known'
+        )
+    return 'the same, in the same order'
+
+
+def _conversion(student, teacher):
+    """What is done with the student's images for the teacher, in words."""
+    convert = TeacherInput(
+        student.data_preprocessor, teacher.data_preprocessor
+    )
+    if convert.identity:
+        return "the teacher's preprocessing is the student's"
+    return (
+        "converted to the teacher's preprocessing: "
+        f'{"red and blue swapped, " if convert.reverse else ""}'
+        f'times {_numbers(convert.scale)}, plus {_numbers(convert.shift)}, '
+        f'padded by {convert.pad_value} to a multiple of {convert.divisor}'
+    )
+
+
+def shapes_in(output):
+    """Shapes of the tensors in what a module gave, at any depth."""
+    if isinstance(output, torch.Tensor):
+        yield tuple(output.shape)
+    elif isinstance(output, dict):
+        output = list(output.values())
+    if isinstance(output, (list, tuple)):
+        for value in output:
+            yield from shapes_in(value)
+
+
+def list_modules(part, shapes):
+    """Table of the modules of a model whose output a hook can read.
+
+    Args:
+        part (Part): The model.
+        shapes (dict[str, list[tuple]]): Shapes that each gave in the run.
+
+    Returns:
+        str: The table.
+    """
+    lines = [
+        f'## Modules of the {part.title}\n',
+        '| name | type | shapes of its output |',
+        '|:--|:--|:--|',
+    ]
+    silent = []
+    for name, found in shapes.items():
+        if not found:
+            silent.append(name)
+            continue
+        kind = type(part.model.get_submodule(name)).__name__
+        lines.append(f'| {name} | {kind} | {_few(found)} |')
+    if silent:
+        lines.append(f'\nNot called as modules here: {", ".join(silent)}')
+    return '\n'.join(lines)
+
+
+def judge(problems):
+    """The last words: whether the config would train."""
+    if not problems:
+        return '## Would it train?\n\nYes.'
+    lines = [f'{n}. {text}' for n, text in enumerate(problems, 1)]
+    return '\n'.join(['## Would it train?\n\nNo:\n', *lines])
+
+
+def _few(values):
+    """The first few values, for a line."""
+    more = f', ... ({len(values)})' if len(values) > MOST else ''
+    return ', '.join(map(str, values[:MOST])) + more
+
+
+def _numbers(tensor):
+    return ', '.join(f'{x:.6g}' for x in tensor.flatten().tolist())

@@ -1,0 +1,160 @@
+"""What the distillation terms of a config are given, without training.
+
+N rows (images, or RoIs that the student samples), C logits a row.
+"""
+
+import sys
+from contextlib import contextmanager, redirect_stdout
+from itertools import islice
+from pathlib import Path
+
+import torch
+from mmengine.runner import CheckpointLoader, Runner
+
+from mmkd_plugin import DistillHook
+from mmkd_plugin.checkpoints.first_weights import watched
+from mmkd_plugin.checkpoints.reading import load_strictly, split_checkpoint
+from mmkd_plugin.checkpoints.unpickling import safe_loading
+from mmkd_plugin.cli import launch
+from mmkd_plugin.datasets.check import check_data
+
+
+@contextmanager
+def listen(hook):
+    """Keep what the losses of a hook are called with.
+
+    Args:
+        hook (DistillHook): Connected to its model.
+
+    Yields:
+        list[list[Tensor]]: For each batch so far: logits of student and
+        teacher (N, C), labels (N,) or (N, C), and weights (N,).
+    """
+    found = []
+    first = next(iter(hook.losses.values()))
+    handle = first.register_forward_pre_hook(
+        lambda module, pair: found.append([x.detach() for x in pair])
+    )
+    try:
+        yield found
+    finally:
+        handle.remove()
+
+
+@torch.no_grad()
+def read_rows(runner, hook, batches):
+    """What the losses are given in some batches of training.
+
+    Args:
+        runner (Runner): Of a config with a distillation hook.
+        hook (DistillHook): The hook, before its training begins.
+        batches (int): How many batches to take.
+
+    Returns:
+        tuple[Tensor, ...]: Logits of student and teacher, labels and weights
+        of all rows together: (N, C), (N, C), (N,) and (N,), on the CPU;
+        where Mixup has mixed the labels, these are (N, C).
+
+    Raises:
+        SystemExit: If no row reached the losses.
+    """
+    hook.before_train(runner)
+    model = runner.model.train()
+    with listen(hook) as found:
+        for batch in islice(runner.train_dataloader, batches):
+            model(**model.data_preprocessor(batch, True), mode='loss')
+    hook.after_train(runner)
+    if not any(len(pair[0]) for pair in found):
+        raise SystemExit(
+            f'error: No sample reached the losses in {batches} batches: take '
+            'more --batches, or check that the training images have boxes.'
+        )
+    return tuple(
+        torch.cat(
+            [x if x.dtype == torch.int64 else x.float() for x in parts]
+        ).cpu()
+        for parts in zip(*found)
+    )
+
+
+def build_parser(description, batches):
+    """Make a parser with the options of :func:`collect`.
+
+    Args:
+        description (str): What the tool does.
+        batches (int): How many batches it looks at by default.
+
+    Returns:
+        argparse.ArgumentParser: To be completed with the tool's own options.
+    """
+    parser = launch.build_parser(description)
+    parser.add_argument(
+        '--student',
+        metavar='CHECKPOINT',
+        help='weights of the student; those that its training begins with '
+        'if left out',
+    )
+    parser.add_argument(
+        '--batches',
+        type=int,
+        default=batches,
+        help=f'batches of training to look at; {batches} by default',
+    )
+    return parser
+
+
+def collect(args):
+    """Build what the options name, and read its rows.
+
+    Args:
+        args (argparse.Namespace): Options of :func:`build_parser`.
+
+    Returns:
+        tuple: The runner, its distillation hook, and what :func:`read_rows`
+        gives.
+
+    Raises:
+        SystemExit: If the config has no or several distillation hooks, or
+            the student's checkpoint is not there.
+        FileNotFoundError, TypeError, ValueError: If something is wrong with
+            the config, the data, the teacher or the student's checkpoint.
+    """
+    with safe_loading(args.trust_checkpoint):
+        return _collect(args)
+
+
+def _collect(args):
+    cfg = launch.load_config(args)
+    launch.check_start(
+        cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper'
+    )
+    student = args.student
+    if student and '://' not in student and not Path(student).is_file():
+        raise SystemExit(
+            f'error: The checkpoint {student!r} of --student was not found: '
+            'give the path or URL of trained weights.'
+        )
+    cfg.log_level = 'WARNING'
+    cfg.setdefault('randomness', dict(seed=0))
+    runner = Runner.from_cfg(cfg)
+    hooks = [hook for hook in runner.hooks if isinstance(hook, DistillHook)]
+    if len(hooks) != 1:
+        raise SystemExit(
+            f'error: The config {args.config!r} has {len(hooks)} distillation '
+            'hooks in `custom_hooks`, of which this command needs one: give '
+            'a config with a teacher.'
+        )
+    (hook,) = hooks
+    hook.check = False  # the metrics of the teacher are not asked for
+    # What data sets print while they load does not belong to the result.
+    with redirect_stdout(sys.stderr):
+        check_data(runner, 'train')
+        if student:
+            content = CheckpointLoader.load_checkpoint(student, 'cpu')
+            state, _ = split_checkpoint(content, student)
+            load_strictly(runner.model, state, student, role='student')
+        else:
+            with watched(runner):
+                runner.model.init_weights()
+                runner.load_or_resume()
+        return runner, hook, read_rows(runner, hook, args.batches)

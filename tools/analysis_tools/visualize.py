@@ -1,0 +1,288 @@
+#!/usr/bin/env python
+"""Show what distillation changed: images, and average precision by class.
+
+    python tools/analysis_tools/visualize.py CONFIG \\
+        --student ALONE.pth --distilled KD.pth
+
+Runs the teacher of the config's distillation hook, a student trained alone and
+a distilled one over the validation set. Writes into the output folder, as PNG
+and PDF:
+
+    improved     the images in which the distilled student gained most in F1
+    harmed       those in which it lost most
+    classes      average precision of each class, and of all
+
+and results.json with all numbers. F1 of an image is the harmonic mean of
+precision and recall over its detections with a score of at least --score-thr,
+right where class and place (IoU >= 0.5) are; 1 where nothing is there and
+nothing was found.
+"""
+
+import copy
+import json
+from pathlib import Path
+
+import mmcv
+import torch
+from mmengine.registry import TASK_UTILS
+from mmengine.runner import CheckpointLoader, Runner
+from visualize_pictures import draw_bars, draw_examples
+
+from mmkd_plugin import DistillHook
+from mmkd_plugin.checkpoints.atomic import write_text
+from mmkd_plugin.checkpoints.reading import load_strictly, split_checkpoint
+from mmkd_plugin.checkpoints.unpickling import safe_loading
+from mmkd_plugin.cli.errors import explain_errors
+from mmkd_plugin.cli.launch import build_parser, check_start, load_config
+from mmkd_plugin.datasets.check import check_data
+from mmkd_plugin.datasets.class_names import names_of
+from mmkd_plugin.reports.detections import evaluate, f1, match
+from mmkd_plugin.teachers.teacher import Teacher
+
+MODELS = ('teacher', 'student alone', 'distilled student')
+
+
+def read_truth(dataset):
+    """The annotations of a data set.
+
+    Args:
+        dataset (Dataset): A detection data set of MMDetection.
+
+    Returns:
+        dict: As the content of a COCO file; `category_id` is the label, and
+        images have `path` instead of `file_name`.
+    """
+    images, annotations = [], []
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        images.append(dict(id=info['img_id'], path=info['img_path']))
+        for item in info['instances']:
+            left, top, right, bottom = item['bbox']
+            box = [left, top, right - left, bottom - top]
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=info['img_id'],
+                    category_id=item['bbox_label'],
+                    bbox=box,
+                    area=box[2] * box[3],
+                    iscrowd=item.get('ignore_flag', 0),
+                )
+            )
+    names = names_of(dataset, 'val')
+    categories = [dict(id=i, name=name) for i, name in enumerate(names)]
+    return dict(images=images, annotations=annotations, categories=categories)
+
+
+def find_all(models, loader):
+    """Let models find objects in all images.
+
+    Args:
+        models (dict[str, Callable]): Name to a function from a batch of the
+            loader to data samples with predictions.
+        loader (DataLoader): Of the validation.
+
+    Returns:
+        dict[str, list[dict]]: By model, detections as of COCO's files;
+        `category_id` is the label.
+    """
+    found = {name: [] for name in models}
+    for data in loader:
+        for name, model in models.items():
+            # Taken at once: all write into the same samples.
+            for sample in model(data):
+                found[name] += _read_sample(sample)
+    return found
+
+
+def _read_sample(sample):
+    objects = sample.pred_instances.cpu()
+    boxes = objects.bboxes.clone()
+    boxes[:, 2:] -= boxes[:, :2]
+    return [
+        dict(image_id=sample.img_id, category_id=label, bbox=box, score=score)
+        for label, box, score in zip(
+            objects.labels.tolist(), boxes.tolist(), objects.scores.tolist()
+        )
+    ]
+
+
+def judge(truth, found, threshold):
+    """Compare the models image by image.
+
+    Args:
+        truth (dict): As of :func:`read_truth`.
+        found (dict[str, list[dict]]): As of :func:`find_all`.
+        threshold (float): Least score of a detection that counts.
+
+    Returns:
+        list[dict]: For each image `id`, `path`, its `truth`, without what is
+        to be ignored, by model what was `found` and `f1`; and `gain`, F1 of
+        the last model minus that of the one before.
+    """
+    images = {
+        image['id']: dict(image, truth=[], found={name: [] for name in found})
+        for image in truth['images']
+    }
+    for item in truth['annotations']:
+        if not item['iscrowd']:
+            images[item['image_id']]['truth'].append(item)
+    for name, detections in found.items():
+        for item in detections:
+            if item['score'] >= threshold:
+                images[item['image_id']]['found'][name].append(item)
+    for image in images.values():
+        image['f1'] = {
+            name: f1(*match(image['truth'], detections))
+            for name, detections in image['found'].items()
+        }
+        *_, alone, distilled = image['f1'].values()
+        image['gain'] = distilled - alone
+    return list(images.values())
+
+
+def build_models(runner, hook, student, distilled):
+    """Build the three models.
+
+    Args:
+        runner (Runner): Its model is the student.
+        hook (DistillHook): Its teacher is the teacher.
+        student (str): Checkpoint of the student trained alone.
+        distilled (str): Checkpoint of the distilled student.
+
+    Returns:
+        dict[str, Callable]: See :func:`find_all`.
+    """
+    steps = []
+    for path in (student, distilled):
+        model = copy.deepcopy(runner.model).eval()
+        content = CheckpointLoader.load_checkpoint(path, 'cpu')
+        load_strictly(
+            model, split_checkpoint(content, path)[0], path, 'student'
+        )
+        steps.append(model.val_step)
+    tap = hook.tap or TASK_UTILS.build(dict(type='RoIHeadTap'))
+    teacher = Teacher(**hook.teacher_cfgs[0])
+    classes = names_of(runner.val_loop.dataloader.dataset, 'val')
+    teacher.prepare(runner.model, tap, classes)
+    taught = [lambda data: teacher.relabel(teacher.model.val_step(data))]
+    return dict(zip(MODELS, taught + steps))
+
+
+def draw_all(out, images, results, classes, num):
+    """Draw the pictures.
+
+    Args:
+        out (Path): The folder.
+        images (list[dict]): As of :func:`judge`.
+        results (dict[str, dict]): By model, what
+            :func:`~detections.evaluate` gave.
+        classes (Sequence[str]): Their names.
+        num (int): Images in a picture, at most.
+
+    Returns:
+        list[str]: Names of the pictures.
+    """
+    drawn = {'classes': None}
+    for name, sign in (('improved', 1), ('harmed', -1)):
+        ranked = sorted(images, key=lambda image: -sign * image['gain'])
+        drawn[name] = [i for i in ranked[:num] if sign * i['gain'] > 0]
+    for name in [name for name in drawn if drawn[name] != []]:
+        paths = [out / f'{name}{suffix}' for suffix in ('.png', '.pdf')]
+        if name == 'classes':
+            draw_bars(paths, results)
+            continue
+        draw_examples(
+            paths,
+            [(image['truth'], image['found']) for image in drawn[name]],
+            classes,
+            [mmcv.imread(i['path'], channel_order='rgb') for i in drawn[name]],
+        )
+    return [name for name in drawn if drawn[name] != []]
+
+
+def parse_args():
+    parser = build_parser(__doc__.split('\n')[0])
+    for name in ('student', 'distilled'):
+        parser.add_argument(
+            f'--{name}',
+            required=True,
+            metavar='CHECKPOINT',
+            help='of the student trained '
+            + ('alone' if name == 'student' else 'with the teacher'),
+        )
+    parser.add_argument(
+        '--num', type=int, default=4, help='images in a picture, 4 by default'
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='DIR',
+        help='where the pictures go; WORK_DIR/pictures by default',
+    )
+    parser.add_argument(
+        '--score-thr',
+        type=float,
+        default=0.5,
+        help='least score of a detection that is drawn and counted; 0.5 by '
+        'default',
+    )
+    args = parser.parse_args()
+    if args.num < 1:
+        parser.error(f'expected --num of at least 1 but got {args.num}')
+    return args
+
+
+@explain_errors()
+def main():
+    args = parse_args()
+    with safe_loading(args.trust_checkpoint):
+        visualize(args)
+
+
+def visualize(args):
+    """Draw and write what the options say."""
+    cfg = load_config(args)
+    check_start(cfg, 'model', 'val_dataloader', 'val_cfg', 'val_evaluator')
+    runner = Runner.from_cfg(cfg)
+    hooks = [hook for hook in runner.hooks if isinstance(hook, DistillHook)]
+    teachers = [cfg for hook in hooks for cfg in hook.teacher_cfgs]
+    if len(teachers) != 1:
+        raise SystemExit(
+            f'error: The config {args.config!r} has {len(teachers)} teachers '
+            'in `custom_hooks`, of which this command shows one: give a '
+            'config with one distillation hook and one teacher.'
+        )
+    check_data(runner, 'val')
+    models = build_models(runner, hooks[0], args.student, args.distilled)
+    loader = runner.val_loop.dataloader
+    with torch.no_grad():
+        found = find_all(models, loader)
+    truth = read_truth(loader.dataset)
+    images = judge(truth, found, args.score_thr)
+    results = {name: evaluate(truth, found[name]) for name in found}
+    out = args.out or Path(cfg.work_dir, 'pictures')
+    classes = names_of(loader.dataset, 'val')
+    drawn = draw_all(out, images, results, classes, args.num)
+    images.sort(key=lambda image: -image['gain'])
+    numbers = dict(
+        score_thr=args.score_thr,
+        models=results,
+        images=[
+            {key: image[key] for key in ('id', 'path', 'f1', 'gain')}
+            for image in images
+        ],
+    )
+    write_text(out / 'results.json', json.dumps(numbers, indent=1) + '\n')
+    for name, result in results.items():
+        print(f'{name}: mAP {result["mAP"]:.4f}, AP50 {result["AP50"]:.4f}')
+    gains = [image['gain'] for image in images]
+    print(
+        f'F1 is higher in {sum(gain > 0 for gain in gains)}, lower in '
+        f'{sum(gain < 0 for gain in gains)} of {len(gains)} images. '
+        f'{out}: {", ".join(drawn)}'
+    )
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,194 @@
+"""What a sweep has found: numbers, a table of them, and a picture."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+from sweep_plot import draw
+
+from mmkd_plugin.reports import tables
+from mmkd_plugin.reports.run_log import read_metric
+
+CONFIDENCE = 0.95
+
+
+def summarize_metric(values):
+    """The last and the best, which is the highest, validation.
+
+    Args:
+        values (dict[int, float]): As of :func:`read_metric`, not empty.
+
+    Returns:
+        dict: ``last``, ``last_step``, ``best``, ``best_step``.
+    """
+    last, best = max(values), max(values, key=values.get)
+    return dict(
+        last=values[last], last_step=last, best=values[best], best_step=best
+    )
+
+
+def interval(values):
+    """Mean and its confidence interval by Student's t distribution.
+
+    Args:
+        values (list[float]): One or more.
+
+    Returns:
+        tuple[float, float | None, float | None]: Mean, lower and upper end,
+        which one value alone does not have.
+    """
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, None, None
+    from scipy.stats import t
+
+    error = np.std(values, ddof=1) / len(values) ** 0.5
+    half = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * error)
+    return mean, mean - half, mean + half
+
+
+def collect(plan, out):
+    """Put the results of all finished runs together.
+
+    Args:
+        plan (Plan): The plan.
+        out (Path): The folder of the sweep.
+
+    Returns:
+        dict[str, dict]: By run, in the order of the plan: ``seeds`` that are
+        planned, ``last`` and ``best`` by finished seed, ``mean`` and ``std``
+        (n - 1) of the last, None where there are too few, ``commits`` of the
+        code, and ``difference``: to which ``baseline``, ``values`` by seed
+        that both have, ``mean``, ``low`` and ``high``; None without any.
+    """
+    rows = {}
+    for name, run in plan.runs.items():
+        found = {}
+        for seed in run.seeds:
+            folder = run.folder(out, seed)
+            if (folder / 'result.json').is_file():
+                result = json.loads((folder / 'result.json').read_text())
+                if result['metric'] != plan.metric:
+                    values = read_metric(folder, plan.metric)
+                    if not values:
+                        continue
+                    result.update(summarize_metric(values))
+                found[seed] = result
+        last = {seed: result['last'] for seed, result in found.items()}
+        values = list(last.values())
+        rows[name] = dict(
+            config=run.config,
+            seeds=run.seeds,
+            last=last,
+            best={seed: result['best'] for seed, result in found.items()},
+            mean=float(np.mean(values)) if values else None,
+            std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+            commits=sorted(
+                {
+                    str(attempt['commit'])
+                    for result in found.values()
+                    for attempt in result['attempts']
+                }
+            ),
+        )
+    for name, run in plan.runs.items():
+        rows[name]['difference'] = None
+        if run.baseline in (None, name):
+            continue
+        own, other = rows[name]['last'], rows[run.baseline]['last']
+        values = {seed: own[seed] - other[seed] for seed in own.keys() & other}
+        if values:
+            mean, low, high = interval([values[seed] for seed in values])
+            rows[name]['difference'] = dict(
+                baseline=run.baseline,
+                values=dict(sorted(values.items())),
+                mean=mean,
+                low=low,
+                high=high,
+            )
+    return rows
+
+
+def make_table(rows, metric):
+    """Lay out the results as Markdown.
+
+    Args:
+        rows (dict[str, dict]): As :func:`collect` gives them.
+        metric (str): Its name.
+
+    Returns:
+        str: The table and how to read it.
+    """
+    digits = _digits(rows)
+
+    def number(value, sign=''):
+        return '' if value is None else f'{value:{sign}.{digits}f}'
+
+    cells = [
+        ['run', 'seeds', 'mean', 'std', 'difference', '95 % interval', 'to']
+    ]
+    for name, row in rows.items():
+        done, all_seeds = len(row['last']), len(row['seeds'])
+        line = [
+            name,
+            str(done) if done == all_seeds else f'{done} of {all_seeds}',
+            number(row['mean']),
+            number(row['std']),
+        ]
+        gain = row['difference']
+        if gain is None:
+            line += ['', '', '']
+        else:
+            ends = [number(gain[end], '+') for end in ('low', 'high')]
+            pairs = len(gain['values'])
+            line += [
+                number(gain['mean'], '+'),
+                f'{ends[0]} to {ends[1]}' if ends[0] else '',
+                gain['baseline']
+                + (f' ({pairs} of {done} seeds)' if pairs < done else ''),
+            ]
+        cells.append(line)
+    commits = {commit for row in rows.values() for commit in row['commits']}
+    return '\n'.join(
+        [
+            f'{metric} at the last validation.',
+            '',
+            *tables.make_table(cells, left=(0, 6)),
+            '',
+            'std: standard deviation over seeds (n - 1). difference: mean of '
+            'the differences to the',
+            'baseline with equal seed, with the 95 % interval of the t '
+            'distribution, not corrected for',
+            'the number of runs compared.',
+            f'Code: {", ".join(sorted(commits)) or "nothing was run"}.',
+        ]
+    )
+
+
+def _digits(rows):
+    """Decimals to show: 2 of percentages, 4 of fractions."""
+    values = [value for row in rows.values() for value in row['last'].values()]
+    return 2 if max(map(abs, values), default=0) > 1.5 else 4
+
+
+def write_report(plan, out, metric=None):
+    """Write results.md, results.json and results.png; print the first.
+
+    Args:
+        plan (Plan): The plan.
+        out (Path): The folder of the sweep.
+        metric (str, optional): Another validated metric than the plan's; the
+            files are then called results_METRIC, without its part before /.
+    """
+    stem = 'results'
+    if metric not in (None, plan.metric):
+        plan = replace(plan, metric=metric)
+        stem += '_' + metric.rsplit('/')[-1]
+    rows = collect(plan, out)
+    table = make_table(rows, plan.metric)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f'{stem}.md').write_text(table + '\n')
+    content = dict(metric=plan.metric, runs=rows)
+    (out / f'{stem}.json').write_text(json.dumps(content, indent=1) + '\n')
+    draw(out / f'{stem}.png', rows, plan.metric)
+    print(f'\n{table}\n\n{out}/{stem}.md', flush=True)

@@ -1,0 +1,89 @@
+"""The settings of a training: what it depends on, and what has changed."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from sweep_plan import PlanError, parse
+
+from mmkd_plugin.cli.launch import load_config
+
+WEIGHTS = ('.pth', '.pt', '.ckpt', '.safetensors')
+
+
+def settings_of(run, plan):
+    """All that decides what a run gives, but its seed and the code.
+
+    Args:
+        run (Run): A run.
+        plan (Plan): Its plan.
+
+    Returns:
+        dict: Plain JSON: the config with all changes, the hash of every
+        file of weights that it names, and the settings of needed runs.
+
+    Raises:
+        PlanError: If the config cannot be read or an option does not fit.
+    """
+    names = {name: f'{{runs.{name}}}' for name in run.needs}
+    try:
+        cfg = load_config(parse(run.config, run.arguments(names)))
+    except (ValueError, OSError) as error:
+        raise PlanError(f'In the run {run.name!r}: {error}') from error
+    config = cfg.to_dict()
+    for key in ('work_dir', 'launcher'):
+        config.pop(key)
+    files = {
+        text: _hash(text)
+        for text in _strings(config)
+        if text.endswith(WEIGHTS) and Path(text).is_file()
+    }
+    needs = {name: settings_of(plan.runs[name], plan) for name in run.needs}
+    settings = dict(config=config, files=files, needs=needs)
+    text = json.dumps(settings, default=str)
+    # A checkout may be moved.
+    return json.loads(text.replace(f'{Path.cwd()}/', ''))
+
+
+def first_difference(then, now, name=''):
+    """Find where settings differ.
+
+    Args:
+        then: Dict, list or plain value.
+        now: The same.
+        name (str): Where these are.
+
+    Returns:
+        str | None: Place and both values, None if all is equal.
+    """
+    if isinstance(then, list) and isinstance(now, list):
+        if len(then) != len(now):
+            return f'{name} has {len(then)} items then, {len(now)} now'
+        then, now = dict(enumerate(then)), dict(enumerate(now))
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in {**then, **now}:
+            found = first_difference(
+                then.get(key), now.get(key), f'{name}.{key}'.lstrip('.')
+            )
+            if found:
+                return found
+        return None
+    return None if then == now else f'{name} was {then!r} and is {now!r}'
+
+
+def _strings(value):
+    """All strings in nested dicts and lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list, tuple)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _strings(item)
+
+
+def _hash(path):
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
