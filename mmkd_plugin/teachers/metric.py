@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from mmengine.dist import broadcast_object_list, is_main_process
 
+from ..arguments import check_number, shown
 from ..checkpoints.atomic import write_text
-from ..exceptions import MMKDValueError
+from ..exceptions import MMKDTypeError, MMKDValueError
 from .teacher import Teacher
 
 CACHE = 'teacher_metrics.json'
@@ -104,3 +105,23 @@ def check_teacher(
                 f'{least} of `min_metric`: check its config, weights and '
                 'classes, or lower `min_metric`.'
             )
+
+
+def check_min_metric(min_metric: object) -> None:
+    """Say what is wrong with the argument ``min_metric``.
+
+    Raises:
+        TypeError: If it is no dict with names.
+        ValueError: If a least value is no number.
+    """
+    if min_metric is None:
+        return
+    if not isinstance(min_metric, dict) or not all(
+        isinstance(name, str) for name in min_metric
+    ):
+        raise MMKDTypeError(
+            'Expected argument `min_metric` to be a dict with the names of '
+            f'metrics and their least values but got {shown(min_metric)}.'
+        )
+    for name, least in min_metric.items():
+        check_number(f'min_metric.{name}', least, -1e9, 1e9)
