@@ -32,12 +32,7 @@ def teacher_metrics(runner, teacher: Teacher) -> dict:
     Raises:
         ValueError: If the runner has no validation set.
     """
-    if runner.val_loop is None:
-        raise MMKDValueError(
-            '`check=True` evaluates the teacher on the validation set, but '
-            'the config has none: give `val_dataloader`, `val_evaluator` and '
-            '`val_cfg`, or set `check=False`.'
-        )
+    check_validation(runner)
     cache = Path(runner.work_dir, CACHE)
     key = _fingerprint(runner, teacher)
     known = [None]
@@ -61,6 +56,20 @@ def teacher_metrics(runner, teacher: Teacher) -> dict:
         kept = json.loads(cache.read_text()) if cache.is_file() else {}
         write_text(cache, json.dumps({**kept, key: metrics}, indent=2))
     return metrics
+
+
+def check_validation(runner) -> None:
+    """Refuse to evaluate a teacher without a validation set.
+
+    Raises:
+        ValueError: If the runner has none.
+    """
+    if runner.val_loop is None:
+        raise MMKDValueError(
+            '`evaluate_teacher=True` evaluates the teacher on the validation '
+            'set, but the config has none: give `val_dataloader`, '
+            '`val_evaluator` and `val_cfg`, or set `evaluate_teacher=False`.'
+        )
 
 
 def _fingerprint(runner, teacher: Teacher) -> str:

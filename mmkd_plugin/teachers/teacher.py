@@ -77,7 +77,7 @@ class Teacher:
             ValueError: If the device cannot compute in the teacher's
                 precision.
         """
-        self._to_input = TeacherInput(
+        self.to_input = TeacherInput(
             student.data_preprocessor, self.model.data_preprocessor
         )
         self.speed.apply(self.model, student)
@@ -118,7 +118,7 @@ class Teacher:
             data_samples (list, optional): One per image; see
                 :class:`~mmkd_plugin.teachers.inputs.TeacherInput`.
         """
-        inputs = self._to_input(inputs, data_samples)
+        inputs = self.to_input(inputs, data_samples)
         with self.speed.autocast(inputs.device.type):
             self._features = self.model.extract_feat(inputs)
         self._device = inputs.device
@@ -177,7 +177,7 @@ class Teacher:
     def __str__(self) -> str:
         count = sum(p.numel() for p in self.model.parameters()) / 1e6
         notes = [f'{count:.1f} M parameters', self.source]
-        if not self._to_input.identity:
+        if not self.to_input.identity:
             notes.append('images converted to its own preprocessing')
         if self._columns is not None:
             notes.append('classes matched by name')

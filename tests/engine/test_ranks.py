@@ -58,9 +58,10 @@ class Trouble(Hook):
         raise ArithmeticError('the numbers of this rank are wrong')
 
     def nan(self, runner):
-        hook = next(h for h in runner.hooks if hasattr(h, 'guard'))
-        teach = hook._teach
-        hook._teach = lambda *call: teach(*call) * float('nan')
+        hook = next(h for h in runner.hooks if hasattr(h, 'distiller'))
+        (teacher,) = hook.distiller.teachers
+        answer = teacher.answer
+        teacher.answer = lambda *a, **kw: answer(*a, **kw) * float('nan')
 
     def spoil(self, runner):
         for parameter in runner.model.parameters():
