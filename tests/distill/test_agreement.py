@@ -1,4 +1,4 @@
-"""Shares of samples with one choice, by hand."""
+"""Agreement of student and teacher, by hand."""
 
 import pytest
 import torch
@@ -11,14 +11,14 @@ LABELS = torch.tensor([0, 1, 1, 1])
 
 
 @pytest.mark.parametrize(
-    'weights, agreement, accuracy',
+    'weights, same, right',
     [([1, 1, 1, 1], 2 / 4, 2 / 4), ([0.5, 2, 1, 0], 2 / 3, 1 / 3)],
 )
-def test_agreement(weights, agreement, accuracy):
+def test_agreement(weights, same, right):
     weights = torch.tensor(weights)
     expected = dict(
-        kd_agreement=torch.tensor(agreement),
-        kd_teacher_acc=torch.tensor(accuracy),
+        kd_agreement=torch.tensor(same),
+        kd_teacher_acc=torch.tensor(right),
     )
     for labels in (LABELS, torch.eye(3)[LABELS] * 0.6 + 0.1):
         found = agreement(STUDENT, TEACHER, labels, weights, prefix='kd')

@@ -21,7 +21,7 @@ from mmengine.runner import Runner
 from torch import distributed, multiprocessing
 
 from mmkd_plugin.checkpoints.unpickling import load_from_local
-from mmkd_plugin.hooks import lost_rank
+from mmkd_plugin.engine import lost_rank
 from tests.helpers import tiny_cls
 from tests.helpers.tool_runs import write_config
 

@@ -81,7 +81,7 @@ def test_teacher_sees_the_mixed_pixels(teacher, mix):
     model = tiny_cls.build_classifier(batch_augments=dict(augments=mix))
     hook = connect(HOOKS.build(hook_cfg(teacher)), model.train())
     seen = []
-    hook.distiller.teachers[0].model.register_forward_pre_hook(
+    hook.distiller.teachers[0].model.backbone.register_forward_pre_hook(
         lambda module, args: seen.append(args[0])
     )
     model.register_forward_pre_hook(
@@ -184,7 +184,7 @@ def test_fast_formats_change_the_result_a_little_only(tmp_path, teacher):
                 type=wrapper, optimizer=dict(type='SGD', lr=0.01)
             ),
         )
-        hook = next(h for h in runner.hooks if hasattr(h, 'teachers'))
+        hook = next(h for h in runner.hooks if hasattr(h, 'distiller'))
         seen = {}
 
         def look(module, args, out, seen=seen, hook=hook, runner=runner):

@@ -13,6 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 
+from mmkd_plugin import DistillHook
 from mmkd_plugin.resume.randomness import seed_by
 from mmkd_plugin.taps import RoIHeadTap
 from tests.helpers import classifier_runs as classifier
@@ -57,7 +58,8 @@ def third_iteration(runner, monkeypatch):
             return run_iter(loop, index, batch)
         models = dict(student=runner.model)
         for hook in runner.hooks:
-            for teacher in getattr(hook, 'teachers', ()):
+            if isinstance(hook, DistillHook):
+                (teacher,) = hook.distiller.teachers
                 models['teacher'] = teacher.model
         for role, model in models.items():
             for name, module in model.named_modules():
