@@ -1,16 +1,8 @@
-"""Groups of gloo processes on this machine, and what they check.
+"""What each of a group of processes checks with a whole detector."""
 
-One group runs all checks of its size, since starting one costs seconds.
-"""
-
-import functools
 import http.server
-import json
 import os
 import threading
-import traceback
-from datetime import timedelta
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,164 +12,9 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from mmkd_plugin.checkpoints.reading import read_checkpoint
-from mmkd_plugin.losses import CKDLoss
 from tests.helpers import tiny
 from tests.helpers.detector_runs import connect, hook_cfg, make_runner
-from tests.helpers.loss_cases import LOSSES, draw
-
-CHECKS = {2: [], 4: []}
-
-
-def in_group_of(size):
-    """Have a group of processes run a function of a folder of its own."""
-
-    def register(check):
-        CHECKS[size].append(check)
-        return check
-
-    return register
-
-
-def work(rank, size, folder):
-    """Body of one process: run the checks, up to the first that fails."""
-    torch.set_num_threads(1)
-    os.environ.update(
-        LOCAL_RANK=str(rank),
-        TORCH_HOME=f'{folder}/home',
-        no_proxy='127.0.0.1',
-    )
-    dist.init_process_group(
-        'gloo',
-        init_method=f'file://{folder}/store',
-        rank=rank,
-        world_size=size,
-        timeout=timedelta(seconds=120),
-    )
-    results = {}
-    for check in CHECKS[size]:
-        place = Path(folder, check.__name__)
-        place.mkdir(exist_ok=True)
-        try:
-            check(place)
-        except Exception:
-            results[check.__name__] = traceback.format_exc()
-            break
-        results[check.__name__] = 'passed'
-    Path(folder, f'{rank}.json').write_text(json.dumps(results))
-    # Left by those that passed only: the others wait for nobody.
-    if all(result == 'passed' for result in results.values()):
-        dist.barrier()
-    dist.destroy_process_group()
-
-
-def everywhere(value):
-    """What each process has, in the order of the ranks."""
-    values = [None] * dist.get_world_size()
-    dist.all_gather_object(values, value)
-    return values
-
-
-def flat(tensors):
-    return torch.cat([tensor.detach().flatten() for tensor in tensors])
-
-
-def gradients(model):
-    return flat(p.grad for p in model.parameters())
-
-
-# Losses alone, behind one layer.
-
-
-def train_layer(loss, inputs, teacher, labels, weights, wrap):
-    """Value of a loss and gradients of the layer that it trains."""
-    torch.manual_seed(0)
-    layer = torch.nn.Linear(6, 7)
-    module = DistributedDataParallel(layer) if wrap else layer
-    value = loss(module(inputs), teacher, labels, weights)
-    value.backward()
-    return value.detach(), gradients(layer)
-
-
-@in_group_of(4)
-def check_equal_shares_equal_the_whole(folder):
-    inputs = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
-    _, teacher, labels = draw(20, 7, seed=2)
-    own = slice(5 * dist.get_rank(), 5 * dist.get_rank() + 5)
-    for case in LOSSES.values():
-        numbers = {**case.numbers, **case.in_shares, 'loss_weight': 0.5}
-        loss = case.module(**numbers)
-        batch = (inputs, teacher, labels)
-        value, grad = train_layer(
-            loss, *(tensor[own] for tensor in batch), None, wrap=True
-        )
-        value = sum(everywhere(value)) / 4
-        loss.gather = False
-        expected = train_layer(loss, *batch, None, wrap=False)
-        torch.testing.assert_close((value, grad), expected)
-
-
-@in_group_of(4)
-def check_ckd_of_ragged_shares_equals_the_whole(folder):
-    inputs = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
-    _, teacher, labels = draw(20, 7, seed=2)
-    weights = torch.tensor([1.0, 0.0, 2.0, 0.5, 1.0] * 4)
-    for counts in ([5, 0, 3, 1], [0, 0, 2, 0], [1, 1, 1, 1], [9, 5, 4, 2]):
-        total = sum(counts)
-        start = sum(counts[: dist.get_rank()])
-        own = slice(start, start + counts[dist.get_rank()])
-        for weight in (None, weights, weights * 0):
-            batch = (inputs, teacher, labels)
-            whole = [x[:total] for x in batch]
-            parts = [x[own] for x in batch]
-            w = (
-                (None, None)
-                if weight is None
-                else (weight[:total], weight[own])
-            )
-            for same in (True, False):
-                loss = functools.partial(
-                    CKDLoss,
-                    tau=0.5,
-                    loss_weight=0.3,
-                    same_class_negatives=same,
-                )
-                found = train_layer(loss(gather=True), *parts, w[1], wrap=True)
-                expected = train_layer(loss(), *whole, w[0], wrap=False)
-                torch.testing.assert_close(found, expected)
-
-
-@in_group_of(4)
-def check_ckd_of_nothing_at_all(folder):
-    student = torch.zeros(0, 7, requires_grad=True)
-    value = CKDLoss(gather=True)(student, student.detach(), None)
-    value.backward()
-    assert value.item() == 0
-    assert student.grad.shape == (0, 7)
-
-
-@in_group_of(4)
-def check_half_precision_is_summed_in_full(folder):
-    student, teacher, labels = draw(8, 7, seed=3)
-    own = slice(2 * dist.get_rank(), 2 * dist.get_rank() + 2)
-    part = student[own].half().requires_grad_()
-    CKDLoss(gather=True)(part, teacher[own].half(), None).backward()
-    whole = student.half().requires_grad_()
-    CKDLoss()(whole, teacher.half(), None).backward()
-    # Of a sum over four processes, where DDP takes a mean.
-    torch.testing.assert_close(part.grad, 4 * whole.grad[own])
-
-
-@in_group_of(4)
-def check_a_value_that_is_not_finite_is_so_everywhere(folder):
-    """So all leave the term out, or none."""
-    student, teacher, _ = draw(3, 7, seed=dist.get_rank())
-    if dist.get_rank() == 2:
-        teacher[0] = torch.nan
-    value = CKDLoss(gather=True)(student.requires_grad_(), teacher, None)
-    assert value.isnan()
-
-
-# Whole training runs.
+from tests.helpers.group import everywhere, flat, gradients
 
 
 @DATASETS.register_module()
@@ -192,7 +29,6 @@ class RaggedBoxes(tiny.Boxes):
         return sample
 
 
-@in_group_of(4)
 def check_ranks_stay_identical(folder):
     """Few RoIs, other few, none with an object, none at all."""
     rank = dist.get_rank()
@@ -309,7 +145,6 @@ def distil(model, wrapped, terms, *images):
     }
 
 
-@in_group_of(2)
 def check_split_images_equal_the_whole(folder):
     if dist.get_rank() == 0:
         tiny.save_teacher(folder / 't.pth', width=16)
@@ -367,7 +202,6 @@ class Server(http.server.ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
-@in_group_of(2)
 def check_download_once_a_node(folder):
     weights = dict(weight=torch.arange(3.0))
     rank = dist.get_rank()

@@ -1,12 +1,49 @@
-"""CKD: pinned values, the floor, rows left out, rows without direction."""
+"""CKD: its formula, pinned values, the floor, rows without direction."""
 
+import functools
 import math
 
 import pytest
 import torch
+from torch import distributed as dist
 
 from mmkd_plugin.losses import CKDLoss, ckd_loss
-from tests.helpers.loss_cases import LABELS, PINNED, STUDENT, TEACHER
+from tests.helpers.group import train_layer
+from tests.helpers.loss_cases import LABELS, PINNED, STUDENT, TEACHER, draw
+from tests.helpers.loss_checks import Loss, LossChecks, assert_shown
+from tests.helpers.loss_oracles import exactly
+
+
+@exactly
+def oracle(student, teacher, labels, tau):
+    def unit(row):
+        length = sum(z * z for z in row).sqrt()
+        return [z / length if length else z for z in row]
+
+    def dot(a, b):
+        return sum(x * y for x, y in zip(a, b, strict=True))
+
+    student = [unit(row) for row in student]
+    teacher = [unit(row) for row in teacher]
+    values = []
+    for i in range(len(teacher)):
+        exps = [(dot(teacher[i], s) / tau).exp() for s in student]
+        values.append(-(exps[i] / sum(exps)).ln())
+    return values
+
+
+class TestCKD(LossChecks):
+    loss = Loss(
+        ckd_loss,
+        CKDLoss,
+        oracle,
+        dict(tau=0.5),
+        in_shares=dict(gather=True),
+    )
+
+
+def test_numbers_in_use():
+    assert_shown(CKDLoss(), dict(tau=1.0, loss_weight=1.0))
 
 
 @pytest.mark.parametrize(
@@ -186,3 +223,71 @@ def test_classes_are_needed_to_tell_them_apart(labels, error):
         loss(STUDENT, TEACHER, labels)
     if error is TypeError:
         assert CKDLoss()(STUDENT, TEACHER, labels).isfinite()
+
+
+# Bodies of each of four processes.
+
+
+def ragged_shares():
+    inputs = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
+    _, teacher, labels = draw(20, 7, seed=2)
+    weights = torch.tensor([1.0, 0.0, 2.0, 0.5, 1.0] * 4)
+    for counts in ([5, 0, 3, 1], [0, 0, 2, 0], [1, 1, 1, 1], [9, 5, 4, 2]):
+        total = sum(counts)
+        start = sum(counts[: dist.get_rank()])
+        own = slice(start, start + counts[dist.get_rank()])
+        for weight in (None, weights, weights * 0):
+            batch = (inputs, teacher, labels)
+            whole = [x[:total] for x in batch]
+            parts = [x[own] for x in batch]
+            w = (
+                (None, None)
+                if weight is None
+                else (weight[:total], weight[own])
+            )
+            for same in (True, False):
+                loss = functools.partial(
+                    CKDLoss,
+                    tau=0.5,
+                    loss_weight=0.3,
+                    same_class_negatives=same,
+                )
+                found = train_layer(loss(gather=True), *parts, w[1], wrap=True)
+                expected = train_layer(loss(), *whole, w[0], wrap=False)
+                torch.testing.assert_close(found, expected)
+
+
+def nothing_at_all():
+    student = torch.zeros(0, 7, requires_grad=True)
+    value = CKDLoss(gather=True)(student, student.detach(), None)
+    value.backward()
+    assert value.item() == 0
+    assert student.grad.shape == (0, 7)
+
+
+def half_precision():
+    student, teacher, labels = draw(8, 7, seed=3)
+    own = slice(2 * dist.get_rank(), 2 * dist.get_rank() + 2)
+    part = student[own].half().requires_grad_()
+    CKDLoss(gather=True)(part, teacher[own].half(), None).backward()
+    whole = student.half().requires_grad_()
+    CKDLoss()(whole, teacher.half(), None).backward()
+    # Of a sum over four processes, where DDP takes a mean.
+    torch.testing.assert_close(part.grad, 4 * whole.grad[own])
+
+
+def not_finite():
+    """So all leave the term out, or none."""
+    student, teacher, _ = draw(3, 7, seed=dist.get_rank())
+    if dist.get_rank() == 2:
+        teacher[0] = torch.nan
+    value = CKDLoss(gather=True)(student.requires_grad_(), teacher, None)
+    assert value.isnan()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'check', [ragged_shares, nothing_at_all, half_precision, not_finite]
+)
+def test_gathering_in_four_processes(group, check):
+    group(4).run(check)

@@ -1,4 +1,6 @@
-"""DIST: pinned values, correlations, rows and classes that have none."""
+"""DIST: its formula, pinned values, rows and classes without correlation."""
+
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -6,9 +8,40 @@ import torch
 
 from mmkd_plugin.losses import DISTLoss, dist_loss, kd_loss
 from tests.helpers.loss_cases import LABELS, PINNED, STUDENT, TEACHER, draw
+from tests.helpers.loss_checks import Loss, LossChecks
+from tests.helpers.loss_oracles import exactly, softmax
 
 INTER = dict(beta=1.0, gamma=0.0, tau=1.0)
 INTRA = dict(beta=0.0, gamma=1.0, tau=1.0)
+
+
+@exactly
+def oracle(student, teacher, labels, beta, gamma, tau):
+    def correlation(a, b):
+        a = [x - sum(a) / len(a) for x in a]
+        b = [x - sum(b) / len(b) for x in b]
+        dot = sum(x * y for x, y in zip(a, b, strict=True))
+        lengths = sum(x * x for x in a).sqrt() * sum(y * y for y in b).sqrt()
+        return dot / (lengths + Decimal('1e-8'))
+
+    student = [softmax(row, tau) for row in student]
+    teacher = [softmax(row, tau) for row in teacher]
+    columns = list(zip(zip(*student), zip(*teacher)))
+    intra = sum(1 - correlation(s, t) for s, t in columns) / len(columns)
+    return [
+        tau**2 * (beta * (1 - correlation(s, t)) + gamma * intra)
+        for s, t in zip(student, teacher, strict=True)
+    ]
+
+
+class TestDIST(LossChecks):
+    loss = Loss(
+        dist_loss,
+        DISTLoss,
+        oracle,
+        dict(beta=1.5, gamma=0.5, tau=2.0),
+        in_shares=dict(gamma=0),
+    )
 
 
 def values_and_gradient(student, teacher, **numbers):
@@ -137,8 +170,3 @@ def test_weights_do_not_change_the_columns():
     rows = dist_loss(STUDENT, TEACHER, beta=2.0, gamma=2.0, tau=1.0)
     value = DISTLoss()(STUDENT, TEACHER, LABELS, weights)
     torch.testing.assert_close(value, (weights * rows).sum() / 5)
-
-
-def test_soft_labels_are_welcome():
-    value = DISTLoss()(STUDENT, TEACHER, TEACHER.softmax(1))
-    assert torch.equal(value, DISTLoss()(STUDENT, TEACHER, None))

@@ -1,10 +1,49 @@
-"""DKD: pinned values and what only DKD promises."""
+"""DKD: its formula, pinned values and what only DKD promises."""
 
 import pytest
 import torch
 
 from mmkd_plugin.losses import DKDLoss, dkd_loss, kd_loss
 from tests.helpers.loss_cases import LABELS, PINNED, STUDENT, TEACHER
+from tests.helpers.loss_checks import (
+    Loss,
+    LossChecks,
+    StandardizedChecks,
+    assert_shown,
+    standardized,
+)
+from tests.helpers.loss_oracles import exactly, kl, pick_and_rest, softmax
+
+
+@exactly
+def oracle(student, teacher, labels, alpha, beta, tau):
+    values = []
+    for s, t, y in zip(student, teacher, labels, strict=True):
+        tckd = kl(
+            pick_and_rest(softmax(t, tau), y),
+            pick_and_rest(softmax(s, tau), y),
+        )
+        others = [i for i in range(len(t)) if i != y]
+        nckd = kl(
+            softmax([t[i] for i in others], tau),
+            softmax([s[i] for i in others], tau),
+        )
+        values.append(tau**2 * (alpha * tckd + beta * nckd))
+    return values
+
+
+class TestDKD(LossChecks):
+    loss = Loss(
+        dkd_loss,
+        DKDLoss,
+        oracle,
+        dict(alpha=1.5, beta=0.25, tau=2.0),
+        takes_labels=True,
+    )
+
+
+class TestDKDStandardized(StandardizedChecks):
+    loss = standardized(TestDKD.loss)
 
 
 @pytest.mark.parametrize(
@@ -82,3 +121,21 @@ def test_one_class(standardize):
     )
     value.sum().backward()
     assert value.eq(0).all() and student.grad.eq(0).all()
+
+
+@pytest.mark.parametrize(
+    'settings, expected',
+    [
+        (dict(), dict(alpha=1.0, beta=0.25, tau=1.0, loss_weight=1.0)),
+        (
+            dict(standardize=True),
+            dict(alpha=9.0, beta=2.25, tau=2.0, loss_weight=1.0),
+        ),
+        (
+            dict(alpha=2.0, beta=8.0, tau=1.0, standardize=True),
+            dict(alpha=18.0, beta=72.0, tau=1.0, loss_weight=1.0),
+        ),
+    ],
+)
+def test_numbers_in_use(settings, expected):
+    assert_shown(DKDLoss(**settings), expected)

@@ -1,10 +1,34 @@
-"""KD: pinned values and what only KD promises."""
+"""KD: its formula, pinned values and what only KD promises."""
 
 import pytest
 import torch
 
 from mmkd_plugin.losses import KDLoss, kd_loss
 from tests.helpers.loss_cases import PINNED, STUDENT, TEACHER
+from tests.helpers.loss_checks import (
+    Loss,
+    LossChecks,
+    StandardizedChecks,
+    assert_shown,
+    standardized,
+)
+from tests.helpers.loss_oracles import exactly, kl, softmax
+
+
+@exactly
+def oracle(student, teacher, labels, tau):
+    return [
+        tau**2 * kl(softmax(t, tau), softmax(s, tau))
+        for s, t in zip(student, teacher, strict=True)
+    ]
+
+
+class TestKD(LossChecks):
+    loss = Loss(kd_loss, KDLoss, oracle, dict(tau=2.0))
+
+
+class TestKDStandardized(StandardizedChecks):
+    loss = standardized(TestKD.loss)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +75,16 @@ def test_one_class(standardize):
     assert value.eq(0).all() and student.grad.eq(0).all()
 
 
-def test_soft_labels_are_welcome():
-    value = KDLoss()(STUDENT, TEACHER, TEACHER.softmax(1))
-    assert torch.equal(value, kd_loss(STUDENT, TEACHER).mean())
+@pytest.mark.parametrize(
+    'settings, expected',
+    [
+        (dict(), dict(tau=1.0, loss_weight=1.0)),
+        (dict(standardize=True), dict(tau=2.0, loss_weight=9.0)),
+        (
+            dict(tau=4.0, loss_weight=0.5, standardize=True),
+            dict(tau=4.0, loss_weight=4.5),
+        ),
+    ],
+)
+def test_numbers_in_use(settings, expected):
+    assert_shown(KDLoss(**settings), expected)

@@ -1,13 +1,52 @@
-"""RLD: pinned values, the mask and its edges, the gradient, DKD's parity."""
+"""RLD: its formula, pinned values, the mask and its edges, DKD's parity."""
 
 import pytest
 import torch
 
-from mmkd_plugin.losses import dkd_loss, rld_loss
+from mmkd_plugin.losses import RLDLoss, dkd_loss, rld_loss
 from tests.helpers.loss_cases import LABELS, PINNED, STUDENT, TEACHER
+from tests.helpers.loss_checks import (
+    Loss,
+    LossChecks,
+    StandardizedChecks,
+    assert_shown,
+    standardized,
+)
+from tests.helpers.loss_oracles import exactly, kl, pick_and_rest, softmax
 
 SCD = dict(alpha=1.0, beta=0.0, tau_scd=2.0, tau_mcd=3.0)
 MCD = dict(alpha=0.0, beta=1.0, tau_scd=2.0, tau_mcd=3.0)
+
+
+@exactly
+def oracle(student, teacher, labels, alpha, beta, tau_scd, tau_mcd):
+    values = []
+    for s, t, y in zip(student, teacher, labels, strict=True):
+        scd = kl(
+            pick_and_rest(softmax(t, tau_scd), t.index(max(t))),
+            pick_and_rest(softmax(s, tau_scd), y),
+        )
+        kept = [i for i in range(len(t)) if t[i] < t[y]]
+        mcd = kl(
+            softmax([t[i] for i in kept], tau_mcd),
+            softmax([s[i] for i in kept], tau_mcd),
+        )
+        values.append(alpha * tau_scd**2 * scd + beta * tau_mcd**2 * mcd)
+    return values
+
+
+class TestRLD(LossChecks):
+    loss = Loss(
+        rld_loss,
+        RLDLoss,
+        oracle,
+        dict(alpha=0.5, beta=1.5, tau_scd=2.0, tau_mcd=3.0),
+        takes_labels=True,
+    )
+
+
+class TestRLDStandardized(StandardizedChecks):
+    loss = standardized(TestRLD.loss)
 
 
 @pytest.mark.parametrize(
@@ -143,3 +182,30 @@ def test_mask_is_taken_before_the_temperature():
     student = STUDENT[:1, :4].clone().requires_grad_()
     rld_loss(student, teacher[None], torch.tensor([1]), **MCD).sum().backward()
     assert student.grad[0, 0] != 0
+
+
+@pytest.mark.parametrize(
+    'settings, expected',
+    [
+        (
+            dict(),
+            dict(
+                alpha=1.0, beta=8.0, tau_scd=1.0, tau_mcd=4.0, loss_weight=1.0
+            ),
+        ),
+        (
+            dict(standardize=True),
+            dict(
+                alpha=9.0, beta=72.0, tau_scd=2.0, tau_mcd=2.0, loss_weight=1.0
+            ),
+        ),
+        (
+            dict(beta=0.5, tau_mcd=4.0, loss_weight=0.5, standardize=True),
+            dict(
+                alpha=9.0, beta=4.5, tau_scd=2.0, tau_mcd=4.0, loss_weight=0.5
+            ),
+        ),
+    ],
+)
+def test_numbers_in_use(settings, expected):
+    assert_shown(RLDLoss(**settings), expected)

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from mmkd_plugin.losses import divergence
+from mmkd_plugin.losses import DKDLoss, KDLoss, RLDLoss
+from mmkd_plugin.losses.common import divergence
 from tests.helpers.kept import kept_for_backward
-from tests.helpers.loss_cases import LABELS, LOSSES, STUDENT, TEACHER, draw
+from tests.helpers.loss_cases import LABELS, STUDENT, TEACHER, draw
 
 
 def test_one_minus_p_keeps_its_digits():
@@ -42,14 +43,12 @@ def test_logits_are_not_overwritten():
     assert torch.equal(teacher, TEACHER)
 
 
-@pytest.mark.parametrize('name', ['KDLoss', 'DKDLoss', 'RLDLoss'])
-def test_one_tensor_is_kept_for_backward(name):
+@pytest.mark.parametrize('module', [KDLoss, DKDLoss, RLDLoss])
+def test_one_tensor_is_kept_for_backward(module):
     student, teacher, labels = draw(6, 50, seed=0)
     student.requires_grad_()
-    loss = LOSSES[name]
-    sizes = kept_for_backward(
-        lambda: loss.module(**loss.numbers)(student, teacher, labels)
-    )
+    loss = module()
+    sizes = kept_for_backward(lambda: loss(student, teacher, labels))
     assert sorted(sizes)[-1] == 6 * 50
     assert sum(sizes) < 2 * 6 * 50
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmkd_plugin.losses import CKDLoss, info_nce
+from mmkd_plugin.losses import CKDLoss
+from mmkd_plugin.losses.common import info_nce
 from tests.helpers.kept import kept_for_backward
 from tests.helpers.loss_cases import draw
 
