@@ -1,11 +1,7 @@
 # The teacher of the small Faster R-CNN on blood cells (BCCD): four times its
 # channels in the backbone, a longer schedule.
-#
-# To prepare: BCCD in data/bccd/ (annotations/{train,val,test}.json in COCO
-#   format, images/), or elsewhere with
-#   --cfg-options data_root=/path/to/bccd/
-# On a CPU or one GPU:
-#   python tools/train.py configs/bccd/frcnn_r18w32.py
+# Run: python tools/train.py configs/bccd/frcnn_r18w32.py
+# Prepare: docs/datasets/bccd.md
 # Result: mAP 0.532, seed 0.
 
 _base_ = './frcnn_r18w8.py'

@@ -1,9 +1,8 @@
-# What: the teacher of the demo: three times the student's channels, trained on
-#     4000 scenes where the student has 400 (made of the same scans; nothing of
-#     the validation scans in either).
-# Needs: python tools/quickstart/make_digits.py --splits extra val
-# Run: tools/quickstart/train_demo_teacher.sh makes the data, trains, and
-#     writes configs/demo/frcnn_digits_teacher.pth anew.
+# The teacher of the demo: three times the student's channels, trained on 4000
+# scenes where the student has 400 (made of the same scans; nothing of the
+# validation scans in either).
+# Run: python tools/train.py configs/demo/frcnn_r18w24.py
+# Prepare: docs/datasets/digits.md
 # Result: mAP 0.681, seed 0; weights rounded to half precision the same.
 
 _base_ = [

@@ -1,11 +1,7 @@
 # The teacher of the small Faster R-CNN on defects of steel surfaces (NEU-DET):
 # four times its channels in the backbone, a longer schedule.
-#
-# To prepare: NEU-DET in data/neu/ (annotations/{train,test}.json in COCO
-#   format, images/), or elsewhere with
-#   --cfg-options data_root=/path/to/neu/
-# On a CPU or one GPU:
-#   python tools/train.py configs/neu/frcnn_r18w32.py
+# Run: python tools/train.py configs/neu/frcnn_r18w32.py
+# Prepare: docs/datasets/neu.md
 # Result: mAP 0.249, seed 0.
 
 _base_ = './frcnn_r18w8.py'

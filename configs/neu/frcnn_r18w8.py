@@ -1,11 +1,7 @@
 # A small Faster R-CNN on defects of steel surfaces (NEU-DET), without a
 # teacher: what the distilled students are compared with.
-#
-# To prepare: NEU-DET in data/neu/ (annotations/{train,test}.json in COCO
-#   format, images/), or elsewhere with
-#   --cfg-options data_root=/path/to/neu/
-# On a CPU or one GPU:
-#   python tools/train.py configs/neu/frcnn_r18w8.py
+# Run: python tools/train.py configs/neu/frcnn_r18w8.py
+# Prepare: docs/datasets/neu.md
 # Result: mAP 0.098 +- 0.011 over seeds 0 to 4
 #   (tools/sweep/sweep.py tools/sweep/plans/neu.py).
 
