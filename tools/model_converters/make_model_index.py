@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write model-index.yml, which mim reads, and the results on the method pages.
+"""Write model-index.yml, which mim reads, and what the method pages repeat.
 
     python tools/model_converters/make_model_index.py
 
@@ -22,6 +22,7 @@ from mmengine.registry import HOOKS
 import mmkd_plugin  # noqa: F401
 
 INDEX = 'model-index.yml'
+PAGES = 'docs/methods'
 TOOL = Path(__file__).resolve().relative_to(ROOT)
 NOTE = f'Written by {TOOL}.'
 RESULTS = '## Results'
@@ -38,7 +39,7 @@ def read_collections():
         SystemExit: If a page begins in another way.
     """
     collections = {}
-    for page in sorted(ROOT.glob('docs/methods/*.md')):
+    for page in sorted(ROOT.glob(f'{PAGES}/[!R]*.md')):
         found = re.match(
             r'# (.+)\n\n> \[(.+)\]\((https://\S+)\)\n\n', page.read_text()
         )
@@ -112,7 +113,7 @@ def make_models(collections):
             if method not in collections:
                 raise SystemExit(
                     f'error: {path} distils by {method}, which has no page: '
-                    f'add docs/methods/{method}.md.'
+                    f'add {PAGES}/{method}.md.'
                 )
         config = str(path.relative_to(ROOT))
         data = read_head(config).data
@@ -207,6 +208,14 @@ def make_files():
     )
     text = yaml.safe_dump(index, sort_keys=False, allow_unicode=True)
     files = {INDEX: f'# {NOTE}\n{text}'}
+    listed = ''.join(
+        f'* [{each["Name"]}]({method}.md): {each["Paper"]["Title"]}\n'
+        for method, each in collections.items()
+    )
+    files[f'{PAGES}/README.md'] = (
+        f'# Methods\n\n<!-- {NOTE} -->\n\nWhat each computes, its entry for '
+        f'`custom_hooks`, and what was measured:\n\n{listed}'
+    )
     for method, collection in collections.items():
         own = [each for each in models if each[1][0] == method]
         section = results_section(collection['Name'], own, names)
