@@ -35,7 +35,7 @@ class DistillHook(Hook):
     give the student a gradient.
 
     Args:
-        teacher (dict | list[dict]): Arguments of
+        teacher: Arguments of
             :class:`~mmkd_plugin.teachers.teacher.Teacher`, ``config`` and
             ``checkpoint`` among them.  Of several teachers the averaged
             probabilities teach, as logits; to give each its own losses, use
@@ -44,9 +44,9 @@ class DistillHook(Hook):
             :class:`~mmkd_plugin.distill.Distiller`.
         warmup, begin, end, by_epoch: See
             :class:`~mmkd_plugin.hooks.schedule.Schedule`.
-        evaluate_teacher (bool): Whether to evaluate the teacher on the
+        evaluate_teacher: Whether to evaluate the teacher on the
             validation set before the first step, and print its metrics.
-        min_metric (dict, optional): Metrics that the teacher must reach,
+        min_metric: Metrics that the teacher must reach,
             name to value; implies ``evaluate_teacher``.
 
     Raises:

@@ -16,13 +16,13 @@ class RLDHook(DistillHook):
     ``configs/cifar100`` and ``configs/imagenet``.
 
     Args:
-        teacher (dict): See :class:`DistillHook`.
-        alpha (float): Weight of sample confidence distillation, >= 0.
-        beta (float): Weight of masked correlation distillation, >= 0.
-        tau_scd (float): Temperature of the first, > 0.
-        tau_mcd (float): Temperature of the second, > 0.
-        loss_weight (float): Weight of the sum of both, >= 0.
-        standardize (bool): Whether both logits are first standardised, see
+        teacher: See :class:`DistillHook`.
+        alpha: Weight of sample confidence distillation, >= 0.
+        beta: Weight of masked correlation distillation, >= 0.
+        tau_scd: Temperature of the first, > 0.
+        tau_mcd: Temperature of the second, > 0.
+        loss_weight: Weight of the sum of both, >= 0.
+        standardize: Whether both logits are first standardised, see
             :class:`~mmkd_plugin.losses.RLDLoss`.
         **kwargs: The other arguments of :class:`DistillHook`.
 
