@@ -15,7 +15,11 @@ from ..distill import Distiller
 from ..engine.finite import FiniteSteps, refuse_nonfinite, saves_now
 from ..engine.lost_rank import call_roll
 from ..engine.run_scope import enclose
-from ..teachers.metric import check_min_metric, check_teacher
+from ..teachers.metric import (
+    check_min_metric,
+    check_teacher,
+    check_validation,
+)
 from ..teachers.teacher import Teacher, check_teachers
 from .schedule import Schedule
 from .start_check_hook import StartCheckHook
@@ -108,6 +112,8 @@ class DistillHook(Hook):
         package = type(model).__module__.split('.')[0]
         if package in ('mmdet', 'mmpretrain'):
             check_versions(package, 'mmcv')
+        if self.evaluate_teacher:
+            check_validation(runner)
         check_data(runner, 'train', 'val')
         self.distiller.attach(
             model,

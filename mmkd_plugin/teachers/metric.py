@@ -28,11 +28,7 @@ def teacher_metrics(runner, teacher: Teacher) -> dict:
 
     Returns:
         Name of each metric to its value.
-
-    Raises:
-        ValueError: If the runner has no validation set.
     """
-    check_validation(runner)
     cache = Path(runner.work_dir, CACHE)
     key = _fingerprint(runner, teacher)
     known = [None]
