@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 import torch
-from mmengine.fileio import get_file_backend, put_text
+from mmengine.fileio import put_text
 from mmengine.fileio.backends.registry_utils import backends
 from mmengine.runner import save_checkpoint
 
@@ -144,28 +144,3 @@ def test_socket_and_folder_are_not_replaced(tmp_path):
             with pytest.raises(OSError):
                 atomic.write_bytes(place, b'')
         assert stat.S_ISSOCK(path.stat().st_mode)
-
-
-def test_removal_waits(tmp_path):
-    files = [tmp_path / name for name in ('a', 'b', 'c')]
-    for file in files:
-        file.write_text('')
-    folder = tmp_path / 'd'
-    folder.mkdir()
-    backend = atomic.LateRemoval(get_file_backend(str(tmp_path)))
-    assert backend.isfile(str(files[0]))
-    for file in files[:2]:
-        backend.remove(str(file))
-    backend.rmtree(str(folder))
-    assert all(path.exists() for path in (*files, folder))
-    backend.remove_marked(keep={str(files[1])})
-    assert [path.exists() for path in (*files, folder)] == [
-        False,
-        True,
-        True,
-        False,
-    ]
-    # What is gone already, and what was kept, is not asked for again.
-    backend.remove(str(files[0]))
-    backend.remove_marked(keep=())
-    assert files[1].exists()

@@ -178,7 +178,7 @@ def test_unknown_becomes_data(tmp_path, name, legacy, protocol):
 
 
 def test_stand_in_keeps_the_values(tmp_path):
-    with pytest.warns(UserWarning, match='Colour.*tests.test_harm.*Pair'):
+    with pytest.warns(UserWarning, match='Colour.*test_harm.*Pair'):
         found = reread(
             dict(a=Colour.RED, b=[Place(5)], c=Pair(1, 2), d=Listed([3])),
             tmp_path,

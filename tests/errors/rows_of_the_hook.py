@@ -108,8 +108,8 @@ row('dead-term')(lambda w: w.train(w.loss(type='DKDLoss', alpha=0, beta=0)))
 class DeafTap(ClsHeadTap):
     """Hears nothing."""
 
-    def take(self):
-        super().take()
+    def take(self, teacher):
+        super().take(teacher)
 
 
 row('no-sample')(

@@ -53,19 +53,19 @@ class PatchHead(LinearClsHead):
 class OneHotTap(ClsHeadTap):
     """Gives labels as rows."""
 
-    def take(self):
-        record = super().take()
-        labels = torch.nn.functional.one_hot(record.labels, 3)
-        return record._replace(labels=labels)
+    def take(self, teacher):
+        reading = super().take(teacher)
+        labels = torch.nn.functional.one_hot(reading.labels, 3)
+        return reading._replace(labels=labels)
 
 
 @TASK_UTILS.register_module()
 class CutTap(ClsHeadTap):
     """Gives fewer logits of the student."""
 
-    def take(self):
-        record = super().take()
-        return record._replace(logits=record.logits[:, :2])
+    def take(self, teacher):
+        reading = super().take(teacher)
+        return reading._replace(student=reading.student[:, :2])
 
 
 def head(w, classifier=True, **changes):

@@ -93,7 +93,7 @@ class OwnLoss(nn.Module):
 
 @TASK_UTILS.register_module(force=True)
 class OwnTap(ClsHeadTap):
-    def take(self):
+    def take(self, teacher):
         raise OwnTypeError('the tap is 1: correct it.')
 
 

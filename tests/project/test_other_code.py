@@ -62,7 +62,7 @@ def test_lightning():
 
 def test_detector_in_own_loop(configs):
     names = run_examples(PAGE, DETECTOR)
-    assert names['losses']['loss_ckd'] > 0
+    assert names['log']['loss_ckd'] > 0
     box_head = names['student'].roi_head.bbox_head
     assert box_head.fc_cls.weight.grad.ne(0).any()
     assert not box_head.loss_cls._forward_pre_hooks

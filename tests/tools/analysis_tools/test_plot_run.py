@@ -6,6 +6,7 @@ from pathlib import Path
 import plot_run
 import pytest
 
+from mmkd_plugin.reports.curves import points
 from mmkd_plugin.reports.run_log import read_records
 from tests.helpers.figures import caught  # noqa: F401
 from tests.helpers.logs import METRIC, write_log
@@ -77,16 +78,16 @@ def test_training_by_iteration():
         dict(loss=1.0, iter=100, step=100),
         {METRIC: 0.3, 'step': 100},
     ]
-    assert plot_run.points(records, 'loss', False) == ([50, 100], [2, 1])
-    assert plot_run.points(records, METRIC, False) == ([100], [0.3])
+    assert points(records, 'loss', False) == ([50, 100], [2, 1])
+    assert points(records, METRIC, False) == ([100], [0.3])
 
 
 def test_epochs_beside_iterations(folders):
     """A run that counts epochs is shown in iterations beside one that does
     not."""
     records = read_records(folders[0])
-    assert plot_run.points(records, 'loss', False)[0] == [10, 20, 36, 46]
-    assert plot_run.points(records, METRIC, False)[0] == [23, 46]
+    assert points(records, 'loss', False)[0] == [10, 20, 36, 46]
+    assert points(records, METRIC, False)[0] == [23, 46]
 
 
 @pytest.mark.parametrize(
