@@ -45,8 +45,6 @@ for split in ('val', 'test'):
 @pytest.fixture
 def command(monkeypatch, capfd):
     """Runs one line of a shell block and returns what it printed."""
-    monkeypatch.syspath_prepend(DOCS.parent / 'tools')  # as Python does
-
     def run(line):
         script, *args = shlex.split(line)[1:]
         if not line.startswith('python tools/'):
@@ -64,7 +62,7 @@ def command(monkeypatch, capfd):
         DetLocalVisualizer._instance_dict.clear()
         monkeypatch.setattr(sys, 'argv', [script, *args])
         capfd.readouterr()
-        import_module(script.removesuffix('.py').replace('/', '.')).main()
+        import_module(Path(script).stem).main()
         return capfd.readouterr().out
 
     return run
