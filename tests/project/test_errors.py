@@ -13,9 +13,9 @@ from mmkd_plugin.checkpoints.reading import load_strictly
 from mmkd_plugin.cli.errors import explain, explain_errors
 from mmkd_plugin.exceptions import MMKDTypeError, MMKDValueError
 from mmkd_plugin.losses import KDLoss
-from tests.errors import test_rows  # noqa: F401
+from tests.errors.cases import CASES
 from tests.helpers.data_sentences import CASES as DATA_ROWS
-from tests.helpers.errors_page import CASES, rows
+from tests.helpers.errors_page import rows
 
 REPO = Path(__file__).parents[2]
 # Errors that are brought about by `main` too, where the rest of what they are
