@@ -13,8 +13,15 @@ __version__ = '0.1.0'
 check_versions('torch', 'mmengine')
 
 from . import datasets, hooks, losses, models, resume, taps  # noqa: E402, F401
+from .distill import Distiller  # noqa: E402
 from .exceptions import MMKDError  # noqa: E402
 from .hooks import DistillHook  # noqa: E402
 from .resume import ExactResumeHook  # noqa: E402
 
-__all__ = ['DistillHook', 'ExactResumeHook', 'MMKDError', '__version__']
+__all__ = [
+    'DistillHook',
+    'Distiller',
+    'ExactResumeHook',
+    'MMKDError',
+    '__version__',
+]

@@ -1,4 +1,4 @@
-"""How often student and teacher are of one opinion.
+"""How often student and teacher choose the same class.
 
 N samples, C classes.
 """
@@ -6,9 +6,12 @@ N samples, C classes.
 import torch
 from torch import Tensor
 
+# What follows the prefix in the names in the log.
+NAMES = ('agreement', 'teacher_acc')
+
 
 @torch.no_grad()
-def shares(
+def agreement(
     student: Tensor,
     teacher: Tensor,
     labels: Tensor,
@@ -16,7 +19,7 @@ def shares(
     *,
     prefix: str,
 ) -> dict[str, Tensor]:
-    """Shares of samples with one choice, among those of weight > 0.
+    """Shares of the samples of weight > 0.
 
     Args:
         student (Tensor): Logits, (N, C).
@@ -39,6 +42,6 @@ def shares(
     same = ((choice == student.argmax(1)) * counted).sum()
     right = ((choice == labels) * counted).sum()
     return {
-        f'{prefix}_agreement': same / total,
-        f'{prefix}_teacher_acc': right / total,
+        f'{prefix}_{name}': found / total
+        for name, found in zip(NAMES, (same, right))
     }

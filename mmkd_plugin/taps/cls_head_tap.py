@@ -3,19 +3,14 @@
 N images, C classes.
 """
 
-from typing import NamedTuple
-
-import torch
 import torch.nn as nn
 from mmengine.registry import TASK_UTILS
 from torch import Tensor
-from torch.utils.hooks import RemovableHandle
 
 from ..exceptions import MMKDRuntimeError, MMKDTypeError
+from .listener import Listener
+from .reading import Reading
 from .sigmoid import uses_sigmoid
-
-__all__ = ['ClsHeadTap']
-
 
 # Heads whose training logits are not one softmax over the classes an image.
 REFUSED = dict(
@@ -30,21 +25,6 @@ REFUSED = dict(
 OTHER_MODELS = {'BaseRetriever', 'BaseSelfSupervisor'}
 
 
-class ClsLogits(NamedTuple):
-    """What a student's head was trained with in one forward.
-
-    Attributes:
-        logits (Tensor): With their graph, (N, C).
-        labels (Tensor): Class ids in [0, C), (N,); or, where Mixup or CutMix
-            have mixed the images, shares of the classes in [0, 1], (N, C).
-        weights (Tensor): Ones, (N,).
-    """
-
-    logits: Tensor
-    labels: Tensor
-    weights: Tensor
-
-
 @TASK_UTILS.register_module()
 class ClsHeadTap:
     """Read the logits that a classifier is trained with, and the teacher's.
@@ -56,15 +36,18 @@ class ClsHeadTap:
     by one softmax over the classes.
     """
 
+    # Columns of the logits are classes, to be matched by name.
+    per_class = True
     # Logits after those of the classes.
     background = 0
 
     def __init__(self) -> None:
-        self._handles: list[RemovableHandle] = []
-        self._student: nn.Module | None = None
-        self._heard: tuple = ()
-        self._classified = False
-        self._record: ClsLogits | None = None
+        self._listener: Listener | None = None
+        self.clear()
+
+    def fits(self, model: nn.Module) -> bool:
+        """Whether a model has the kind of head that this tap reads."""
+        return hasattr(model, 'head')
 
     def num_classes(self, model: nn.Module) -> int:
         """Number of classes that a classifier tells apart, C."""
@@ -73,7 +56,7 @@ class ClsHeadTap:
             number = _last_linear(model.head).out_features
         return number
 
-    def check(self, role: str, model: nn.Module) -> None:
+    def refuse(self, role: str, model: nn.Module) -> None:
         """Refuse a model whose head the tap cannot read.
 
         Args:
@@ -123,54 +106,32 @@ class ClsHeadTap:
             )
 
     def attach(self, student: nn.Module) -> None:
-        """Start to listen to a student that :meth:`check` accepts."""
-        self._student = student
-        # Plain functions, because deepcopy copies a bound method's object,
-        # and with it all that hangs on it, into every copy of the model.
-        self._handles = [
-            student.register_forward_pre_hook(
-                lambda model, args: self._follow(model)
-            )
-        ]
-        self._listen(student)
+        """Start to listen to a student that :meth:`refuse` accepts."""
+        self._listener = Listener(
+            student,
+            lambda model: (model.head, model.head.loss_module),
+            self._hooks,
+            lambda model: self.refuse('student', model),
+        )
 
-    def _listen(self, student: nn.Module) -> None:
+    def _hooks(self, student: nn.Module):
         """Hook the modules that the logits pass through."""
         head = student.head
-        self._heard = (head, head.loss_module)
-        self._handles += [
-            head.register_forward_hook(lambda *call: self._on_head(*call)),
-            head.loss_module.register_forward_pre_hook(
-                lambda *call: self._on_loss(*call), with_kwargs=True
-            ),
-        ]
-
-    def _follow(self, student: nn.Module) -> None:
-        """Listen to the head's loss that is there now.
-
-        MMPretrain's ``SwitchRecipeHook`` replaces it between two epochs.
-        """
-        if student is not self._student or not student.training:
-            return
-        head = student.head
-        if self._heard[0] is head and self._heard[1] is head.loss_module:
-            return
-        self.check('student', student)
-        for handle in self._handles[1:]:
-            handle.remove()
-        del self._handles[1:]
-        self._listen(student)
+        yield head.register_forward_hook(lambda *call: self._on_head(*call))
+        yield head.loss_module.register_forward_pre_hook(
+            lambda *call: self._on_loss(*call), with_kwargs=True
+        )
 
     def detach(self) -> None:
         """Stop listening and forget what was heard."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles, self._heard, self._student = [], (), None
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         self.clear()
 
     def clear(self) -> None:
         """Forget the last forward, so that its graph can be freed."""
-        self._record = None
+        self._trained: tuple[Tensor, Tensor] | None = None
         self._classified = False
 
     def _on_head(self, module: nn.Module, args: tuple, output) -> None:
@@ -188,46 +149,50 @@ class ClsHeadTap:
                 f'{tuple(labels.shape)}, but ClsHeadTap reads one row of '
                 'logits an image, (N, C): use a head such as LinearClsHead.'
             )
-        self._record = ClsLogits(logits, labels, logits.new_ones(len(logits)))
+        self._trained = logits, labels
 
-    def take(self) -> ClsLogits | None:
+    def take(self, teacher) -> Reading | None:
         """Hand out what the student's last forward left, once.
 
+        Args:
+            teacher (Teacher | None): Has seen the images of that forward.
+                None asks no teacher; what stands for its logits is then of
+                no use.
+
         Returns:
-            ClsLogits | None: None if the student's head did not run.
+            Reading | None: None if the student's head did not run.
 
         Raises:
             RuntimeError: If it ran, and its loss did not.
         """
-        record, classified = self._record, self._classified
+        trained, classified = self._trained, self._classified
         self.clear()
-        if classified and record is None:
+        if trained is None and classified:
             raise MMKDRuntimeError(
                 'The head classified images, but they did not reach its '
                 '`loss_module`, at which ClsHeadTap listens: let the `loss` '
                 'of the head call `self.loss_module(logits, labels)`.'
             )
-        return record
+        if trained is None:
+            return None
+        logits, labels = trained
+        taught = logits.detach()
+        if teacher is not None and len(logits):
+            taught = teacher.answer(class_logits, per_class=True)
+        return Reading(logits, taught, labels, logits.new_ones(len(logits)))
 
-    @torch.no_grad()
-    def teacher_features(self, teacher: nn.Module, inputs: Tensor) -> Tensor:
-        """Run the teacher on the images of the student.
 
-        Args:
-            teacher (nn.Module): The frozen teacher, in eval mode.
-            inputs (Tensor): The images of the student's forward,
-                (N, 3, H, W), normalised as the teacher expects.
+def class_logits(model: nn.Module, features: tuple) -> Tensor:
+    """Logits of the images that a classifier has seen.
 
-        Returns:
-            Tensor: The teacher's logits, (N, C).
-        """
-        return teacher(inputs, mode='tensor')
+    Args:
+        model (nn.Module): A frozen teacher in eval mode.
+        features (tuple): What its ``extract_feat`` gave.
 
-    def teacher_logits(
-        self, teacher: nn.Module, features: Tensor, record: ClsLogits
-    ) -> Tensor:
-        """The logits themselves, which need nothing of the student's."""
-        return features
+    Returns:
+        Tensor: (N, C).
+    """
+    return model.head(features)
 
 
 def _first_two(args: tuple, kwargs: dict) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ B images, N RoIs sampled over the batch, K classes, C = K + 1 logits with the
 background last.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -13,37 +14,19 @@ from torch import Tensor
 
 from ..arguments import check_weight
 from ..exceptions import MMKDRuntimeError, MMKDTypeError
+from .listener import Listener
+from .reading import Reading
 from .roi_align import feed_readable, readable
 from .sigmoid import uses_sigmoid
-
-__all__ = ['RoIHeadTap']
-
-
-class RoILogits(NamedTuple):
-    """What a student's RoI head was trained with in one forward.
-
-    Attributes:
-        logits (Tensor): With their graph, (N, C).
-        labels (Tensor): Class ids in [0, C), (N,).
-        weights (Tensor): Weight of each RoI, >= 0, (N,).
-        rois (Tensor): Image index and corners x1, y1, x2, y2 in pixels of
-            the padded batch, (N, 5).
-        images (int): Number of images, B.
-    """
-
-    logits: Tensor
-    labels: Tensor
-    weights: Tensor
-    rois: Tensor
-    images: int
 
 
 class Extracted(NamedTuple):
     """The last RoIs of the box head's extractor.
 
     Attributes:
-        rois (Tensor): As in :class:`RoILogits`, (N, 5).
-        images (int): Number of images of the feature maps.
+        rois (Tensor): Image index and corners x1, y1, x2, y2 in pixels of
+            the padded batch, (N, 5).
+        images (int): Number of images of the feature maps, B.
     """
 
     rois: Tensor
@@ -74,6 +57,8 @@ class RoIHeadTap:
         ValueError: If it is no number, negative or huge.
     """
 
+    # Columns of the logits are classes, to be matched by name.
+    per_class = True
     # Logits after those of the classes.
     background = 1
     background_weight: float
@@ -81,16 +66,18 @@ class RoIHeadTap:
     def __init__(self, background_weight: float = 1.0) -> None:
         check_weight(background_weight=background_weight)
         self.background_weight = background_weight
-        self._handles: list = []
-        self._student: nn.Module | None = None
-        self._heard: tuple = ()
+        self._listener: Listener | None = None
         self.clear()
+
+    def fits(self, model: nn.Module) -> bool:
+        """Whether a model has the kind of head that this tap reads."""
+        return hasattr(model, 'roi_head')
 
     def num_classes(self, model: nn.Module) -> int:
         """Number of classes that a detector tells apart, K."""
         return model.roi_head.bbox_head.num_classes
 
-    def check(self, role: str, model: nn.Module) -> None:
+    def refuse(self, role: str, model: nn.Module) -> None:
         """Refuse a model whose RoI head the tap cannot read.
 
         Args:
@@ -103,58 +90,37 @@ class RoIHeadTap:
         _check_roi_head(role, model)
 
     def attach(self, student: nn.Module) -> None:
-        """Start to listen to a student that :meth:`check` accepts."""
-        self._student = student
-        # Plain functions, because deepcopy copies a bound method's object,
-        # and with it all that hangs on it, into every copy of the model.
-        self._handles = [
-            student.register_forward_pre_hook(
-                lambda model, args: self._follow(model)
-            )
-        ]
-        self._listen(student)
+        """Start to listen to a student that :meth:`refuse` accepts."""
+        self._listener = Listener(
+            student,
+            _parts,
+            self._hooks,
+            lambda model: self.refuse('student', model),
+        )
 
-    def _listen(self, student: nn.Module) -> None:
+    def _hooks(self, student: nn.Module):
         """Hook the modules that RoIs and logits pass through."""
-        self._heard = _parts(student)
-        extractor, box_head, loss_cls = self._heard
-        self._handles += [
-            extractor.register_forward_pre_hook(
-                lambda *call: self._on_extract(*call), with_kwargs=True
-            ),
-            box_head.register_forward_hook(
-                lambda *call: self._on_classified(*call)
-            ),
-            loss_cls.register_forward_pre_hook(
-                lambda *call: self._on_loss(*call), with_kwargs=True
-            ),
-        ]
-        self._handles += [
-            module.register_forward_pre_hook(feed_readable, with_kwargs=True)
-            for module in student.roi_head.modules()
-            if hasattr(module, 'roi_layers')
-        ]
-
-    def _follow(self, student: nn.Module) -> None:
-        """Listen to the modules that are there now.
-
-        A hook of the user's may replace one of them in the middle of a run.
-        """
-        if student is not self._student or not student.training:
-            return
-        if all(a is b for a, b in zip(self._heard, _parts(student))):
-            return
-        self.check('student', student)
-        for handle in self._handles[1:]:
-            handle.remove()
-        del self._handles[1:]
-        self._listen(student)
+        extractor, box_head, loss_cls = _parts(student)
+        yield extractor.register_forward_pre_hook(
+            lambda *call: self._on_extract(*call), with_kwargs=True
+        )
+        yield box_head.register_forward_hook(
+            lambda *call: self._on_classified(*call)
+        )
+        yield loss_cls.register_forward_pre_hook(
+            lambda *call: self._on_loss(*call), with_kwargs=True
+        )
+        for module in student.roi_head.modules():
+            if hasattr(module, 'roi_layers'):
+                yield module.register_forward_pre_hook(
+                    feed_readable, with_kwargs=True
+                )
 
     def detach(self) -> None:
         """Stop listening and forget what was heard."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles, self._heard, self._student = [], (), None
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         self.clear()
 
     def clear(self) -> None:
@@ -162,7 +128,7 @@ class RoIHeadTap:
         self._extracted: Extracted | None = None
         self._logits: Tensor | None = None
         self._of_logits: Extracted | None = None
-        self._record: RoILogits | None = None
+        self._trained: tuple[Tensor, Tensor, Tensor] | None = None
 
     def _on_extract(
         self, module: nn.Module, args: tuple, kwargs: dict
@@ -189,13 +155,13 @@ class RoIHeadTap:
                 'head does not classify each extracted RoI once, which '
                 'RoIHeadTap needs.'
             )
-        self._logits, self._of_logits, self._record = logits, seen, None
+        self._logits, self._of_logits, self._trained = logits, seen, None
         if len(logits) == 0:
             # There is no `loss_cls` of no RoI; the logits tie the terms to
             # the classifier, as other processes need.
             labels = logits.new_zeros(0, dtype=torch.int64)
             weights = logits.new_zeros(0)
-            self._record = RoILogits(logits, labels, weights, *seen)
+            self._trained = logits, labels, weights
 
     def _on_loss(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         if not module.training:
@@ -223,71 +189,74 @@ class RoIHeadTap:
         ignored = getattr(module, 'ignore_index', None)
         if ignored is not None:
             weights = weights.masked_fill(labels == ignored, 0)
-        self._record = RoILogits(logits, labels, weights, *seen)
+        self._trained = logits, labels, weights
 
-    def take(self) -> RoILogits | None:
+    def take(self, teacher) -> Reading | None:
         """Hand out what the student's last forward left, once.
 
+        Args:
+            teacher (Teacher | None): Has seen the images of that forward.
+                None asks no teacher; what stands for its logits is then of
+                no use.
+
         Returns:
-            RoILogits | None: None if the student's box head did not run.
+            Reading | None: None if the student's box head did not run.
 
         Raises:
             RuntimeError: If it ran, and its ``loss_cls`` did not.
         """
-        record, logits = self._record, self._logits
+        trained, logits, seen = self._trained, self._logits, self._of_logits
         self.clear()
-        if logits is not None and record is None:
+        if trained is None and logits is not None:
             raise MMKDRuntimeError(
                 f'The box head classified {len(logits)} RoIs, but they did '
                 'not reach its `loss_cls`, at which RoIHeadTap listens: use '
                 'a box head whose `loss` calls `self.loss_cls(logits, '
                 'labels, weights)`.'
             )
-        return record
-
-    @torch.no_grad()
-    def teacher_features(
-        self, teacher: nn.Module, inputs: Tensor
-    ) -> list[Tensor]:
-        """Run the teacher up to its neck.
-
-        Args:
-            teacher (nn.Module): The frozen teacher, in eval mode.
-            inputs (Tensor): The images of the student's forward,
-                (B, 3, H, W), normalised as the teacher expects.
-
-        Returns:
-            list[Tensor]: The maps of its pyramid, (B, channels, h, w) each.
-        """
-        return list(teacher.extract_feat(inputs))
-
-    @torch.no_grad()
-    def teacher_logits(
-        self, teacher: nn.Module, features: list[Tensor], record: RoILogits
-    ) -> Tensor:
-        """Run the teacher's box head on the RoIs of the student.
-
-        Args:
-            teacher (nn.Module): The frozen teacher, in eval mode.
-            features (list[Tensor]): What :meth:`teacher_features` gave.
-            record (RoILogits): What :meth:`take` gave.
-
-        Returns:
-            Tensor: The teacher's logits, (N, C).
-        """
-        if len(features[0]) != record.images:
-            raise MMKDRuntimeError(
-                f'The teacher has maps of {len(features[0])} images, but the '
-                f'RoIs of the student lie in {record.images}: RoIHeadTap '
-                'needs models that see each image once.'
+        if trained is None or seen is None:
+            return None
+        logits, labels, weights = trained
+        taught = logits.detach()
+        if teacher is not None and len(logits):
+            taught = teacher.answer(
+                partial(
+                    roi_logits, rois=seen.rois.detach(), images=seen.images
+                ),
+                per_class=True,
             )
-        # Under autocast too, because half precision would round the RoIs.
-        features = [x.float() for x in readable(features)]
-        # The one call that makes a StandardRoIHead classify given boxes,
-        # shared head included.
-        return teacher.roi_head._bbox_forward(features, record.rois.detach())[
-            'cls_score'
-        ]
+        return Reading(logits, taught, labels, weights)
+
+
+def roi_logits(
+    model: nn.Module, features: tuple[Tensor, ...], rois: Tensor, images: int
+) -> Tensor:
+    """Logits of given RoIs of the images that a detector has seen.
+
+    Args:
+        model (nn.Module): A frozen teacher in eval mode.
+        features (tuple[Tensor, ...]): The maps of its pyramid,
+            (B, channels, h, w) each.
+        rois (Tensor): See :class:`Extracted`, (N, 5).
+        images (int): Number of images that the RoIs lie in.
+
+    Returns:
+        Tensor: (N, C).
+
+    Raises:
+        RuntimeError: If the teacher has seen another number of images.
+    """
+    if len(features[0]) != images:
+        raise MMKDRuntimeError(
+            f'The teacher has maps of {len(features[0])} images, but the '
+            f'RoIs of the student lie in {images}: RoIHeadTap needs models '
+            'that see each image once.'
+        )
+    # Under autocast too, because half precision would round the RoIs.
+    maps = [x.float() for x in readable(features)]
+    # The one call that makes a StandardRoIHead classify given boxes, shared
+    # head included.
+    return model.roi_head._bbox_forward(maps, rois)['cls_score']
 
 
 def _parts(model: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:

@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from mmengine.dist import broadcast_object_list, is_main_process
 
+from ..arguments import check_number, shown
 from ..checkpoints.atomic import write_text
-from ..exceptions import MMKDValueError
+from ..exceptions import MMKDTypeError, MMKDValueError
 from .teacher import Teacher
 
 CACHE = 'teacher_metrics.json'
@@ -31,12 +32,7 @@ def teacher_metrics(runner, teacher: Teacher) -> dict:
     Raises:
         ValueError: If the runner has no validation set.
     """
-    if runner.val_loop is None:
-        raise MMKDValueError(
-            '`check=True` evaluates the teacher on the validation set, but '
-            'the config has none: give `val_dataloader`, `val_evaluator` and '
-            '`val_cfg`, or set `check=False`.'
-        )
+    check_validation(runner)
     cache = Path(runner.work_dir, CACHE)
     key = _fingerprint(runner, teacher)
     known = [None]
@@ -60,6 +56,20 @@ def teacher_metrics(runner, teacher: Teacher) -> dict:
         kept = json.loads(cache.read_text()) if cache.is_file() else {}
         write_text(cache, json.dumps({**kept, key: metrics}, indent=2))
     return metrics
+
+
+def check_validation(runner) -> None:
+    """Refuse to evaluate a teacher without a validation set.
+
+    Raises:
+        ValueError: If the runner has none.
+    """
+    if runner.val_loop is None:
+        raise MMKDValueError(
+            '`evaluate_teacher=True` evaluates the teacher on the validation '
+            'set, but the config has none: give `val_dataloader`, '
+            '`val_evaluator` and `val_cfg`, or set `evaluate_teacher=False`.'
+        )
 
 
 def _fingerprint(runner, teacher: Teacher) -> str:
@@ -104,3 +114,23 @@ def check_teacher(
                 f'{least} of `min_metric`: check its config, weights and '
                 'classes, or lower `min_metric`.'
             )
+
+
+def check_min_metric(min_metric: object) -> None:
+    """Say what is wrong with the argument ``min_metric``.
+
+    Raises:
+        TypeError: If it is no dict with names.
+        ValueError: If a least value is no number.
+    """
+    if min_metric is None:
+        return
+    if not isinstance(min_metric, dict) or not all(
+        isinstance(name, str) for name in min_metric
+    ):
+        raise MMKDTypeError(
+            'Expected argument `min_metric` to be a dict with the names of '
+            f'metrics and their least values but got {shown(min_metric)}.'
+        )
+    for name, least in min_metric.items():
+        check_number(f'min_metric.{name}', least, -1e9, 1e9)

@@ -1,14 +1,16 @@
 """The teacher: built from a config, loaded strictly, frozen, matched."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn as nn
 from torch import Tensor
 
-from ..arguments import check_path, check_switch, check_text
+from ..arguments import check_path, check_switch, check_text, shown
 from ..checkpoints.reading import load_strictly, read_checkpoint
 from ..datasets.class_names import read_names
+from ..exceptions import MMKDTypeError
 from .classes import classes_of_teacher, match_classes
 from .config import build_model, load_config
 from .inputs import TeacherInput
@@ -65,70 +67,88 @@ class Teacher:
         self.source = str(checkpoint)
         self.classes = names or classes_of_teacher(meta, cfg)
 
-    def prepare(
-        self,
-        student: nn.Module,
-        tap,
-        classes: Sequence[str] | None = None,
-    ) -> None:
-        """Fit the teacher to a student.
+    def prepare(self, student: nn.Module) -> None:
+        """Fit the teacher to a student: device, precision, input.
 
         Args:
             student (nn.Module): The model in training.
-            tap: The tap that reads the logits of both.
-            classes (Sequence[str], optional): The student's class names.
 
         Raises:
-            TypeError, ValueError: If the two cannot be compared, or the
-                device cannot compute in the teacher's precision.
+            ValueError: If the device cannot compute in the teacher's
+                precision.
         """
-        self._to_input = TeacherInput(
+        self.to_input = TeacherInput(
             student.data_preprocessor, self.model.data_preprocessor
         )
         self.speed.apply(self.model, student)
+        self._device = next(student.parameters()).device
+        self._columns: Tensor | None = None
+
+    def match(
+        self,
+        classes: Sequence[str] | None,
+        num_student: int,
+        num_teacher: int,
+        background: int,
+    ) -> None:
+        """Bring the teacher's logits into the order of the student's classes.
+
+        Args:
+            classes (Sequence[str], optional): The student's class names.
+            num_student, num_teacher, background: See
+                :func:`~mmkd_plugin.teachers.classes.match_classes`.
+
+        Raises:
+            ValueError: If the classes cannot be matched.
+        """
         columns = match_classes(
-            classes,
-            self.classes,
-            tap.num_classes(student),
-            tap.num_classes(self.model),
-            tap.background,
+            classes, self.classes, num_student, num_teacher, background
         )
-        device = next(student.parameters()).device
-        self._columns = columns and torch.tensor(columns, device=device)
+        self._columns = None
+        if columns is not None:
+            self._columns = torch.tensor(columns, device=self._device)
 
     @torch.no_grad()
-    def features(self, tap, inputs: Tensor, data_samples):
-        """What the teacher can say of images that nobody has classified yet.
+    def see(self, inputs: Tensor, data_samples=None) -> None:
+        """Compute the features of a student's images, for :meth:`answer`.
 
         Args:
-            tap: The tap that will make the record.
-            inputs (Tensor): The student's images, (B, 3, H, W).
-            data_samples (list): One an image.
-
-        Returns:
-            For :meth:`logits`; what it is, the tap knows.
+            inputs (Tensor): The student's images, normalised and padded for
+                it, (B, 3, H, W).
+            data_samples (list, optional): One per image; see
+                :class:`~mmkd_plugin.teachers.inputs.TeacherInput`.
         """
-        inputs = self._to_input(inputs, data_samples)
+        inputs = self.to_input(inputs, data_samples)
         with self.speed.autocast(inputs.device.type):
-            return tap.teacher_features(self.model, inputs)
+            self._features = self.model.extract_feat(inputs)
+        self._device = inputs.device
+        self._answers: dict[Callable, Tensor] = {}
 
     @torch.no_grad()
-    def logits(self, tap, record, features) -> Tensor:
-        """The teacher's logits for what the student has just classified.
+    def answer(self, ask: Callable, *, per_class: bool = False) -> Tensor:
+        """What the teacher says of the images that it has seen.
 
         Args:
-            tap: The tap that made the record.
-            record: What it read from the student's forward, N samples.
-            features: What :meth:`features` gave for the same images.
+            ask (Callable): Called with the model and what its
+                ``extract_feat`` gave, in eval mode, without gradient, in the
+                teacher's precision; once for each :meth:`see`.
+            per_class (bool): Whether the columns of the result are the
+                teacher's classes, to be brought into the student's order.
 
         Returns:
-            Tensor: (N, C), C in the order of the student's classes.
+            Tensor: What ``ask`` gave.
         """
-        with self.speed.autocast(record.logits.device.type):
-            logits = tap.teacher_logits(self.model, features, record)
-        if self._columns is not None:
-            logits = logits.index_select(1, self._columns)
-        return logits
+        if ask not in self._answers:
+            with self.speed.autocast(self._device.type):
+                found = ask(self.model, self._features)
+            if per_class and self._columns is not None:
+                found = found.index_select(1, self._columns)
+            self._answers[ask] = found
+        return self._answers[ask]
+
+    def forget(self) -> None:
+        """Free what was computed of the images."""
+        self._features, self._answers = None, {}
 
     def relabel(self, outputs: list) -> list:
         """Rename predicted classes to the student's, and drop others.
@@ -157,10 +177,42 @@ class Teacher:
     def __str__(self) -> str:
         count = sum(p.numel() for p in self.model.parameters()) / 1e6
         notes = [f'{count:.1f} M parameters', self.source]
-        if not self._to_input.identity:
+        if not self.to_input.identity:
             notes.append('images converted to its own preprocessing')
         if self._columns is not None:
             notes.append('classes matched by name')
         if self.speed.folded:
             notes.append('batch normalisation folded')
         return f'{type(self.model).__name__} ({", ".join(notes)})'
+
+
+def check_teachers(teacher: object) -> list[dict]:
+    """Say what is wrong with the argument ``teacher``.
+
+    Args:
+        teacher (object): Arguments of a :class:`Teacher`, or a list of such.
+
+    Returns:
+        list[dict]: The arguments of each teacher.
+
+    Raises:
+        TypeError: If a config is no dict, or lacks a key, or has one more.
+    """
+    cfgs: list = (
+        list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
+    )
+    known = inspect.signature(Teacher).parameters
+    for cfg in cfgs or [[]]:
+        if not isinstance(cfg, dict) or not {'config', 'checkpoint'} <= {*cfg}:
+            raise MMKDTypeError(
+                'Expected argument `teacher` to be a dict with `config` '
+                'and `checkpoint`, or a list of them, but got '
+                f'{shown(cfg)}.'
+            )
+        unknown = [key for key in cfg if key not in known]
+        if unknown:
+            raise MMKDTypeError(
+                f'Unknown key {unknown[0]!r} in argument `teacher`: '
+                f'expected {", ".join(known)}.'
+            )
+    return cfgs

@@ -181,7 +181,7 @@ def test_method_has_its_settings(name):
     folder, teacher, student, method = split(name)
     (entry,) = read(name).custom_hooks
     hook = HOOKS.build(entry)
-    ((term, loss),) = hook.losses.items()
+    ((term, loss),) = hook.distiller.losses.items()
     assert term == f'loss_{method}'
     assert type(loss).__name__ == f'{method.upper()}Loss'
     settings, warmup = wanted_settings(folder, f'{teacher}_{student}', method)

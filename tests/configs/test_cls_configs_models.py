@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.registry import HOOKS, MODELS, DefaultScope
 
-from mmkd_plugin.teachers.teacher import load_config
+from mmkd_plugin.teachers.config import load_config
 from tests.helpers.cls_configs import (
     ALONE,
     CIFAR,
@@ -73,7 +73,7 @@ def test_one_step_of_training(name, saved):
         )
     )
     # It sees the images as its student does.
-    assert 'converted' not in str(hook.teachers[0])
+    assert 'converted' not in str(hook.distiller.teachers[0])
     images = torch.randint(256, (count, 3, size, size), dtype=torch.uint8)
     labels = torch.randint(classes, (count,))
     batch = dict(

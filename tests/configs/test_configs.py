@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, MODELS, init_default_scope
 
 import mmkd_plugin  # noqa: F401
-from mmkd_plugin.teachers.teacher import load_config
+from mmkd_plugin.teachers.config import load_config
 
 mmdet = pytest.importorskip('mmdet')
 
@@ -216,7 +216,7 @@ def test_method_is_the_one_in_the_name(path):
 def test_method_settings(method, settings):
     cfg = load(CONFIGS / f'frcnn_r101_r18_{method}.py')
     hook = HOOKS.build(cfg.custom_hooks[0])
-    loss = hook.losses[f'loss_{method}']
+    loss = hook.distiller.losses[f'loss_{method}']
     assert {key: getattr(loss, key) for key in settings} == settings
     assert hook.schedule.warmup == int(method == 'rld')
     assert hook.schedule.by_epoch

@@ -1,9 +1,9 @@
-"""Shares of samples with one choice, by hand."""
+"""Agreement of student and teacher, by hand."""
 
 import pytest
 import torch
 
-from mmkd_plugin.distill.agreement import shares
+from mmkd_plugin.distill.agreement import agreement
 
 STUDENT = torch.tensor([[3.0, 0, 0], [0, 3, 0], [0, 0, 3], [3, 0, 0]])
 TEACHER = torch.tensor([[1.0, 0, 0], [1, 0, 0], [0, 0, 1], [0, 1, 0]])
@@ -11,20 +11,20 @@ LABELS = torch.tensor([0, 1, 1, 1])
 
 
 @pytest.mark.parametrize(
-    'weights, agreement, accuracy',
+    'weights, same, right',
     [([1, 1, 1, 1], 2 / 4, 2 / 4), ([0.5, 2, 1, 0], 2 / 3, 1 / 3)],
 )
-def test_shares(weights, agreement, accuracy):
+def test_agreement(weights, same, right):
     weights = torch.tensor(weights)
     expected = dict(
-        kd_agreement=torch.tensor(agreement),
-        kd_teacher_acc=torch.tensor(accuracy),
+        kd_agreement=torch.tensor(same),
+        kd_teacher_acc=torch.tensor(right),
     )
     for labels in (LABELS, torch.eye(3)[LABELS] * 0.6 + 0.1):
-        found = shares(STUDENT, TEACHER, labels, weights, prefix='kd')
+        found = agreement(STUDENT, TEACHER, labels, weights, prefix='kd')
         torch.testing.assert_close(found, expected)
 
 
 def test_no_sample_counts():
-    found = shares(STUDENT, TEACHER, LABELS, torch.zeros(4), prefix='x')
+    found = agreement(STUDENT, TEACHER, LABELS, torch.zeros(4), prefix='x')
     assert found == dict(x_agreement=0, x_teacher_acc=0)

@@ -2,7 +2,6 @@
 
 import logging
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -85,32 +84,28 @@ def test_nonfinite_term_is_skipped(tmp_path, teacher, how, caplog):
 
 
 def test_no_sample_in_the_first_steps(tmp_path, teacher, monkeypatch):
-    from mmkd_plugin.hooks import term_guard
+    from mmkd_plugin.distill import term_guard
 
     monkeypatch.setattr(term_guard, 'PATIENCE', 3)
     cfg = hook_cfg(teacher, tap=dict(type='RoIHeadTap'))
     runner = make_runner(tmp_path, [cfg])
     hook = next(h for h in runner.hooks if type(h).__name__ == 'DistillHook')
-    hook.tap.take = lambda: None
+    hook.distiller.taps[0].take = lambda teacher: None
     with pytest.raises(RuntimeError, match='No sample reached loss_kd, loss'):
         runner.train()
     assert runner.iter == 2
 
 
 def test_unknown_choice():
-    from mmkd_plugin.distill.term_guard import TermGuard
-
     with pytest.raises(ValueError, match="one of raise, skip but got 'pass'"):
         TermGuard('pass', 'x')
 
 
 def test_skipped_term_gives_no_gradient():
-    from mmkd_plugin.distill.term_guard import TermGuard
-
     guard = TermGuard('skip', 'kd_skipped')
     student = torch.ones(2, 3, requires_grad=True)
-    pair = (student, torch.ones(2, 3), torch.zeros(2).long(), torch.ones(2))
-    term = guard.term('loss_x', BadLoss('log0'), 1.0, pair)
+    reading = (student, torch.ones(2, 3), torch.zeros(2).long(), torch.ones(2))
+    term = guard.term('loss_x', BadLoss('log0'), 1.0, reading)
     (term + student.sum()).backward()
     assert torch.equal(student.grad, torch.ones(2, 3))
     assert guard.skipped()['kd_skipped'] == 1
@@ -121,11 +116,9 @@ def test_loss_scale_that_overflows_is_no_error():
     guard = TermGuard('raise', 'kd_skipped')
     student = torch.randn(4, 3).half().requires_grad_()
     losses = dict(loss_kd=KDLoss())
-    pair = (student, torch.randn(4, 3), None, None)
-    value = guard.term('loss_kd', losses['loss_kd'], 1.0, pair)
+    reading = (student, torch.randn(4, 3), None, None)
+    value = guard.term('loss_kd', losses['loss_kd'], 1.0, reading)
     (2.0**24 * value).backward()
     assert not student.grad.isfinite().all()
-    scalar = SimpleNamespace(current=value.item)
-    hub = SimpleNamespace(get_scalar=lambda name: scalar)
-    guard.after_step(SimpleNamespace(message_hub=hub, iter=0), losses, 1.0)
-    assert guard.proven
+    guard.check(dict(loss_kd=value.item()), losses, 1)
+    guard.check(dict(loss_kd=value.item()), losses, 2)  # once proven

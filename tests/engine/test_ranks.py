@@ -21,7 +21,7 @@ from mmengine.runner import Runner
 from torch import distributed, multiprocessing
 
 from mmkd_plugin.checkpoints.unpickling import load_from_local
-from mmkd_plugin.hooks import lost_rank
+from mmkd_plugin.engine import lost_rank
 from tests.helpers import tiny_cls
 from tests.helpers.tool_runs import write_config
 
@@ -58,9 +58,10 @@ class Trouble(Hook):
         raise ArithmeticError('the numbers of this rank are wrong')
 
     def nan(self, runner):
-        hook = next(h for h in runner.hooks if hasattr(h, 'guard'))
-        teach = hook._teach
-        hook._teach = lambda *call: teach(*call) * float('nan')
+        hook = next(h for h in runner.hooks if hasattr(h, 'distiller'))
+        (teacher,) = hook.distiller.teachers
+        answer = teacher.answer
+        teacher.answer = lambda *a, **kw: answer(*a, **kw) * float('nan')
 
     def spoil(self, runner):
         for parameter in runner.model.parameters():

@@ -66,7 +66,7 @@ row('end')(lambda w: w.train(w.hook(begin=3, end=3)))
 row('on-nonfinite')(lambda w: w.train(w.hook(on_nonfinite='ignore')))
 row('precision')(lambda w: w.train(w.teacher(precision='int8')))
 row('teacher-switch')(lambda w: w.train(w.teacher(fuse_bn='yes')))
-row('check-without-val')(lambda w: w.train(w.hook(check=True)))
+row('check-without-val')(lambda w: w.train(w.hook(evaluate_teacher=True)))
 row('min-metric-kind')(lambda w: w.train(w.hook(min_metric=0.3)))
 row('min-metric-value')(
     lambda w: w.train(w.hook(min_metric={'accuracy/top1': 'high'}))

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmkd_plugin.distill.arguments import build_loss
 
 import mmkd_plugin
-from mmkd_plugin import MMKDError, datasets, hooks, losses, taps
+from mmkd_plugin import Distiller, MMKDError, datasets, hooks, losses, taps
 from mmkd_plugin.cli.errors import explain
-from mmkd_plugin.distill.arguments import build_loss
 from mmkd_plugin.distill.term_guard import TermGuard
 from mmkd_plugin.hooks.schedule import Schedule
 from mmkd_plugin.models import (
@@ -81,7 +81,9 @@ def test_each_value_of_the_teacher(name, world):
         try:
             teacher = Teacher(**{**good, name: value})
             torch.manual_seed(0)
-            teacher.prepare(tiny_cls.build_classifier(), taps.ClsHeadTap())
+            Distiller(dict(loss_kd=losses.KDLoss())).attach(
+                tiny_cls.build_classifier(), [teacher]
+            )
         except MMKDError as error:
             assert explain(error).endswith('.')
             refused += 1

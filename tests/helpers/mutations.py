@@ -22,7 +22,10 @@ LOSSES = dict(
 )
 WHEN = dict(warmup=1, begin=0, end=3, by_epoch=True)
 REST = dict(
-    check=False, min_metric=None, on_nonfinite='raise', log_prefix='kd'
+    evaluate_teacher=False,
+    min_metric=None,
+    on_nonfinite='raise',
+    log_prefix='kd',
 )
 
 

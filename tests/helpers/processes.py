@@ -164,7 +164,7 @@ def check_split_images_equal_the_whole(folder):
         assert (counts[0] == counts[1]) == (len(terms) == 4)
 
         # Nothing of the teacher is in a bucket.
-        teacher = hook.teachers[0].model
+        teacher = hook.distiller.teachers[0].model
         own = [p for p in model.parameters() if p.requires_grad]
         assert wrapped._get_ddp_logging_data()['num_parameter_tensors'] == len(
             own
@@ -174,7 +174,7 @@ def check_split_images_equal_the_whole(folder):
         assert {p.device for p in teacher.parameters()} == {own[0].device}
 
         whole, plain, hook = build_pair(folder, False, *sizes)
-        hook.losses['loss_ckd'].gather = False
+        hook.distiller.losses['loss_ckd'].gather = False
         expected, sums = distil(whole, plain, terms, 0, 2)
         assert expected.abs().sum() > 0
         bound = 1e-5 * expected.abs().max().item()

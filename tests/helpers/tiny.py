@@ -183,13 +183,6 @@ def build_detector(seed=0, **kwargs):
     return model
 
 
-def answer(teacher, tap, record, inputs, data_samples=None):
-    """Logits of a teacher that is shown images, then asked for a record."""
-    return teacher.logits(
-        tap, record, teacher.features(tap, inputs, data_samples)
-    )
-
-
 def save_teacher(path, seed=7, **kwargs):
     """Save a detector's weights; return the hook's `teacher` argument."""
     model = build_detector(seed, **kwargs)

@@ -81,7 +81,7 @@ def test_teacher_sees_the_mixed_pixels(teacher, mix):
     model = tiny_cls.build_classifier(batch_augments=dict(augments=mix))
     hook = connect(HOOKS.build(hook_cfg(teacher)), model.train())
     seen = []
-    hook.teachers[0].model.register_forward_pre_hook(
+    hook.distiller.teachers[0].model.backbone.register_forward_pre_hook(
         lambda module, args: seen.append(args[0])
     )
     model.register_forward_pre_hook(
@@ -133,7 +133,7 @@ def test_teacher_gets_its_own_images_and_class_order(tmp_path):
     data = model.data_preprocessor(tiny_cls.batch(0, 1, 2), True)
     model(**data, mode='loss')
     rows = []
-    loss = hook.losses['loss_kd']
+    loss = hook.distiller.losses['loss_kd']
     loss.register_forward_pre_hook(lambda module, args: rows.append(args[1]))
     model(**data, mode='loss')
     twin = tiny_cls.build_classifier(7, num_classes=4, to_rgb=True, **own)
@@ -184,12 +184,12 @@ def test_fast_formats_change_the_result_a_little_only(tmp_path, teacher):
                 type=wrapper, optimizer=dict(type='SGD', lr=0.01)
             ),
         )
-        hook = next(h for h in runner.hooks if hasattr(h, 'teachers'))
+        hook = next(h for h in runner.hooks if hasattr(h, 'distiller'))
         seen = {}
 
         def look(module, args, out, seen=seen, hook=hook, runner=runner):
             seen['dtype'] = out.dtype
-            teacher = hook.teachers[0].model
+            teacher = hook.distiller.teachers[0].model
             seen['formats'] = [
                 model.backbone.layer1[0].conv1.weight.is_contiguous(
                     memory_format=torch.channels_last

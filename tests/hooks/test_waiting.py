@@ -13,9 +13,9 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 
+from mmkd_plugin import DistillHook
 from mmkd_plugin.resume.randomness import seed_by
 from mmkd_plugin.taps import RoIHeadTap
-from mmkd_plugin.taps.cls_head_tap import ClsLogits
 from tests.helpers import classifier_runs as classifier
 from tests.helpers import detector_runs as detector
 from tests.helpers import tiny, tiny_cls
@@ -58,7 +58,8 @@ def third_iteration(runner, monkeypatch):
             return run_iter(loop, index, batch)
         models = dict(student=runner.model)
         for hook in runner.hooks:
-            for teacher in getattr(hook, 'teachers', ()):
+            if isinstance(hook, DistillHook):
+                (teacher,) = hook.distiller.teachers
                 models['teacher'] = teacher.model
         for role, model in models.items():
             for name, module in model.named_modules():
@@ -203,16 +204,15 @@ def test_nothing_is_read_or_copied(tmp_path, monkeypatch, teachers):
         inputs=images, data_samples=tiny_cls.batch(0, 1, 2, 3)['data_samples']
     )
     logits = torch.empty(4, 3, device='meta', requires_grad=True)
-    record = ClsLogits(
-        logits,
-        torch.empty(4, dtype=torch.int64, device='meta'),
-        torch.empty(4, device='meta'),
-    )
-    hook.tap.take = lambda: record
+    labels = torch.empty(4, dtype=torch.int64, device='meta')
+    tap = hook.distiller.taps[0]
     for _ in range(2):  # the first step may copy
+        tap._trained = logits, labels
         with Recorder() as seen:
-            hook._show(student, (), dict(call, mode='loss'))
-            found = hook._add_terms(student, (), dict(call, mode='loss'), {})
+            hook.distiller.show(student, (), dict(call, mode='loss'))
+            found = hook.distiller.add(
+                student, (), dict(call, mode='loss'), {}
+            )
             sum(found[name] for name in LOSSES).backward()
     assert set(found) == set(NUMBERS)
     assert seen.ops['convolution'] > 5 * teachers
@@ -230,6 +230,6 @@ def test_tap_reads_and_copies_nothing():
         tap._on_extract(module, ([maps], rois.to('meta')), {})
         tap._on_classified(module, (), (logits, None))
         tap._on_loss(module, (logits, labels.to('meta')), {})
-        record = tap.take()
-    assert record.weights.device.type == 'meta'
+        reading = tap.take(None)
+    assert reading.weights.device.type == 'meta'
     assert seen.waits == {'_to_copy': 2}  # those of the test itself

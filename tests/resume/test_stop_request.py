@@ -6,7 +6,8 @@ import signal
 import pytest
 import torch
 
-from mmkd_plugin.hooks import largest, stop_request
+from mmkd_plugin.engine import largest
+from mmkd_plugin.resume import stop_request
 from mmkd_plugin.resume.stop_request import StopRequest
 from tests.helpers.waits import Recorder
 

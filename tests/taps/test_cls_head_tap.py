@@ -9,6 +9,7 @@ from torch import nn
 
 import mmkd_plugin  # noqa: F401, registers the tap
 from tests.helpers import tiny, tiny_cls
+from tests.helpers.teachers import Shown
 
 
 @pytest.fixture
@@ -45,13 +46,11 @@ def test_rows_belong_to_the_same_images(tap, student):
     )
     tap.attach(student)
     inputs, _ = forward(student, 4, 0, 2)
-    record = tap.take()
-    assert record.logits is seen[0]
-    assert record.labels.tolist() == [1, 0, 2]
-    assert record.weights.tolist() == [1, 1, 1]
-    features = tap.teacher_features(teacher, inputs)
-    rows = tap.teacher_logits(teacher, features, record)
-    assert not rows.requires_grad
+    reading = tap.take(Shown(teacher, inputs))
+    assert reading.student is seen[0]
+    assert reading.labels.tolist() == [1, 0, 2]
+    assert reading.weights.tolist() == [1, 1, 1]
+    rows = reading.teacher
     with torch.no_grad():
         for row, image in zip(rows, inputs):
             features = teacher.backbone(image[None])[-1].mean((2, 3))
@@ -61,33 +60,33 @@ def test_rows_belong_to_the_same_images(tap, student):
 
 def test_record_is_given_once_and_only_in_training(tap, student):
     tap.attach(student)
-    assert tap.take() is None
+    assert tap.take(None) is None
     forward(student, 0, 1)
-    assert tap.take() is not None
-    assert tap.take() is None
+    assert tap.take(None) is not None
+    assert tap.take(None) is None
     forward(student.eval(), 0, 1)
-    assert tap.take() is None
+    assert tap.take(None) is None
     forward(student.train(), 0, 1)
     tap.clear()
-    assert tap.take() is None
+    assert tap.take(None) is None
 
 
 def test_detach_gives_the_model_back(tap, student):
     tap.attach(student)
     forward(student, 0, 1)
     tap.detach()
-    assert tap.take() is None
+    assert tap.take(None) is None
     assert not any(m._forward_pre_hooks for m in student.modules())
     forward(student, 0, 1)
-    assert tap.take() is None
+    assert tap.take(None) is None
 
 
 def test_copy_of_the_model_does_not_speak_to_the_tap_of_another(tap, student):
     tap.attach(student)
-    record = forward(student, 0, 1) and tap._record
+    trained = forward(student, 0, 1) and tap._trained
     twin = copy.deepcopy(student)
-    assert tap._record is record
-    assert 'ClsLogits' not in repr(twin.__dict__)
+    assert tap._trained is trained
+    assert 'ClsHeadTap' not in repr(twin.__dict__)
 
 
 def test_mixed_labels_are_recorded_as_shares(tap):
@@ -96,9 +95,9 @@ def test_mixed_labels_are_recorded_as_shares(tap):
     ).train()
     tap.attach(student)
     forward(student, 0, 1, 2, 3)
-    record = tap.take()
-    assert record.labels.shape == (4, 3)
-    torch.testing.assert_close(record.labels.sum(1), torch.ones(4))
+    reading = tap.take(None)
+    assert reading.labels.shape == (4, 3)
+    torch.testing.assert_close(reading.labels.sum(1), torch.ones(4))
 
 
 @pytest.mark.parametrize(
@@ -157,13 +156,13 @@ def test_mixed_labels_are_recorded_as_shares(tap):
 @pytest.mark.parametrize('role', ['student', 'teacher'])
 def test_refuses_other_heads(tap, student, role, cfg, reason):
     with pytest.raises(TypeError, match=reason) as caught:
-        tap.check(role, with_head(student, **cfg))
+        tap.refuse(role, with_head(student, **cfg))
     assert f'he {role} ImageClassifier' in str(caught.value)
 
 
 def test_refuses_a_detector(tap):
     with pytest.raises(TypeError, match='FasterRCNN has no `head`'):
-        tap.check('teacher', tiny.build_detector())
+        tap.refuse('teacher', tiny.build_detector())
 
 
 @pytest.mark.parametrize(
@@ -191,7 +190,7 @@ def test_refuses_a_detector(tap):
 def test_takes_every_head_of_one_softmax(tap, student, cfg):
     model = with_head(student, **cfg)
     for role in ('student', 'teacher'):
-        tap.check(role, model)
+        tap.refuse(role, model)
     assert tap.num_classes(model) == 5
 
 
@@ -220,13 +219,13 @@ def test_refuses_sigmoid(tap, student, role, loss):
     )
     message = f'LinearClsHead of the {role} .* {loss["type"]} with sigmoid'
     with pytest.raises(TypeError, match=message):
-        tap.check(role, model)
+        tap.refuse(role, model)
 
 
 def test_refuses_binary_cross_entropy_of_torch(tap, student):
     student.head.loss_module = nn.BCEWithLogitsLoss()
     with pytest.raises(TypeError, match='BCEWithLogitsLoss with sigmoid'):
-        tap.check('student', student)
+        tap.refuse('student', student)
 
 
 @pytest.mark.parametrize(
@@ -255,12 +254,12 @@ def test_takes_every_loss_of_one_softmax(tap, loss):
     ).train()
     seen = []
     model.head.fc.register_forward_hook(lambda m, args, out: seen.append(out))
-    tap.check('student', model)
+    tap.refuse('student', model)
     tap.attach(model)
     forward(model, 4, 0, 2)
-    record = tap.take()
-    assert record.logits is seen[-1]
-    labels = record.labels
+    reading = tap.take(None)
+    assert reading.student is seen[-1]
+    labels = reading.labels
     if loss.get('use_soft'):
         assert labels.shape == (3, 3)
     else:
@@ -271,16 +270,16 @@ def test_replaced_loss_and_head_are_followed(tap, student):
     """As by MMPretrain's SwitchRecipeHook."""
     tap.attach(student)
     forward(student, 0, 1)
-    assert tap.take() is not None
+    assert tap.take(None) is not None
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         student.head.loss_module = MODELS.build(
             dict(type='LabelSmoothLoss', label_smooth_val=0.1)
         )
     forward(student, 0, 1)
-    assert tap.take() is not None
+    assert tap.take(None) is not None
     student.head = tiny_cls.build_classifier(1).head.train()
     forward(student, 0, 1)
-    assert tap.take() is not None
+    assert tap.take(None) is not None
     student.head.loss_module = nn.BCEWithLogitsLoss()
     with pytest.raises(TypeError, match='with sigmoid'):
         forward(student, 0, 1)
@@ -295,14 +294,14 @@ def test_loss_that_is_never_called_is_no_silence(tap, student):
     student.head._get_loss = lambda logits, *_, **__: dict(loss=logits.sum())
     forward(student, 0, 1)
     with pytest.raises(RuntimeError, match='did not reach its `loss_module`'):
-        tap.take()
+        tap.take(None)
 
 
 @pytest.mark.parametrize('kind', ['BaseRetriever', 'BaseSelfSupervisor'])
 def test_refuses_models_that_classify_nothing(tap, student, kind):
     student.__class__ = type(kind, (type(student),), {})
     with pytest.raises(TypeError, match='no `head` that classifies images'):
-        tap.check('teacher', student)
+        tap.refuse('teacher', student)
 
 
 def test_token_classifier_trains(tap):
@@ -331,10 +330,8 @@ def test_token_classifier_trains(tap):
             )
         ).train()
     assert isinstance(model.head.layers.head, nn.Linear)
-    tap.check('student', model)
+    tap.refuse('student', model)
     tap.attach(model)
     inputs, _ = forward(model, 0, 1)
-    record = tap.take()
-    assert record.logits.shape == (2, 3)
-    features = tap.teacher_features(model.eval(), inputs)
-    assert tap.teacher_logits(model, features, record).shape == (2, 3)
+    reading = tap.take(Shown(model.eval(), inputs))
+    assert reading.student.shape == reading.teacher.shape == (2, 3)

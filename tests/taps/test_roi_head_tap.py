@@ -9,6 +9,7 @@ from torch import nn
 
 import mmkd_plugin  # noqa: F401, registers the tap
 from tests.helpers import tiny
+from tests.helpers.teachers import Shown
 
 
 @pytest.fixture
@@ -42,12 +43,11 @@ def test_rows_belong_to_the_same_boxes(tap, mask):
     student.roi_head.bbox_head.get_targets = get_targets
     tap.attach(student)
     inputs = forward(student, 0, 1, 2, mask=mask)
-    record = tap.take()
-    features = tap.teacher_features(teacher, inputs)
-    rows = tap.teacher_logits(teacher, features, record)
-    assert record.logits is seen['logits']
-    assert record.labels is seen['labels']
-    assert record.logits.shape == rows.shape
+    reading = tap.take(Shown(teacher, inputs))
+    rows = reading.teacher
+    assert reading.student is seen['logits']
+    assert reading.labels is seen['labels']
+    assert reading.student.shape == rows.shape
     assert rows.shape[1] == len(tiny.CLASSES) + 1
     # The teacher by a direct call, box by box.
     with torch.no_grad():
@@ -67,15 +67,15 @@ def test_rows_belong_to_the_same_boxes(tap, mask):
 @pytest.mark.parametrize('factor', [0, 0.25])
 def test_background_counts_less(tap, factor):
     """The rows are the same; only weights of the last class change."""
-    records = []
+    readings = []
     for arguments in ({}, dict(background_weight=factor)):
         student = tiny.build_detector().train()
         own = type(tap)(**arguments)
         own.attach(student)
         torch.manual_seed(0)
         forward(student, 0, 1)
-        records.append(own.take())
-    whole, less = records
+        readings.append(own.take(None))
+    whole, less = readings
     assert torch.equal(whole.labels, less.labels)
     background = whole.labels == len(tiny.CLASSES)
     assert 0 < background.sum() < len(background)
@@ -91,19 +91,19 @@ def test_background_weight_is_checked(tap, factor):
         type(tap)(background_weight=factor)
 
 
-def test_record_is_taken_once(tap):
+def test_reading_is_taken_once(tap):
     student = tiny.build_detector().train()
     tap.attach(student)
     forward(student, 0)
-    assert tap.take() is not None
-    assert tap.take() is None
+    assert tap.take(None) is not None
+    assert tap.take(None) is None
 
 
 def test_nothing_is_kept_in_eval_mode(tap):
     student = tiny.build_detector().eval()
     tap.attach(student)
     forward(student, 0)
-    assert tap.take() is None
+    assert tap.take(None) is None
 
 
 def test_detach_removes_all_hooks(tap):
@@ -112,18 +112,16 @@ def test_detach_removes_all_hooks(tap):
     forward(student, 0)
     tap.detach()
     assert not any(m._forward_pre_hooks for m in student.modules())
-    assert tap.take() is None
+    assert tap.take(None) is None
 
 
-def test_teacher_gives_no_graph(tap):
+def test_no_teacher_is_asked_where_there_is_none(tap):
     student = tiny.build_detector().train()
-    teacher = tiny.build_detector(1).eval()
     tap.attach(student)
-    inputs = forward(student, 0)
-    record = tap.take()
-    assert record.logits.requires_grad
-    features = tap.teacher_features(teacher, inputs)
-    assert not tap.teacher_logits(teacher, features, record).requires_grad
+    forward(student, 0)
+    reading = tap.take(None)
+    assert reading.student.requires_grad
+    assert not reading.teacher.requires_grad
 
 
 class NoRoIHead(nn.Module):
@@ -153,7 +151,7 @@ def sigmoid(model):
 @pytest.mark.parametrize('role', ['student', 'teacher'])
 def test_other_heads_are_refused(tap, spoil, message, role):
     with pytest.raises(TypeError, match=message) as error:
-        tap.check(role, spoil(tiny.build_detector()))
+        tap.refuse(role, spoil(tiny.build_detector()))
     assert role in str(error.value)
 
 

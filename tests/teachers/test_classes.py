@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmkd_plugin.datasets.class_names import match_classes
+from mmkd_plugin.teachers.classes import match_classes
 
 
 @pytest.mark.parametrize(

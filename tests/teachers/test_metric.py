@@ -64,7 +64,7 @@ def test_metric_is_measured_once_and_kept(tmp_path, teacher):
     before = ScoreSum.evaluations
     weights = []
     for _ in range(2):
-        runner = run(tmp_path, teacher, check=True)
+        runner = run(tmp_path, teacher, evaluate_teacher=True)
         weights.append(
             torch.cat([p.flatten() for p in runner.model.parameters()])
         )
@@ -98,6 +98,6 @@ def test_weak_teacher_is_refused(tmp_path, teacher):
 
 
 def test_without_validation_there_is_nothing_to_measure(tmp_path, teacher):
-    runner = make_runner(tmp_path, [hook_cfg(teacher, check=True)])
+    runner = make_runner(tmp_path, [hook_cfg(teacher, evaluate_teacher=True)])
     with pytest.raises(ValueError, match='give `val_dataloader`'):
         runner.train()

@@ -12,6 +12,7 @@ from mmkd_plugin.teachers import speed as teacher_speed
 from mmkd_plugin.teachers.speed import TeacherSpeed, fold_batch_norms
 from mmkd_plugin.teachers.teacher import Teacher
 from tests.helpers import tiny, tiny_cls
+from tests.helpers.teachers import answer, asked_by
 from tests.helpers.waits import Recorder
 
 
@@ -29,7 +30,7 @@ def calibrate(model):
 
 @pytest.fixture(params=['detector', 'classifier'])
 def trial(request, tmp_path):
-    """A teacher's arguments, and what it is asked for, in three parts."""
+    """A teacher's arguments, and what it is asked for, and of which images."""
     small, tap = {
         'detector': (tiny, 'RoIHeadTap'),
         'classifier': (tiny_cls, 'ClsHeadTap'),
@@ -43,18 +44,18 @@ def trial(request, tmp_path):
     tap.attach(student)
     data = student.data_preprocessor(small.batch(0, 1), True)
     student(**data, mode='loss')
-    record = tap.take()
+    ask = asked_by(tap)
     tap.detach()
-    return saved, student, (tap, record, data['inputs'], data['data_samples'])
+    return saved, student, (ask, data['inputs'], data['data_samples'])
 
 
 def prepare(trial, **options):
     """A teacher with these options, and its logits."""
     saved, student, request = trial
     teacher = Teacher(**saved, **options)
-    teacher.prepare(student, request[0])
+    teacher.prepare(student)
     with Recorder() as seen:
-        logits = tiny.answer(teacher, *request)
+        logits = answer(teacher, *request)
     return teacher, logits, seen.ops
 
 
@@ -173,13 +174,13 @@ def test_compiled(trial, monkeypatch):
     torch._dynamo.reset()
     _, wanted, _ = prepare(trial)
     teacher = Teacher(**trial[0], compile=True)
-    teacher.prepare(trial[1], trial[2][0])
+    teacher.prepare(trial[1])
     # As the hook calls it, which keeps the student's graph out of its own.
-    logits = torch.compiler.disable(tiny.answer)(teacher, *trial[2])
+    logits = torch.compiler.disable(answer)(teacher, *trial[2])
     assert torch.equal(logits, wanted)
     assert len(graphs) == 2
     assert not [key for key in teacher.model.state_dict() if '_orig' in key]
-    tiny.answer(teacher, *trial[2])
+    answer(teacher, *trial[2])
     assert len(graphs) == 2
 
 

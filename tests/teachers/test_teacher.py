@@ -8,6 +8,7 @@ from mmengine.registry import TASK_UTILS
 import mmkd_plugin  # noqa: F401, registers the tap
 from mmkd_plugin.teachers import teacher as T
 from tests.helpers import tiny
+from tests.helpers.teachers import Shown, answer, asked_by
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def forward(student, tap, *indices):
     tap.attach(student)
     data = student.data_preprocessor(tiny.batch(*indices), True)
     student(**data, mode='loss')
-    return tap.take(), data['inputs'], data['data_samples']
+    return asked_by(tap), data['inputs'], data['data_samples']
 
 
 @pytest.mark.parametrize(
@@ -99,21 +100,21 @@ def forward(student, tap, *indices):
 def test_precision(saved, tap, precision, dtype):
     student = tiny.build_detector().train()
     teacher = T.Teacher(**saved, precision=precision)
-    teacher.prepare(student, tap)
-    record, *batch = forward(student, tap, 0)
+    teacher.prepare(student)
+    ask, *batch = forward(student, tap, 0)
     extractor = teacher.model.roi_head.bbox_roi_extractor
     seen = []
     extractor.register_forward_pre_hook(
         lambda module, args: seen.append(args[0][0].dtype)
     )
     exact = T.Teacher(**saved)
-    exact.prepare(student, tap)
-    logits = tiny.answer(teacher, tap, record, *batch)
+    exact.prepare(student)
+    logits = answer(teacher, ask, *batch)
     assert logits.dtype == dtype
     assert seen == [torch.float32]
     torch.testing.assert_close(
         logits.float(),
-        tiny.answer(exact, tap, record, *batch),
+        answer(exact, ask, *batch),
         rtol=0.1,
         atol=0.1,
     )
@@ -121,27 +122,27 @@ def test_precision(saved, tap, precision, dtype):
 
 def test_fp32_teacher_ignores_autocast(saved, tap):
     student = tiny.build_detector().train()
-    record, *batch = forward(student, tap, 0)
+    ask, *batch = forward(student, tap, 0)
     teacher = T.Teacher(**saved, precision='fp32')
-    teacher.prepare(student, tap)
-    plain = tiny.answer(teacher, tap, record, *batch)
+    teacher.prepare(student)
+    plain = answer(teacher, ask, *batch)
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        assert torch.equal(tiny.answer(teacher, tap, record, *batch), plain)
+        assert torch.equal(answer(teacher, ask, *batch), plain)
 
 
-@pytest.mark.parametrize('answer', ['refuses', 'ignores'])
-def test_device_without_the_precision(saved, tap, monkeypatch, answer):
+@pytest.mark.parametrize('device', ['refuses', 'ignores'])
+def test_device_without_the_precision(saved, monkeypatch, device):
     """Said before training, whether autocast raises or does nothing."""
 
     def conv2d(images, weight):
-        if answer == 'refuses':
+        if device == 'refuses':
             raise RuntimeError('"slow_conv2d" not implemented for "Half"')
         return images
 
     monkeypatch.setattr(torch, 'conv2d', conv2d)
     teacher = T.Teacher(**saved, precision='fp16')
     with pytest.raises(ValueError, match="set `precision='fp32'`"):
-        teacher.prepare(tiny.build_detector(), tap)
+        teacher.prepare(tiny.build_detector())
 
 
 def test_unknown_precision(saved):
@@ -153,19 +154,39 @@ def test_classes_are_matched_by_name(saved, tap, tmp_path):
     """A student of two classes, in another order than the teacher's."""
     student = tiny.build_detector(num_classes=2).train()
     teacher = T.Teacher(**saved, classes=tiny.CLASSES)
-    teacher.prepare(student, tap, ('owl', 'cat'))
-    record, *batch = forward(student, tap, 4)
+    teacher.prepare(student)
+    teacher.match(('owl', 'cat'), 2, 3, 1)
+    ask, *batch = forward(student, tap, 4)
     # Without labels for a class that the student does not know.
-    features = tap.teacher_features(teacher.model, batch[0])
-    whole = tap.teacher_logits(teacher.model, features, record)
-    logits = tiny.answer(teacher, tap, record, *batch)
+    logits = answer(teacher, ask, *batch)
+    whole = Shown(teacher.model, batch[0]).answer(ask)
     assert torch.equal(logits, whole[:, [2, 0, 3]])
+    assert not logits.requires_grad
+
+
+def test_each_question_is_answered_once(saved):
+    """Until the teacher sees other images."""
+    student = tiny.build_detector().train()
+    teacher = T.Teacher(**saved)
+    teacher.prepare(student)
+    inputs = student.data_preprocessor(tiny.batch(0), True)['inputs']
+    calls = []
+
+    def ask(model, features):
+        calls.append(features[0].requires_grad)
+        return features[0].sum()
+
+    for count in (1, 2):
+        teacher.see(inputs)
+        assert teacher.answer(ask) is teacher.answer(ask)
+        assert calls == [False] * count
 
 
 def test_predictions_are_renamed(saved, tap):
     student = tiny.build_detector(num_classes=2)
     teacher = T.Teacher(**saved, classes=tiny.CLASSES)
-    teacher.prepare(student, tap, ('owl', 'cat'))
+    teacher.prepare(student)
+    teacher.match(('owl', 'cat'), 2, 3, 1)
     outputs = teacher.model.test_step(tiny.batch(0, 1))
     before = [output.pred_instances.labels.clone() for output in outputs]
     assert any(len(labels) for labels in before)

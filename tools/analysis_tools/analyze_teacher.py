@@ -14,7 +14,7 @@ work directory.
 import json
 from pathlib import Path
 
-import rows
+import readings
 import torch
 from analyze_teacher_plot import draw
 
@@ -171,7 +171,7 @@ def analyze(given, names, background=0):
     """Count all that the tables and the picture show.
 
     Args:
-        given (tuple[Tensor, ...]): As :func:`rows.read_rows` gives it.
+        given (Reading): As :func:`readings.read` gives it.
         names (list[str]): Of the C classes.
         background (int): How many of the last of them are background.
 
@@ -245,21 +245,22 @@ def share_table(what, summaries):
         yield f'| {name} | {part["rows"]} | {" | ".join(shares)} |'
 
 
-def name_classes(runner, hook):
+def name_classes(runner, tap):
     """Names of the C columns of the logits, background last."""
     dataset = runner.train_dataloader.dataset
     names = names_of(dataset)
     if not names:
-        names = map(str, range(hook.tap.num_classes(runner.model)))
-    return [*names, *['background'] * hook.tap.background]
+        names = map(str, range(tap.num_classes(runner.model)))
+    return [*names, *['background'] * tap.background]
 
 
 @explain_errors()
 def main():
-    parser = rows.build_parser(__doc__.split('\n')[0], batches=20)
+    parser = readings.build_parser(__doc__.split('\n')[0], batches=20)
     args = parser.parse_args()
-    runner, hook, given = rows.collect(args)
-    result = analyze(given, name_classes(runner, hook), hook.tap.background)
+    runner, distiller, given = readings.collect(args)
+    (tap,) = distiller.taps
+    result = analyze(given, name_classes(runner, tap), tap.background)
     result = dict(
         config=args.config,
         student=args.student,

@@ -17,7 +17,7 @@ import inspect_report as report
 import torch
 from mmengine.runner import Runner
 from random_images import noise_loader
-from rows import listen
+from readings import listen
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmkd_plugin import DistillHook
@@ -27,8 +27,10 @@ from mmkd_plugin.cli.errors import explain, explain_errors
 from mmkd_plugin.cli.launch import build_parser, check_start, load_config
 from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.datasets.class_names import names_of
-from mmkd_plugin.teachers.teacher import Teacher, build_model
-from mmkd_plugin.teachers.teacher import load_config as load_teacher_config
+from mmkd_plugin.teachers.config import build_model
+from mmkd_plugin.teachers.config import load_config as load_teacher_config
+from mmkd_plugin.teachers.metric import check_validation
+from mmkd_plugin.teachers.teacher import Teacher
 
 
 def parse_args():
@@ -144,20 +146,19 @@ def connect(runner, hook, folder, problems):
         folder (str): See :func:`stand_in`.
         problems (list[str]): Gets what would stop the training.
 
-    Returns:
-        bool: Whether the hook is connected.
     """
-    # Evaluating the teacher takes long; that it cannot be done is seen.
-    hook.check = hook.check and runner.cfg.get('val_dataloader') is None
     with noting(problems):
+        hook.schedule.check(runner)
+        if hook.evaluate_teacher:
+            check_validation(runner)
         # Parameters are counted, and modules listed, as they are in the file.
-        hook.teacher_cfgs = [
-            dict(stand_in(cfg, folder, problems), fuse_bn=False)
+        teachers = [
+            Teacher(**{**stand_in(cfg, folder, problems), 'fuse_bn': False})
             for cfg in hook.teacher_cfgs
         ]
-        hook.before_train(runner)
-        return True
-    return False
+        hook.distiller.attach(
+            runner.model, teachers, names_of(runner.train_dataloader.dataset)
+        )
 
 
 def count_macs(model, data):
@@ -226,24 +227,24 @@ def inspect(cfg, args, folder):
     dataset = runner.train_dataloader.dataset
     classes = names_of(dataset)
     hooks = [hook for hook in runner.hooks if isinstance(hook, DistillHook)]
-    given = {hook: hook.teacher_cfgs for hook in hooks}
-    connected = [
-        hook for hook in hooks if connect(runner, hook, folder, problems)
-    ]
-    # What the hook forgets when it is disconnected.
-    teachers = {hook: hook.teachers for hook in hooks}
+    for hook in hooks:
+        connect(runner, hook, folder, problems)
+    # What is forgotten when it is detached.
+    teachers = {hook: hook.distiller.teachers for hook in hooks}
     parts = [report.student_part(cfg, runner.model, classes)]
     for hook in hooks:
-        parts += report.teacher_parts(hook, given[hook], len(hooks) > 1)
+        parts += report.teacher_parts(hook, len(hooks) > 1)
 
     model = runner.model.train()
     data = model.data_preprocessor(next(iter(runner.train_dataloader)), True)
     with noting(problems), torch.no_grad(), ExitStack() as stack:
-        pairs = {hook: stack.enter_context(listen(hook)) for hook in connected}
+        read = {
+            hook: stack.enter_context(listen(hook.distiller)) for hook in hooks
+        }
         shapes = [stack.enter_context(watch(part.model)) for part in parts]
         model(**data, mode='loss' if hooks else 'tensor')
-    for hook in connected:
-        hook.after_train(runner)
+    for hook in hooks:
+        hook.distiller.detach()
     macs = [count_macs(part.model, data) for part in parts]
 
     what = 'the first batch of the data' if args.data else 'noise'
@@ -252,9 +253,11 @@ def inspect(cfg, args, folder):
         f'Run on {what}, inputs {tuple(data["inputs"].shape)}.',
     ]
     for hook in hooks:
-        pair = (pairs.get(hook) or [None])[0]
+        reading = (read[hook] or [None])[0]
         found.append(
-            report.describe_hook(runner, hook, teachers[hook], classes, pair)
+            report.describe_hook(
+                runner, hook, teachers[hook], classes, reading
+            )
         )
     if not hooks:
         found.append(

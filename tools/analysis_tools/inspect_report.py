@@ -6,7 +6,7 @@ import torch
 from mmengine.runner import IterBasedTrainLoop
 from torch import nn
 
-from mmkd_plugin.datasets.class_names import match_classes
+from mmkd_plugin.teachers.classes import match_classes
 from mmkd_plugin.teachers.inputs import TeacherInput, read_preprocessing
 
 # Attributes by which backbones of one type differ.
@@ -39,12 +39,11 @@ def student_part(cfg, model, classes):
     return Part('student', model, ', '.join(sources) or 'random', classes)
 
 
-def teacher_parts(hook, given, several):
+def teacher_parts(hook, several):
     """The teachers of a hook.
 
     Args:
-        hook (DistillHook): With ``teachers``, none if they cannot be built.
-        given (list[dict]): The arguments of the teachers in the config.
+        hook (DistillHook): Attached, if its teachers can be built.
         several (bool): Whether the config has several hooks.
 
     Returns:
@@ -60,7 +59,7 @@ def teacher_parts(hook, given, several):
             else f'**not loaded**: {cfg["checkpoint"]}; random here',
             teacher.classes,
         )
-        for cfg, teacher in zip(given, hook.teachers)
+        for cfg, teacher in zip(hook.teacher_cfgs, hook.distiller.teachers)
     ]
 
 
@@ -124,7 +123,7 @@ def _describe(part, macs):
     }
 
 
-def describe_hook(runner, hook, teachers, classes, pair):
+def describe_hook(runner, hook, teachers, classes, reading):
     """What a hook does, as a list.
 
     Args:
@@ -132,33 +131,40 @@ def describe_hook(runner, hook, teachers, classes, pair):
         hook (DistillHook): The hook.
         teachers (list[Teacher]): Its teachers, none if they cannot be built.
         classes (Sequence[str] | None): The student's class names.
-        pair (list[Tensor] | None): What its losses were called with.
+        reading (Reading | None): What its first loss was called with.
 
     Returns:
         str: The list.
     """
     student = runner.model
     lines = [f'## {type(hook).__name__}\n']
-    if hook.tap is not None:
+    taps = [tap for tap in hook.distiller.taps if tap is not None]
+    for tap in taps:
         settings = ', '.join(
             f'{name}={value}'
-            for name, value in vars(hook.tap).items()
+            for name, value in vars(tap).items()
             if not name.startswith('_')
         )
-        lines.append(f'* Tap: {type(hook.tap).__name__}({settings})')
-    if pair is not None:
+        lines.append(f'* Tap: {type(tap).__name__}({settings})')
+    if reading is not None:
         lines.append(
-            f'* Logits: student {tuple(pair[0].shape)}, '
-            f'teacher {tuple(pair[1].shape)}, as the losses get them'
+            f'* Logits: student {tuple(reading.student.shape)}, '
+            f'teacher {tuple(reading.teacher.shape)}, as the losses get them'
         )
     else:
         lines.append('* Logits: none reached the losses in this run')
-    lines += [f'* {name}: {loss}' for name, loss in hook.losses.items()]
+    lines += [
+        f'* {name}: {loss}' for name, loss in hook.distiller.losses.items()
+    ]
     lines.append(f'* Schedule: {describe_schedule(runner, hook.schedule)}')
     for teacher in teachers:
-        lines.append(f'* Classes: {_match(hook, student, classes, teacher)}')
+        lines += [
+            f'* Classes: {_match(tap, student, classes, teacher)}'
+            for tap in taps
+            if tap.per_class
+        ]
         lines.append(f'* Images: {_conversion(student, teacher.model)}')
-    if hook.check or hook.min_metric:
+    if hook.evaluate_teacher:
         lines.append(
             '* Before the first step the teacher is evaluated, which was not '
             f'done here; least values: {hook.min_metric or "none"}'
@@ -192,18 +198,18 @@ def describe_schedule(runner, schedule):
     return text
 
 
-def _match(hook, student, classes, teacher):
+def _match(tap, student, classes, teacher):
     """How the teacher's classes are matched, in words."""
     try:
-        hook.tap.check('student', student)
-        hook.tap.check('teacher', teacher.model)
+        tap.refuse('student', student)
+        tap.refuse('teacher', teacher.model)
     except TypeError:
         return '**not compared**, because the tap cannot read both heads'
-    numbers = [hook.tap.num_classes(x) for x in (student, teacher.model)]
+    numbers = [tap.num_classes(x) for x in (student, teacher.model)]
     missing = [x for x in classes or () if x not in (teacher.classes or ())]
     try:
         columns = match_classes(
-            classes, teacher.classes, *numbers, hook.tap.background
+            classes, teacher.classes, *numbers, tap.background
         )
     except ValueError:
         if teacher.classes and missing:
@@ -212,7 +218,7 @@ def _match(hook, student, classes, teacher):
     if columns is not None:
         return (
             f'matched by name; the logits of {_few(classes)} are numbers '
-            f'{_few(columns)} of the {numbers[1] + hook.tap.background} of '
+            f'{_few(columns)} of the {numbers[1] + tap.background} of '
             'the teacher'
         )
     if classes is None or teacher.classes is None:

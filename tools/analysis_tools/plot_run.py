@@ -42,7 +42,7 @@ def short_names(folders):
 
 
 def read_teacher(folders):
-    """Metrics of the teacher, as `check=True` of the hook leaves them.
+    """Metrics of the teacher, as `evaluate_teacher=True` leaves them.
 
     Args:
         folders (list[Path]): Work directories.

@@ -24,7 +24,6 @@ from pathlib import Path
 
 import mmcv
 import torch
-from mmengine.registry import TASK_UTILS
 from mmengine.runner import CheckpointLoader, Runner
 from visualize_pictures import draw_bars, draw_examples
 
@@ -161,10 +160,10 @@ def build_models(runner, hook, student, distilled):
             model, split_checkpoint(content, path)[0], path, 'student'
         )
         steps.append(model.val_step)
-    tap = hook.tap or TASK_UTILS.build(dict(type='RoIHeadTap'))
     teacher = Teacher(**hook.teacher_cfgs[0])
     classes = names_of(runner.val_loop.dataloader.dataset, 'val')
-    teacher.prepare(runner.model, tap, classes)
+    hook.distiller.attach(runner.model, [teacher], classes)
+    hook.distiller.detach()  # the teacher stays fitted to the student
     taught = [lambda data: teacher.relabel(teacher.model.val_step(data))]
     return dict(zip(MODELS, taught + steps))
 

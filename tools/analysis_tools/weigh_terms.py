@@ -17,27 +17,27 @@ its pull is 1.
 
 import math
 
-import rows
+import readings
 import torch
 from torch.nn import functional as F
 
 from mmkd_plugin.cli.errors import explain_errors
 
 
-def pull(loss, student, *others):
+def pull(loss, student, *rest):
     """Value of a loss, and how strongly it pulls at the logits.
 
     Args:
         loss (Callable): Logits (N, C), and what else it takes, to a scalar.
         student (Tensor): The logits.
-        others (Tensor): What else it takes.
+        rest (Tensor): What else it takes.
 
     Returns:
         tuple[float, float]: The value; the sum over rows of the length of
         the gradient.
     """
     student = student.clone().requires_grad_()
-    value = loss(student, *others)
+    value = loss(student, *rest)
     (grad,) = torch.autograd.grad(value, student)
     return value.item(), grad.norm(dim=1).sum().item()
 
@@ -46,8 +46,8 @@ def weigh(losses, given, sizes):
     """Values and pulls of losses on random groups of rows.
 
     Args:
-        losses (dict[str, Module]): The terms of a hook.
-        given (tuple[Tensor, ...]): As :func:`rows.read_rows` gives it.
+        losses (dict[str, Module]): By name of the term.
+        given (Reading): As :func:`readings.read` gives it.
         sizes (list[int]): Numbers N of rows in a group.
 
     Returns:
@@ -87,7 +87,7 @@ def make_table(table):
 
 
 def parse_args():
-    parser = rows.build_parser(__doc__.split('\n')[0], batches=8)
+    parser = readings.build_parser(__doc__.split('\n')[0], batches=8)
     parser.add_argument(
         '--rows',
         type=int,
@@ -101,7 +101,7 @@ def parse_args():
 @explain_errors()
 def main():
     args = parse_args()
-    _, hook, given = rows.collect(args)
+    _, distiller, given = readings.collect(args)
     sizes = [size for size in args.rows if size <= len(given[0])]
     if not sizes:
         raise SystemExit(
@@ -109,7 +109,7 @@ def main():
             f'than --rows {min(args.rows)}: take more --batches or fewer '
             '--rows.'
         )
-    print(make_table(weigh(hook.losses, given, sizes)))
+    print(make_table(weigh(distiller.losses, given, sizes)))
 
 
 if __name__ == '__main__':

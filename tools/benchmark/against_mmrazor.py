@@ -66,6 +66,7 @@ from runs import (
     training_config,
 )
 
+from mmkd_plugin import DistillHook
 from mmkd_plugin.checkpoints.reading import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -200,7 +201,8 @@ def kept(runner):
     """Bytes of weights and of the optimizer's state."""
     models = [runner.model]
     for hook in runner.hooks:
-        models += [t.model for t in getattr(hook, 'teachers', ())]
+        if isinstance(hook, DistillHook):
+            models += [t.model for t in hook.distiller.teachers]
     tensors = [
         value
         for state in runner.optim_wrapper.optimizer.state.values()

@@ -105,8 +105,8 @@ def per_image(cfg, workers):
 
 def bare_step(cfg, runner):
     """The floor: a function that makes one step."""
-    hook = distill_hook(runner)
-    teacher = hook.teachers[0].model
+    distiller = distill_hook(runner).distiller
+    teacher = distiller.teachers[0].model
     device = next(runner.model.parameters()).device
     student = build(cfg).to(device).train()
     optimizer = dict(cfg.optim_wrapper.optimizer)
@@ -125,7 +125,7 @@ def bare_step(cfg, runner):
             taught = teacher(images, mode='tensor')
         logits = student(images, mode='tensor')
         loss = F.cross_entropy(logits, labels)
-        for term in hook.losses.values():
+        for term in distiller.losses.values():
             loss = loss + term(logits, taught, labels, None)
         loss.backward()
         optimizer.step()

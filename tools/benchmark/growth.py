@@ -96,13 +96,13 @@ def prepare(args, folder, point):
     student = start(student_alone(cfg), f'{folder.name}-student')
     runner = start(cfg, f'{folder.name}-distilled')
     request = request_of(runner)
-    found = len(request[0].logits)
+    found = len(request.reading.student)
     wanted = point['rois'] * point['batch']
     if found != wanted:
         raise SystemExit(f'error: expected {wanted} RoIs but got {found}.')
     steps = (
         student.train_loop.step,
-        bare_forward(runner, *request),
+        bare_forward(runner, request),
         runner.train_loop.step,
     )
     return dict(zip(SIDES, steps))

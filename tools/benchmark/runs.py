@@ -99,7 +99,9 @@ def training_config(args, folder, change=None):
         )
     hook = hooks[0]
     # The terms count from the first step.
-    hook.update(warmup=0, begin=0, end=None, check=False, min_metric=None)
+    hook.update(
+        warmup=0, begin=0, end=None, evaluate_teacher=False, min_metric=None
+    )
     teacher_cfg = load_teacher_config(hook.teacher.config)
     for model in (cfg.model, teacher_cfg.model):
         forget_pretrained(model)

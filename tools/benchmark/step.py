@@ -46,7 +46,6 @@ from runs import (
     training_config,
 )
 from step_parts import (
-    ask,
     distill_hook,
     print_parts,
     request_of,
@@ -58,6 +57,7 @@ from mmkd_plugin.taps.roi_align import readable
 
 OWN = (
     'DistillHook',
+    'Distiller',
     'TermGuard',
     'network: distillation losses',
     'conversion of images',
@@ -81,12 +81,12 @@ def parse_args():
     return args
 
 
-def bare_forward(runner, record, inputs, data_samples):
+def bare_forward(runner, request):
     """The floor: a function that runs the teacher and nothing else."""
-    teacher = distill_hook(runner).teachers[0]
+    (teacher,) = distill_hook(runner).distiller.teachers
     model, wrapper = teacher.model, runner.optim_wrapper
-    images = teacher._to_input(inputs, data_samples)
-    rois = getattr(record, 'rois', None)
+    images = teacher.to_input(request.inputs, request.data_samples)
+    rois = getattr(request.ask, 'keywords', {}).get('rois')
 
     @torch.no_grad()
     def forward():
@@ -113,15 +113,16 @@ def overheads(times, clock):
     ]
 
 
-def backward_of_terms(hook, record, logits, steps, clock):
+def backward_of_terms(distiller, reading, steps, clock):
     """Milliseconds of the backward pass of the terms, to the logits."""
     spans = []
     for _ in range(steps):
-        student = record.logits.detach().requires_grad_()
-        pair = (student, logits, record.labels, record.weights)
+        student = reading.student.detach().requires_grad_()
         terms = sum(
-            hook.guard.term(name, loss, 1.0, pair)
-            for name, loss in hook.losses.items()
+            distiller.guard.term(
+                name, loss, 1.0, reading._replace(student=student)
+            )
+            for name, loss in distiller.losses.items()
         )
         synchronize()
         begin = clock()
@@ -137,30 +138,29 @@ def measure(args, folder):
     use_noise(cfg, args.size, args.batch)
     student = start(student_alone(cfg), 'student', ExactResumeHook())
     runner = start(cfg, 'distilled', ExactResumeHook())
-    hook = distill_hook(runner)
-    teacher = hook.teachers[0]
+    distiller = distill_hook(runner).distiller
+    (teacher,) = distiller.teachers
     request = request_of(runner)
     variants = dict(
         student=student.train_loop.step,
-        teacher=bare_forward(runner, *request),
+        teacher=bare_forward(runner, request),
         distilled=runner.train_loop.step,
     )
     times = compare(variants, args.steps, args.rounds)
     memory = {name: peak_memory(step) for name, step in variants.items()}
-    on_cpu = request[1].device.type == 'cpu'
+    on_cpu = request.inputs.device.type == 'cpu'
     clock = time.process_time if on_cpu else time.perf_counter
     steps = args.steps * args.rounds
-    logits = ask(teacher, hook.tap, request)
-    backward = backward_of_terms(hook, request[0], logits, steps, clock)
+    backward = backward_of_terms(distiller, request.reading, steps, clock)
     parts = take_apart(runner, steps, clock)
     own = backward + sum(parts.get(name, 0) for name in OWN)
     return dict(
         config=args.config,
-        device=str(request[1].device),
+        device=str(request.inputs.device),
         torch=torch.__version__,
         threads=torch.get_num_threads(),
-        images=list(request[1].shape),
-        samples=len(request[0].logits),
+        images=list(request.inputs.shape),
+        samples=len(request.reading.student),
         rounds=args.rounds,
         steps=args.steps,
         milliseconds={

@@ -4,12 +4,16 @@ import itertools
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Callable
+from typing import NamedTuple
 
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop
+from torch import Tensor
 
 from mmkd_plugin import DistillHook, ExactResumeHook
 from mmkd_plugin.resume import randomness
+from mmkd_plugin.taps import Reading
 
 
 @LOOPS.register_module()
@@ -84,57 +88,82 @@ def distill_hook(runner):
     return next(h for h in runner.hooks if isinstance(h, DistillHook))
 
 
+class Request(NamedTuple):
+    """What a step asked of its teacher.
+
+    Attributes:
+        inputs (Tensor): The student's images, (B, 3, H, W).
+        data_samples (list): One per image.
+        ask (Callable): See :meth:`Teacher.answer`.
+        reading (Reading): What the losses were given, without graph.
+    """
+
+    inputs: Tensor
+    data_samples: list
+    ask: Callable
+    reading: Reading
+
+
 def request_of(runner):
     """Make a step; return what the teacher was asked in it."""
-    hook, seen = distill_hook(runner), []
-    handle = runner.model.register_forward_pre_hook(
-        lambda _, args, call: seen.append(call), with_kwargs=True
+    distiller = distill_hook(runner).distiller
+    (teacher,) = distiller.teachers
+    calls = defaultdict(list)
+
+    def note(name):
+        function = getattr(teacher, name)
+
+        def noted(*args, **kwargs):
+            calls[name] += args
+            return function(*args, **kwargs)
+
+        setattr(teacher, name, noted)
+
+    for name in ('see', 'answer'):
+        note(name)
+    first = next(iter(distiller.losses.values()))
+    handle = first.register_forward_pre_hook(
+        lambda module, args: calls['loss'].extend(x.detach() for x in args)
     )
-    teach = hook._teach
-
-    def noted(record, features):
-        seen.append(record)
-        return teach(record, features)
-
-    hook._teach = noted
     runner.train_loop.step()
-    hook._teach = teach
     handle.remove()
-    call, record = seen
-    record = record._replace(logits=record.logits.detach())
-    return record, call['inputs'], call['data_samples']
+    del teacher.see, teacher.answer  # those of the class are there again
+    return Request(*calls['see'], *calls['answer'], Reading(*calls['loss']))
 
 
-def ask(teacher, tap, request):
-    """The teacher's logits for what :func:`request_of` gave."""
-    record, *images = request
-    return teacher.logits(tap, record, teacher.features(tap, *images))
+def answer(teacher, request):
+    """The teacher's logits for what :func:`request_of` gave, (N, C)."""
+    teacher.see(request.inputs, request.data_samples)
+    logits = teacher.answer(request.ask, per_class=True)
+    teacher.forget()
+    return logits
 
 
 def take_apart(runner, steps, clock=time.perf_counter):
     """Milliseconds of the parts of a step: name to median."""
     watch = Stopwatch(clock)
     model, optim = runner.model, runner.optim_wrapper
-    hook = distill_hook(runner)
+    distiller = distill_hook(runner).distiller
     watch.watch(runner.train_loop, 'step', "loop, and the engine's rest")
     watch.watch(runner.train_loop, 'fetch', 'data: fetch')
     watch.watch(randomness, 'seed_by', 'ExactResumeHook: seed of the batch')
     watch.watch(model.data_preprocessor, 'forward', 'data: preprocessor')
     watch.watch(model, 'forward', 'network: student and its loss')
-    for name in ('_show', '_teach'):
-        watch.watch(hook, name, 'network: teacher')
-    for name in ('_on_extract', '_on_classified', '_on_loss', 'take'):
-        if hasattr(hook.tap, name):
-            watch.watch(hook.tap, name, 'tap')
-    for teacher in hook.teachers:
-        watch.watch(teacher, '_to_input', 'conversion of images')
-    for loss in hook.losses.values():
+    watch.watch(distiller, 'show', 'network: teacher')
+    for teacher in distiller.teachers:
+        watch.watch(teacher, 'answer', 'network: teacher')
+        watch.watch(teacher, 'to_input', 'conversion of images')
+    for tap in distiller.taps:
+        for name in ('_on_extract', '_on_classified', '_on_loss', 'take'):
+            if hasattr(tap, name):
+                watch.watch(tap, name, 'tap')
+    for loss in distiller.losses.values():
         watch.watch(loss, 'forward', 'network: distillation losses')
     watch.watch(optim, 'backward', 'network: backward')
     watch.watch(optim.optimizer, 'step', 'network: optimizer')
-    watch.watch(hook, '_add_terms', 'DistillHook')
-    watch.watch(hook.guard, 'term', 'TermGuard')
-    watch.watch(hook.guard, 'after_step', 'TermGuard')
+    watch.watch(distiller, 'add', 'Distiller')
+    watch.watch(distiller.guard, 'term', 'TermGuard')
+    watch.watch(distiller.guard, 'check', 'TermGuard')
     watch.watch(model, 'parse_losses', 'engine: parse_losses')
     watch.watch(optim, 'update_params', 'engine: optimizer wrapper')
     for each in runner.hooks:

@@ -25,7 +25,7 @@ import torch
 from by_turns import compare, summary
 from made_up import freeze, use_noise
 from runs import build_parser, carry_out, start, training_config
-from step_parts import ask, distill_hook, request_of
+from step_parts import answer, distill_hook, request_of
 
 from mmkd_plugin.datasets.class_names import names_of
 from mmkd_plugin.teachers.teacher import Teacher
@@ -72,16 +72,16 @@ def name_of(options):
     return ', '.join(f'{k}={v!r}' for k, v in options.items()) or 'none'
 
 
-def agreement(logits, records):
+def agreement(logits, readings):
     """Share of samples of which teacher and student choose one class."""
     same = [
-        logits.argmax(1) == record.logits.argmax(1)
-        for logits, record in zip(logits, records)
+        logits.argmax(1) == reading.student.argmax(1)
+        for logits, reading in zip(logits, readings)
     ]
     return torch.cat(same).double().mean().item()
 
 
-def changes(found, wanted, records):
+def changes(found, wanted, readings):
     """What options did to logits: names to numbers."""
     largest = max(x.abs().max().item() for x in wanted)
     change = max(
@@ -95,13 +95,13 @@ def changes(found, wanted, records):
         largest_change=change,
         relative=change / largest,
         other_choice=other.double().mean().item(),
-        kd_agreement=agreement(found, records) - agreement(wanted, records),
+        kd_agreement=agreement(found, readings) - agreement(wanted, readings),
     )
 
 
-def ask_all(teacher, tap, requests):
+def answer_all(teacher, requests):
     """The teacher's logits for all that the student has asked."""
-    return [ask(teacher, tap, request) for request in requests]
+    return [answer(teacher, request) for request in requests]
 
 
 def measure(args, folder):
@@ -111,9 +111,11 @@ def measure(args, folder):
         use_noise(cfg, args.size, args.batch, args.batches)
     freeze(cfg)
     runner = start(cfg, 'student')
-    hook = distill_hook(runner)
+    distiller = distill_hook(runner).distiller
     requests = [request_of(runner) for _ in range(args.batches)]
-    records = [request[0] for request in requests]
+    readings = [request.reading for request in requests]
+    described = str(distiller.teachers[0])
+    distiller.detach()
     classes = names_of(runner.train_dataloader.dataset)
     teachers, refused = {}, {}
     for options in OPTIONS:
@@ -122,18 +124,19 @@ def measure(args, folder):
         name = name_of(options)
         teacher = Teacher(**{**hook_cfg.teacher, **PLAIN, **options})
         try:
-            teacher.prepare(runner.model, hook.tap, classes)
+            distiller.attach(runner.model, [teacher], classes)
+            distiller.detach()  # the teacher stays fitted to the student
         except ValueError as error:
             refused[name] = str(error)
             continue
         teachers[name] = teacher
     logits = {
-        name: ask_all(teacher, hook.tap, requests)
+        name: answer_all(teacher, requests)
         for name, teacher in teachers.items()
     }
     times = compare(
         {
-            name: lambda teacher=teacher: ask_all(teacher, hook.tap, requests)
+            name: lambda teacher=teacher: answer_all(teacher, requests)
             for name, teacher in teachers.items()
         },
         1,
@@ -146,18 +149,18 @@ def measure(args, folder):
         rows[name] = dict(
             milliseconds=summary(wall),
             ratio=summary([a / b for a, b in zip(wall, base)]),
-            **changes(logits[name], logits['none'], records),
+            **changes(logits[name], logits['none'], readings),
         )
     return dict(
         config=args.config,
-        teacher=str(hook.teachers[0]),
-        device=str(requests[0][1].device),
+        teacher=described,
+        device=str(requests[0].inputs.device),
         torch=torch.__version__,
         threads=torch.get_num_threads(),
-        batches=[list(request[1].shape) for request in requests],
-        samples=sum(len(record.logits) for record in records),
+        batches=[list(request.inputs.shape) for request in requests],
+        samples=sum(len(reading.student) for reading in readings),
         rounds=args.rounds,
-        kd_agreement=agreement(logits['none'], records),
+        kd_agreement=agreement(logits['none'], readings),
         rows=rows,
         refused=refused,
     )

@@ -2,7 +2,8 @@
 
 Run it with the Python of the environment in question:
 ``python tools/install/check_install.py``. It prints the versions, runs
-RoIAlign and NMS once, and ends with exit code 1 and one sentence if something is wrong.
+RoIAlign and NMS once, and ends with exit code 1 and one sentence if something
+is wrong.
 """
 
 from __future__ import annotations

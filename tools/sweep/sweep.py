@@ -2,11 +2,11 @@
 """Train several configs with several seeds, and compare them.
 
 A plan (see tools/sweep/sweep_plan.py) names the configs, the settings to
-change and the seeds. Each training is a process of tools/train.py; all of one seed come
-before those of the next, so that what has been done by any time can be
-compared. The command can be stopped and given again: what has finished is
-kept, what was begun is resumed. Results are in OUT/results.md, .json and
-.png, those of one training in OUT/RUN/seed_N (see tools/sweep/sweep_job.py).
+change and the seeds. Each training is a process of tools/train.py; all of one
+seed come before those of the next, so that what has been done by any time can
+be compared. The command can be stopped and given again: what has finished is
+kept, what was begun is resumed. Results are in OUT/results.md, .json and .png,
+those of one training in OUT/RUN/seed_N (see tools/sweep/sweep_job.py).
 
     python tools/sweep/sweep.py PLAN.py --jobs 2
 """

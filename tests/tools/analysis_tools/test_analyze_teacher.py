@@ -133,7 +133,7 @@ def test_command(classifier, tmp_path, monkeypatch, capsys):
     width = 8 if classifier else 16
     teacher = kind.save_teacher(tmp_path / 'teacher.pth', width=width)
     config = write_config(
-        tmp_path, [hook_cfg(teacher, check=True)], classifier
+        tmp_path, [hook_cfg(teacher, evaluate_teacher=True)], classifier
     )
     code, out = run(
         monkeypatch, capsys, analyze_teacher, config, '--batches', '1'

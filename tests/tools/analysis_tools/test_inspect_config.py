@@ -201,7 +201,10 @@ def test_teacher_to_be_evaluated_without_validation(tmp_path, ask):
     hook = hook_cfg(teacher, min_metric={'accuracy/top1': 50})
     code, out = ask([hook], '--data', classifier=True)
     assert code == 1
-    assert '1. `check=True` evaluates the teacher on the validation' in out
+    assert (
+        '1. `evaluate_teacher=True` evaluates the teacher on the validation'
+        in out
+    )
     assert "least values: {'accuracy/top1': 50}" in out
 
 

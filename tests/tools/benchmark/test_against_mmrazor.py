@@ -13,6 +13,7 @@ from mmengine.registry import MODELS, DefaultScope  # noqa: E402
 from mmkd_plugin.losses import KDLoss  # noqa: E402
 from mmkd_plugin.taps import RoIHeadTap  # noqa: E402
 from tests.helpers.benchmarks import rows  # noqa: E402
+from tests.helpers.teachers import Shown
 from tests.helpers.tiny import batch, detector_cfg  # noqa: E402
 
 BCCD = Path(__file__).resolve().parents[3] / 'configs' / 'bccd'
@@ -74,12 +75,8 @@ def test_both_terms_of_the_rois_of_mmrazor(run_benchmark, at_its_best):
     tap.attach(model.student)
     data = model.data_preprocessor(batch(0, 1), True)
     losses = model(**data, mode='loss')
-    record = tap.take()
-    features = tap.teacher_features(model.teacher, data['inputs'])
-    teacher = tap.teacher_logits(model.teacher, features, record)
-    term = KDLoss(tau=2.0, loss_weight=3.0)(
-        record.logits, teacher, record.labels, record.weights
-    )
+    reading = tap.take(Shown(model.teacher, data['inputs']))
+    term = KDLoss(tau=2.0, loss_weight=3.0)(*reading)
     theirs = losses['distill.loss_kd']
     assert term > 0.1
     assert torch.isclose(theirs, term, rtol=1e-4) == at_its_best

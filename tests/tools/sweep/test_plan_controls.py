@@ -6,6 +6,7 @@ from plans.controls import OwnRoIHeadTap, ShuffledRoIHeadTap
 
 from mmkd_plugin.taps import RoIHeadTap
 from tests.helpers import tiny
+from tests.helpers.teachers import Shown
 
 
 @pytest.fixture
@@ -13,21 +14,19 @@ def teacher():
     return tiny.build_detector(1, width=16).eval()
 
 
-def rows_of(tap, teacher):
-    """Logits that a tap gives of the teacher, and the student's record."""
+def read(tap, teacher):
+    """What a tap reads of student and teacher."""
     student = tiny.build_detector().train()
     tap.attach(student)
     data = student.data_preprocessor(tiny.batch(0, 1), True)
     torch.manual_seed(0)
     student(**data, mode='loss')
-    record = tap.take()
-    features = tap.teacher_features(teacher, data['inputs'])
-    return tap.teacher_logits(teacher, features, record), record
+    return tap.take(Shown(teacher, data['inputs']))
 
 
 def test_shuffled_rows_are_the_same_rows(teacher):
-    right, _ = rows_of(RoIHeadTap(), teacher)
-    wrong, _ = rows_of(ShuffledRoIHeadTap(), teacher)
+    right = read(RoIHeadTap(), teacher).teacher
+    wrong = read(ShuffledRoIHeadTap(), teacher).teacher
     assert not torch.allclose(wrong, right)
     places = (wrong[:, None] - right).abs().amax(2) < 1e-6
     assert places.any(1).all()
@@ -36,16 +35,17 @@ def test_shuffled_rows_are_the_same_rows(teacher):
 
 def test_own_rois_are_the_proposals_of_the_teacher(teacher):
     """The student's rows stay as they are; images are not mixed up."""
-    right, record = rows_of(RoIHeadTap(), teacher)
-    boxes = []
+    rois = []
     teacher.roi_head.bbox_roi_extractor.register_forward_pre_hook(
-        lambda module, args: boxes.append(args[1])
+        lambda module, args: rois.append(args[1])
     )
-    wrong, other = rows_of(OwnRoIHeadTap(), teacher)
-    assert torch.equal(other.rois, record.rois)
-    assert wrong.shape == right.shape
-    assert not torch.allclose(wrong, right)
-    (used,) = boxes
-    assert torch.equal(used[:, 0], record.rois[:, 0])
-    assert not torch.allclose(used, record.rois)
+    right = read(RoIHeadTap(), teacher)
+    wrong = read(OwnRoIHeadTap(), teacher)
+    assert torch.equal(wrong.student, right.student)
+    assert torch.equal(wrong.labels, right.labels)
+    assert wrong.teacher.shape == right.teacher.shape
+    assert not torch.allclose(wrong.teacher, right.teacher)
+    given, used = rois
+    assert torch.equal(used[:, 0], given[:, 0])
+    assert not torch.allclose(used, given)
     assert (used[:, 3:] > used[:, 1:3]).all()

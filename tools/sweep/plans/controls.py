@@ -1,14 +1,17 @@
 """Distillation set up wrongly on purpose: what a comparison must tell apart.
 
-A plan names them in ``custom_imports.imports`` as ``plans.controls``, which
-tools/train.py finds beside itself.
+A plan names them in ``custom_imports.imports`` as ``sweep.plans.controls``,
+which tools/train.py finds beside itself.
 """
+
+from functools import partial
 
 import torch
 from mmengine.registry import TASK_UTILS
 from torch.nn import functional as F
 
 from mmkd_plugin.taps import RoIHeadTap
+from mmkd_plugin.taps.roi_head_tap import roi_logits
 
 
 @TASK_UTILS.register_module()
@@ -19,9 +22,13 @@ class ShuffledRoIHeadTap(RoIHeadTap):
     learning rate, is not what the teacher sees in a RoI.
     """
 
-    def teacher_logits(self, teacher, features, record):
-        logits = super().teacher_logits(teacher, features, record)
-        return logits[torch.randperm(len(logits), device=logits.device)]
+    def take(self, teacher):
+        reading = super().take(teacher)
+        if reading is None:
+            return None
+        logits = reading.teacher
+        order = torch.randperm(len(logits), device=logits.device)
+        return reading._replace(teacher=logits[order])
 
 
 @TASK_UTILS.register_module()
@@ -32,23 +39,42 @@ class OwnRoIHeadTap(RoIHeadTap):
     RoIs there: row i of both then belongs to different boxes.
     """
 
-    def teacher_features(self, teacher, inputs):
-        features = teacher.extract_feat(inputs)
-        meta = dict(img_shape=inputs.shape[-2:], scale_factor=(1.0, 1.0))
-        proposals = teacher.rpn_head.predict_by_feat(
-            *teacher.rpn_head([x.float() for x in features]),
-            batch_img_metas=[meta] * len(inputs),
-            cfg=teacher.test_cfg.rpn,
-        )
-        return features, proposals
+    def take(self, teacher):
+        return super().take(teacher and OnOwnProposals(teacher))
 
-    def teacher_logits(self, teacher, features, record):
-        features, proposals = features
-        rois = record.rois.detach().clone()
-        for index, found in enumerate(proposals):
-            rows = (rois[:, 0] == index).nonzero().squeeze(1)
-            boxes = F.pad(found.bboxes, (1, 0), value=index)
-            rois[rows] = boxes[torch.arange(len(rows)) % len(boxes)]
-        return super().teacher_logits(
-            teacher, features, record._replace(rois=rois)
-        )
+
+class OnOwnProposals:
+    """A teacher that is asked for RoIs, and answers for its proposals."""
+
+    def __init__(self, teacher):
+        self.teacher = teacher
+
+    def answer(self, ask, *, per_class):
+        ask = partial(proposal_logits, **ask.keywords)
+        return self.teacher.answer(ask, per_class=per_class)
+
+
+def proposal_logits(model, features, rois, images):
+    """Logits of a detector's proposals, as many per image as there are RoIs.
+
+    Args:
+        model, features, rois, images: See
+            :func:`~mmkd_plugin.taps.roi_head_tap.roi_logits`.
+
+    Returns:
+        Tensor: (N, C).
+    """
+    stride = model.rpn_head.prior_generator.strides[0][0]
+    shape = tuple(size * stride for size in features[0].shape[-2:])
+    meta = dict(img_shape=shape, scale_factor=(1.0, 1.0))
+    proposals = model.rpn_head.predict_by_feat(
+        *model.rpn_head([x.float() for x in features]),
+        batch_img_metas=[meta] * images,
+        cfg=model.test_cfg.rpn,
+    )
+    rois = rois.clone()
+    for index, found in enumerate(proposals):
+        rows = (rois[:, 0] == index).nonzero().squeeze(1)
+        boxes = F.pad(found.bboxes, (1, 0), value=index)
+        rois[rows] = boxes[torch.arange(len(rows)) % len(boxes)]
+    return roi_logits(model, features, rois, images)

@@ -1,6 +1,6 @@
 """What the distillation terms of a config are given, without training.
 
-N rows (images, or RoIs that the student samples), C logits a row.
+N samples (images, or RoIs that the student samples), C logits per sample.
 """
 
 import sys
@@ -17,23 +17,25 @@ from mmkd_plugin.checkpoints.reading import load_strictly, split_checkpoint
 from mmkd_plugin.checkpoints.unpickling import safe_loading
 from mmkd_plugin.cli import launch
 from mmkd_plugin.datasets.check import check_data
+from mmkd_plugin.datasets.class_names import names_of
+from mmkd_plugin.taps import Reading
+from mmkd_plugin.teachers.teacher import Teacher
 
 
 @contextmanager
-def listen(hook):
-    """Keep what the losses of a hook are called with.
+def listen(distiller):
+    """Keep what the first loss of a distiller is called with.
 
     Args:
-        hook (DistillHook): Connected to its model.
+        distiller (Distiller): Attached to its student.
 
     Yields:
-        list[list[Tensor]]: For each batch so far: logits of student and
-        teacher (N, C), labels (N,) or (N, C), and weights (N,).
+        list[Reading]: One per batch so far, without graph.
     """
     found = []
-    first = next(iter(hook.losses.values()))
+    first = next(iter(distiller.losses.values()))
     handle = first.register_forward_pre_hook(
-        lambda module, pair: found.append([x.detach() for x in pair])
+        lambda module, args: found.append(Reading(*(x.detach() for x in args)))
     )
     try:
         yield found
@@ -42,38 +44,36 @@ def listen(hook):
 
 
 @torch.no_grad()
-def read_rows(runner, hook, batches):
+def read(runner, distiller, batches):
     """What the losses are given in some batches of training.
 
     Args:
         runner (Runner): Of a config with a distillation hook.
-        hook (DistillHook): The hook, before its training begins.
+        distiller (Distiller): Attached to the runner's model.
         batches (int): How many batches to take.
 
     Returns:
-        tuple[Tensor, ...]: Logits of student and teacher, labels and weights
-        of all rows together: (N, C), (N, C), (N,) and (N,), on the CPU;
-        where Mixup has mixed the labels, these are (N, C).
+        Reading: Of all samples together, on the CPU.
 
     Raises:
-        SystemExit: If no row reached the losses.
+        SystemExit: If no sample reached the losses.
     """
-    hook.before_train(runner)
     model = runner.model.train()
-    with listen(hook) as found:
+    with listen(distiller) as found:
         for batch in islice(runner.train_dataloader, batches):
             model(**model.data_preprocessor(batch, True), mode='loss')
-    hook.after_train(runner)
-    if not any(len(pair[0]) for pair in found):
+    if not any(len(reading.student) for reading in found):
         raise SystemExit(
             f'error: No sample reached the losses in {batches} batches: take '
             'more --batches, or check that the training images have boxes.'
         )
-    return tuple(
-        torch.cat(
-            [x if x.dtype == torch.int64 else x.float() for x in parts]
-        ).cpu()
-        for parts in zip(*found)
+    return Reading(
+        *(
+            torch.cat(
+                [x if x.dtype == torch.int64 else x.float() for x in parts]
+            ).cpu()
+            for parts in zip(*found)
+        )
     )
 
 
@@ -104,14 +104,13 @@ def build_parser(description, batches):
 
 
 def collect(args):
-    """Build what the options name, and read its rows.
+    """Build what the options name, and read what its losses are given.
 
     Args:
         args (argparse.Namespace): Options of :func:`build_parser`.
 
     Returns:
-        tuple: The runner, its distillation hook, and what :func:`read_rows`
-        gives.
+        tuple: The runner, its distiller, and what :func:`read` gives.
 
     Raises:
         SystemExit: If the config has no or several distillation hooks, or
@@ -145,7 +144,6 @@ def _collect(args):
             'a config with a teacher.'
         )
     (hook,) = hooks
-    hook.check = False  # the metrics of the teacher are not asked for
     # What data sets print while they load does not belong to the result.
     with redirect_stdout(sys.stderr):
         check_data(runner, 'train')
@@ -157,4 +155,10 @@ def _collect(args):
             with watched(runner):
                 runner.model.init_weights()
                 runner.load_or_resume()
-        return runner, hook, read_rows(runner, hook, args.batches)
+        distiller = hook.distiller
+        distiller.attach(
+            runner.model,
+            [Teacher(**cfg) for cfg in hook.teacher_cfgs],
+            names_of(runner.train_dataloader.dataset),
+        )
+        return runner, distiller, read(runner, distiller, args.batches)

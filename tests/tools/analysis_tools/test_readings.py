@@ -1,11 +1,12 @@
-"""tools/analysis_tools/rows.py: what the losses of a config are given."""
+"""readings.py: what the losses of a config are given."""
 
 import pytest
-import rows
+import readings
 import torch
 import weigh_terms
 
 from mmkd_plugin import DistillHook
+from mmkd_plugin.teachers.teacher import Teacher
 from tests.helpers import tiny, tiny_cls
 from tests.helpers.detector_runs import make_runner
 from tests.helpers.tool_runs import hook_cfg, run, write_config
@@ -17,29 +18,34 @@ def runner(tmp_path):
     return make_runner(tmp_path, [hook_cfg(teacher)])
 
 
-def hook_of(runner):
+@pytest.fixture
+def distiller(runner):
     (hook,) = [h for h in runner.hooks if isinstance(h, DistillHook)]
-    return hook
+    teachers = [Teacher(**cfg) for cfg in hook.teacher_cfgs]
+    hook.distiller.attach(runner.model, teachers, tiny.CLASSES)
+    return hook.distiller
 
 
-def test_rows_are_those_of_the_training(runner):
-    hook = hook_of(runner)
-    student, teacher, labels, weights = rows.read_rows(runner, hook, 2)
+def test_samples_are_those_of_the_training(runner, distiller):
+    reading = readings.read(runner, distiller, 2)
+    student, teacher, labels, weights = reading
     assert student.shape == teacher.shape == (len(labels), 4)
     assert len(labels) == len(weights) > 0
     assert labels.dtype == torch.int64
     assert not torch.equal(student, teacher)
     assert not student.requires_grad
-    assert not any(loss._forward_pre_hooks for loss in hook.losses.values())
+    assert not any(
+        loss._forward_pre_hooks for loss in distiller.losses.values()
+    )
     # Two images a batch, 32 RoIs an image at most.
     assert len(labels) <= 2 * 2 * 32
-    (fewer, *_) = rows.read_rows(runner, hook, 1)
-    assert len(fewer) < len(student)
+    fewer = readings.read(runner, distiller, 1)
+    assert len(fewer.student) < len(student)
 
 
-def test_no_row_is_an_error(runner):
+def test_no_sample_is_an_error(runner, distiller):
     with pytest.raises(SystemExit) as caught:
-        rows.read_rows(runner, hook_of(runner), 0)
+        readings.read(runner, distiller, 0)
     assert caught.value.code == (
         'error: No sample reached the losses in 0 batches: take more '
         '--batches, or check that the training images have boxes.'
@@ -50,21 +56,21 @@ def test_student_is_loaded_wholly(tmp_path):
     teacher = tiny_cls.save_teacher(tmp_path / 'teacher.pth', width=8)
     config = write_config(tmp_path, [hook_cfg(teacher)], classifier=True)
 
-    def rows_with(student):
-        parser = rows.build_parser('', batches=1)
+    def logits_of(student):
+        parser = readings.build_parser('', batches=1)
         args = parser.parse_args(
             [config, '--student', str(student), '--work-dir', str(tmp_path)]
         )
-        return rows.collect(args)[2]
+        return readings.collect(args)[2].student
 
     other = tiny_cls.save_teacher(tmp_path / 'student.pth', seed=3)
     model = tiny_cls.build_classifier(3)
-    first, *_ = rows_with(other['checkpoint'])
+    first = logits_of(other['checkpoint'])
     batch = model.data_preprocessor(tiny_cls.batch(0, 1, 2, 3), True)
     logits = model.train()(batch['inputs'], mode='tensor')
     torch.testing.assert_close(first, logits)
     with pytest.raises(ValueError, match="student's checkpoint .* not fit"):
-        rows_with(teacher['checkpoint'])
+        logits_of(teacher['checkpoint'])
 
 
 def test_student_that_is_missing(tmp_path, monkeypatch, capsys):

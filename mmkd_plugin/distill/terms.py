@@ -1,0 +1,170 @@
+"""The terms of a config: a loss each, and the tap that it reads by."""
+
+import inspect
+from typing import Any, NamedTuple
+
+import torch.nn as nn
+from mmengine.registry import MODELS, TASK_UTILS, Registry
+
+from ..arguments import check_text, shown
+from ..exceptions import MMKDTypeError, MMKDValueError
+
+# What a loss is called with.
+LOSS_CALL = ('student', 'teacher', 'labels', 'weights')
+# What is called of a tap.
+TAP_METHODS = ('fits', 'refuse', 'attach', 'take', 'detach')
+
+
+class Term(NamedTuple):
+    """One distillation term.
+
+    Attributes:
+        loss (nn.Module): Called with what the tap reads.
+        tap (Any): The tap; None takes the first that fits the student.
+    """
+
+    loss: nn.Module
+    tap: Any
+
+
+def build_terms(losses: object, tap: object = None) -> dict[str, Term]:
+    """Build losses and taps, and see whether they are some.
+
+    Args:
+        losses (dict): Name of each term to its loss, or to the config of
+            one, which may have a ``tap`` of its own.
+        tap (dict, optional): Tap, or config of the tap, of the other losses.
+
+    Returns:
+        dict[str, Term]: In the order of ``losses``; those with equal configs
+        of a tap share one.
+
+    Raises:
+        TypeError: If ``losses`` is no dict, or empty, or a config is no dict
+            with ``type``, or what it builds is no loss or tap.
+        ValueError: If a name cannot be that of a term, or nothing registers
+            a type.
+    """
+    if not isinstance(losses, dict) or not losses:
+        raise MMKDTypeError(
+            'Expected argument `losses` to be a dict with the config of '
+            f'at least one loss but got {shown(losses)}.'
+        )
+    for name in losses:
+        _check_name(name)
+    built: list[tuple] = []
+    terms = {}
+    for name, cfg in losses.items():
+        where, own = '`tap`', tap
+        if isinstance(cfg, dict) and 'tap' in cfg:
+            cfg = dict(cfg)
+            where, own = f'`losses.{name}.tap`', cfg.pop('tap')
+        loss = _build_loss(name, cfg)
+        found = [built_tap for known, built_tap in built if known == own]
+        if not found:
+            found = [None if own is None else _build_tap(where, own)]
+            built.append((own, found[0]))
+        terms[name] = Term(loss, found[0])
+    return terms
+
+
+def default_tap(student: nn.Module) -> Any:
+    """Build the first registered tap that fits a student.
+
+    Args:
+        student (nn.Module): Not wrapped.
+
+    Raises:
+        TypeError: If none does.
+    """
+    taps = {
+        name: kind
+        for name, kind in TASK_UTILS.module_dict.items()
+        if all(hasattr(kind, method) for method in TAP_METHODS)
+    }
+    for kind in taps.values():
+        tap = kind()
+        if tap.fits(student):
+            return tap
+    raise MMKDTypeError(
+        f'The student {type(student).__name__} has no head that one of '
+        f'{", ".join(taps)} reads: use an ImageClassifier or a two-stage '
+        'detector such as Faster R-CNN, or give the hook a `tap` for it.'
+    )
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or 'loss' not in name:
+        raise MMKDValueError(
+            "Expected every name in `losses` to contain 'loss' but "
+            f'got {shown(name)}, which MMEngine would log and never '
+            'back-propagate.'
+        )
+    if name == 'loss':
+        raise MMKDValueError(
+            "Expected every name in `losses` to be more than 'loss', by "
+            'which MMEngine logs the sum of all terms: call it loss_kd.'
+        )
+
+
+def _build_loss(name: str, cfg: object) -> nn.Module:
+    what = f'`losses.{name}`'
+    loss = _build(MODELS, cfg, what, 'losses')
+    call = getattr(loss, 'forward', loss)
+    try:
+        inspect.signature(call).bind(*LOSS_CALL)
+    except TypeError as error:
+        raise MMKDTypeError(
+            f'Expected {what} to be a loss that is called with '
+            f'{", ".join(LOSS_CALL)} but got {type(loss).__name__} ({error}).'
+        ) from error
+    return loss
+
+
+def _build_tap(what: str, cfg: object):
+    tap: Any = cfg
+    if not all(hasattr(cfg, method) for method in TAP_METHODS):
+        tap = _build(TASK_UTILS, cfg, what, 'taps')
+    missing = [name for name in TAP_METHODS if not hasattr(tap, name)]
+    if missing:
+        raise MMKDTypeError(
+            f'Expected {what} to be a tap but got {type(tap).__name__}, which '
+            f'has no method `{missing[0]}`.'
+        )
+    return tap
+
+
+def _build(registry: Registry, cfg: object, what: str, package: str):
+    """Build a loss or tap, or say which ones the plugin has."""
+    if isinstance(cfg, nn.Module):
+        return cfg
+    if not isinstance(cfg, dict) or 'type' not in cfg:
+        raise MMKDTypeError(
+            f'Expected {what} to be a dict with `type` but got {shown(cfg)}.'
+        )
+    scope = cfg.get('_scope_')
+    if scope is not None:
+        check_text(f'{what.strip("`")}._scope_', scope)
+    if not _is_class(registry, scope, cfg['type']):
+        known = sorted(
+            name
+            for name, kind in registry.module_dict.items()
+            if kind.__module__.startswith(f'mmkd_plugin.{package}.')
+        )
+        raise MMKDValueError(
+            f'Expected the `type` of {what} to be one of {", ".join(known)}, '
+            'or one that `custom_imports` in the config registers, but got '
+            f'{shown(cfg["type"])}.'
+        )
+    return registry.build(cfg)
+
+
+def _is_class(registry: Registry, scope: str | None, kind: object) -> bool:
+    """Whether a type is a class, or the name of one."""
+    if not isinstance(kind, str):
+        return isinstance(kind, type)
+    try:
+        with registry.switch_scope_and_registry(scope) as current:
+            return isinstance(current.get(kind), type)
+    except Exception:
+        return False  # a name with dots, which MMEngine tries to import

@@ -1,0 +1,26 @@
+"""What a tap hands to the losses: student and teacher on the same samples."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Reading(NamedTuple):
+    """The four arguments of a loss.
+
+    Of logits, N samples (images or sampled RoIs) and C classes (K + 1 for an
+    RoI head, background last):
+
+    Attributes:
+        student (Tensor): Logits with their graph, (N, C).
+        teacher (Tensor): Logits without gradient, classes in the order of
+            the student, (N, C).
+        labels (Tensor): Class ids in [0, C), (N,); or, where Mixup or CutMix
+            have mixed the images, shares of the classes in [0, 1], (N, C).
+        weights (Tensor): Weight of each sample, >= 0, (N,).
+    """
+
+    student: Tensor
+    teacher: Tensor
+    labels: Tensor
+    weights: Tensor

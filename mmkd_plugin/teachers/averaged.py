@@ -1,0 +1,44 @@
+"""Several teachers as one."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from .teacher import Teacher
+
+
+class AveragedTeachers:
+    """Several teachers that answer as one, by their averaged probabilities.
+
+    Args:
+        teachers (Sequence[Teacher]): Two or more.
+    """
+
+    def __init__(self, teachers: Sequence[Teacher]) -> None:
+        self.teachers = teachers
+
+    def see(self, inputs: Tensor, data_samples=None) -> None:
+        """See :meth:`.Teacher.see`."""
+        for teacher in self.teachers:
+            teacher.see(inputs, data_samples)
+
+    @torch.no_grad()
+    def answer(self, ask: Callable, *, per_class: bool = False) -> Tensor:
+        """Logits of the averaged probabilities.
+
+        Args:
+            ask, per_class: See :meth:`.Teacher.answer`.
+
+        Returns:
+            Tensor: (N, C), float32.
+        """
+        logits = [t.answer(ask, per_class=per_class) for t in self.teachers]
+        probabilities = torch.stack(logits).float().log_softmax(-1)
+        return probabilities.logsumexp(0) - math.log(len(logits))
+
+    def forget(self) -> None:
+        """See :meth:`.Teacher.forget`."""
+        for teacher in self.teachers:
+            teacher.forget()
