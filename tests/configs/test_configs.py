@@ -104,6 +104,7 @@ def test_opens_with_a_comment(path):
         assert CONFIGS.parent / command == path
 
 
+@pytest.mark.slow
 @every_config
 def test_survives_copy_and_dump(path, tmp_path):
     cfg = load(path)

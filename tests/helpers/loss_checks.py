@@ -239,10 +239,12 @@ class LossChecks:
         assert student.grad.ne(0).any()
         assert teacher.grad is None
 
+    @pytest.mark.slow
     @pytest.mark.parametrize('weights', [None, WEIGHTS])
     def test_compiled_without_graph_break(self, weights):
         assert_compiled_equals_eager(self.loss, 'aot_eager', weights)
 
+    @pytest.mark.slow
     @pytest.mark.skipif(
         not (shutil.which('g++') and PYTHON_H.exists()),
         reason='torch.compile needs g++ and the headers of Python',

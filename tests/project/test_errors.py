@@ -145,6 +145,7 @@ def test_is_tested_elsewhere(name):
     assert f'def {test}(' in (REPO / path).read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh'])
 def test_scripts_ask_for_a_free_port(script):
     with socket.socket() as used:

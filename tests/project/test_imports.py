@@ -143,6 +143,7 @@ def test_rules_can_fail():
     assert not is_allowed('mmengine', 'losses')
 
 
+@pytest.mark.slow
 def test_package_needs_torch_and_mmengine_alone():
     code = (
         'import sys\n'

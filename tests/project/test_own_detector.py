@@ -20,6 +20,8 @@ from mmkd_plugin.checkpoints.unpickling import load_from_local  # noqa: E402
 from tests.helpers.doc_examples import DOCS, examples  # noqa: E402
 from tools.quickstart import make_digits  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 PAGE = DOCS / 'own_detector.md'
 # Thin networks without first weights, small images, few of them, no workers.
 SMALLER = {
