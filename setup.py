@@ -1,3 +1,4 @@
+import os
 import re
 import shutil
 from pathlib import Path
@@ -7,8 +8,15 @@ from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).resolve().parent
-# What `mim` looks for inside an installed package, under `.mim`.
-MIM_EXTENSION = ('configs', 'tools', 'model-index.yml')
+# What `mim` looks for inside an installed package, under `.mim`, and the pages
+# that the configs and the index name.
+MIM_EXTENSION = (
+    'configs',
+    'tools',
+    'model-index.yml',
+    'docs/datasets',
+    'docs/methods',
+)
 
 
 def read_version():
@@ -29,7 +37,7 @@ def read_requirements(name):
 
 
 def add_mim_extension(package, link=False):
-    """Puts configs, tools and the model index under ``package/.mim``.
+    """Puts configs, tools, model index and pages under ``package/.mim``.
 
     Args:
         package (Path): The folder of the package: in the source tree, a
@@ -44,8 +52,9 @@ def add_mim_extension(package, link=False):
         source, target = ROOT / name, mim / name
         if not source.exists():
             continue
+        target.parent.mkdir(exist_ok=True)
         if link:
-            target.symlink_to(Path('..', '..', name))
+            target.symlink_to(os.path.relpath(source, target.parent))
         elif source.is_dir():
             ignore = shutil.ignore_patterns('__pycache__')
             shutil.copytree(source, target, ignore=ignore)

@@ -1,15 +1,7 @@
 # Faster R-CNN FPN with a MobileNetV2 backbone on MS COCO, 1x schedule, without
 # a teacher: what the distilled MobileNetV2 students are compared with.
-#
-# To prepare: COCO 2017 in data/coco/ (annotations/, train2017/, val2017/), or
-#   elsewhere with --cfg-options data_root=/path/to/coco/
-#   The backbone's ImageNet weights are downloaded. Without internet, give a
-#   file: --cfg-options
-#     model.backbone.init_cfg.checkpoint=/path/to/mobilenet_v2.pth
-# On 8 GPUs x 2 images:
-#   bash tools/dist_train.sh configs/frcnn_mv2.py 8
-# On one GPU (--auto-scale-lr fits the learning rate to the batch size):
-#   python tools/train.py configs/frcnn_mv2.py --auto-scale-lr
+# Run: bash tools/dist_train.sh configs/frcnn_mv2.py 8
+# Prepare: docs/datasets/coco.md
 # Result: not measured yet.
 
 _base_ = [

@@ -1,16 +1,6 @@
-# RLD (Refined Logit Distillation) on MS COCO:
-# Faster R-CNN FPN ResNet-101 teaches Faster R-CNN FPN ResNet-50, 1x schedule.
-#
-# To prepare: COCO 2017 in data/coco/ (annotations/, train2017/, val2017/), or
-#   elsewhere with --cfg-options data_root=/path/to/coco/
-#   The teacher and the student's ImageNet weights are downloaded. Without
-#   internet, give files: --cfg-options
-#     custom_hooks.0.teacher.checkpoint=/path/to/teacher.pth
-#     model.backbone.init_cfg.checkpoint=/path/to/resnet50.pth
-# On 8 GPUs x 2 images:
-#   bash tools/dist_train.sh configs/frcnn_r101_r50_rld.py 8
-# On one GPU (--auto-scale-lr fits the learning rate to the batch size):
-#   python tools/train.py configs/frcnn_r101_r50_rld.py --auto-scale-lr
+# RLD on MS COCO: Faster R-CNN, ResNet-101 teaches ResNet-50, 1x schedule.
+# Run: bash tools/dist_train.sh configs/frcnn_r101_r50_rld.py 8
+# Prepare: docs/datasets/coco.md
 # Result: not measured yet.
 
 _base_ = [

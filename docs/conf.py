@@ -19,7 +19,7 @@ extensions = [
     'sphinx.ext.viewcode',
 ]
 root_doc = 'docs/README'
-include_patterns = ['*.md', 'docs/*.md']
+include_patterns = ['*.md', 'docs/**.md']
 exclude_patterns = ['.*', 'mmkd_plugin', 'work_dirs', 'data', 'docs/_build']
 
 myst_heading_anchors = 3  # named as GitHub names them
@@ -38,6 +38,9 @@ faq
 results
 teachers
 *
+methods/README
+methods/*
+datasets/*
 ../CONTRIBUTING
 ../CHANGELOG
 ../README

@@ -25,7 +25,7 @@ def check_versions(*names: str) -> None:
     """Refuse packages that the plugin cannot work with.
 
     Args:
-        names (str): Import names out of :data:`SUPPORTED`.
+        names: Import names out of :data:`SUPPORTED`.
 
     Raises:
         ImportError: If a package cannot be imported or its version is out

@@ -13,11 +13,11 @@ def config_of(path: str, role: str = 'config') -> Config:
     """Read a config file, whatever may be wrong with it.
 
     Args:
-        path (str): A file.
-        role (str): What to call it in the message.
+        path: A file.
+        role: What to call it in the message.
 
     Returns:
-        Config: What the file and its bases say.
+        What the file and its bases say.
 
     Raises:
         FileNotFoundError: If it, or a base, is not there.
@@ -68,7 +68,7 @@ def model_of(cfg: Config) -> nn.Module:
     """Build the model of a config, with random weights.
 
     Args:
-        cfg (Config): With a ``model``.  A ``data_preprocessor`` may stand in
+        cfg: With a ``model``.  A ``data_preprocessor`` may stand in
             it or, as in MMPretrain's configs, beside it.
 
     Returns:

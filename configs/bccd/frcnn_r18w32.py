@@ -1,11 +1,7 @@
 # The teacher of the small Faster R-CNN on blood cells (BCCD): four times its
 # channels in the backbone, a longer schedule.
-#
-# To prepare: BCCD in data/bccd/ (annotations/{train,val,test}.json in COCO
-#   format, images/), or elsewhere with
-#   --cfg-options data_root=/path/to/bccd/
-# On a CPU or one GPU:
-#   python tools/train.py configs/bccd/frcnn_r18w32.py
+# Run: python tools/train.py configs/bccd/frcnn_r18w32.py
+# Prepare: docs/datasets/bccd.md
 # Result: mAP 0.532, seed 0.
 
 _base_ = './frcnn_r18w8.py'
@@ -15,13 +11,5 @@ model = dict(
 )
 max_epochs = 24
 train_cfg = dict(max_epochs=max_epochs, val_interval=4)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=50),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=max_epochs,
-        eta_min=1e-5,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
-]
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].T_max = max_epochs

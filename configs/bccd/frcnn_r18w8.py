@@ -1,11 +1,7 @@
 # A small Faster R-CNN on blood cells (BCCD), without a teacher: what the
 # distilled students are compared with.
-#
-# To prepare: BCCD in data/bccd/ (annotations/{train,val,test}.json in COCO
-#   format, images/), or elsewhere with
-#   --cfg-options data_root=/path/to/bccd/
-# On a CPU or one GPU:
-#   python tools/train.py configs/bccd/frcnn_r18w8.py
+# Run: python tools/train.py configs/bccd/frcnn_r18w8.py
+# Prepare: docs/datasets/bccd.md
 # Result: mAP 0.481 +- 0.009 over seeds 0 to 4
 #   (tools/sweep/sweep.py tools/sweep/plans/bccd.py).
 

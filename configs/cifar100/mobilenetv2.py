@@ -1,10 +1,7 @@
 # MobileNetV2 of half width on CIFAR-100 without a teacher, 240 epochs: what
 # the distilled MobileNetV2 students are compared with.
-#
-# To prepare: CIFAR-100 in data/cifar100/ (cifar-100-python.tar.gz, or its
-#   files), or elsewhere with --cfg-options data_root=/path/to/cifar100/
-# On one GPU:
-#   python tools/train.py configs/cifar100/mobilenetv2.py
+# Run: python tools/train.py configs/cifar100/mobilenetv2.py
+# Prepare: docs/datasets/cifar100.md
 # Result: not measured yet.
 
 _base_ = [

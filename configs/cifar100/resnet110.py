@@ -1,12 +1,7 @@
 # ResNet-110 on CIFAR-100 without a teacher, 240 epochs: the teacher of
 # resnet110_*.py.
-#
-# To prepare: CIFAR-100 in data/cifar100/ (cifar-100-python.tar.gz, or its
-#   files), or elsewhere with --cfg-options data_root=/path/to/cifar100/
-# On one GPU:
-#   python tools/train.py configs/cifar100/resnet110.py
-# To teach:
-#   cp work_dirs/resnet110/epoch_240.pth checkpoints/cifar100/resnet110.pth
+# Run: python tools/train.py configs/cifar100/resnet110.py
+# Prepare: docs/datasets/cifar100.md
 # Result: not measured yet.
 
 _base_ = [

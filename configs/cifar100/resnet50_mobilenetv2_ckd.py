@@ -1,13 +1,6 @@
-# CKD (Contrastive Knowledge Distillation) on CIFAR-100: ResNet-50 teaches
-# MobileNetV2, 480 epochs.
-#
-# To prepare: CIFAR-100 in data/cifar100/ (cifar-100-python.tar.gz, or its
-#   files), or elsewhere with --cfg-options data_root=/path/to/cifar100/
-#   The teacher's weights as checkpoints/cifar100/resnet50.pth, written by
-#   tools/model_converters/convert_cifar_teachers.py or trained with
-#   configs/cifar100/resnet50.py.
-# On one GPU:
-#   python tools/train.py configs/cifar100/resnet50_mobilenetv2_ckd.py
+# CKD on CIFAR-100: ResNet-50 teaches MobileNetV2, 480 epochs.
+# Run: python tools/train.py configs/cifar100/resnet50_mobilenetv2_ckd.py
+# Prepare: docs/datasets/cifar100.md
 # Result: not measured yet.
 
 _base_ = ['./mobilenetv2.py', '../_base_/teachers/cifar100_resnet50.py']

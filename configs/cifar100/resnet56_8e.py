@@ -1,13 +1,7 @@
 # ResNet-56 on CIFAR-100 without a teacher, 8 epochs in bfloat16: what teaches
 # in tools/sweep/plans/cifar100_short.py.
-#
-# To prepare: CIFAR-100 in data/cifar100/ (cifar-100-python.tar.gz, or its
-#   files), or elsewhere with --cfg-options data_root=/path/to/cifar100/
-# On a CPU or one GPU:
-#   python tools/train.py configs/cifar100/resnet56_8e.py
-# To teach:
-#   mkdir -p checkpoints/cifar100
-#   cp work_dirs/resnet56_8e/epoch_8.pth checkpoints/cifar100/resnet56_8e.pth
+# Run: python tools/train.py configs/cifar100/resnet56_8e.py
+# Prepare: docs/datasets/cifar100.md
 # Result: top-1 52.91 with seed 0, on 2 cores of a CPU.
 
 _base_ = './resnet56.py'

@@ -1,11 +1,6 @@
 # VGG-13 on CIFAR-100 without a teacher, 240 epochs: the teacher of vgg13_*.py.
-#
-# To prepare: CIFAR-100 in data/cifar100/ (cifar-100-python.tar.gz, or its
-#   files), or elsewhere with --cfg-options data_root=/path/to/cifar100/
-# On one GPU:
-#   python tools/train.py configs/cifar100/vgg13.py
-# To teach:
-#   cp work_dirs/vgg13/epoch_240.pth checkpoints/cifar100/vgg13.pth
+# Run: python tools/train.py configs/cifar100/vgg13.py
+# Prepare: docs/datasets/cifar100.md
 # Result: not measured yet.
 
 _base_ = [

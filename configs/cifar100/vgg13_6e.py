@@ -1,13 +1,7 @@
 # VGG-13 on CIFAR-100 without a teacher, 6 epochs in bfloat16: what teaches in
 # tools/sweep/plans/cifar100_short.py.
-#
-# To prepare: CIFAR-100 in data/cifar100/ (cifar-100-python.tar.gz, or its
-#   files), or elsewhere with --cfg-options data_root=/path/to/cifar100/
-# On a CPU or one GPU:
-#   python tools/train.py configs/cifar100/vgg13_6e.py
-# To teach:
-#   mkdir -p checkpoints/cifar100
-#   cp work_dirs/vgg13_6e/epoch_6.pth checkpoints/cifar100/vgg13_6e.pth
+# Run: python tools/train.py configs/cifar100/vgg13_6e.py
+# Prepare: docs/datasets/cifar100.md
 # Result: top-1 56.60 with seed 0, on 2 cores of a CPU.
 
 _base_ = './vgg13.py'

@@ -1,13 +1,6 @@
-# RLD (Refined Logit Distillation) on CIFAR-100: VGG-13 teaches VGG-8, 240
-# epochs.
-#
-# To prepare: CIFAR-100 in data/cifar100/ (cifar-100-python.tar.gz, or its
-#   files), or elsewhere with --cfg-options data_root=/path/to/cifar100/
-#   The teacher's weights as checkpoints/cifar100/vgg13.pth, written by
-#   tools/model_converters/convert_cifar_teachers.py or trained with
-#   configs/cifar100/vgg13.py.
-# On one GPU:
-#   python tools/train.py configs/cifar100/vgg13_vgg8_rld.py
+# RLD on CIFAR-100: VGG-13 teaches VGG-8, 240 epochs.
+# Run: python tools/train.py configs/cifar100/vgg13_vgg8_rld.py
+# Prepare: docs/datasets/cifar100.md
 # Result: not measured yet.
 
 _base_ = [

@@ -1,12 +1,7 @@
 # WRN-40-2 on CIFAR-100 without a teacher, 240 epochs: what the distilled
 # WRN-40-2 students are compared with, and the teacher of wrn_40_2_*.py.
-#
-# To prepare: CIFAR-100 in data/cifar100/ (cifar-100-python.tar.gz, or its
-#   files), or elsewhere with --cfg-options data_root=/path/to/cifar100/
-# On one GPU:
-#   python tools/train.py configs/cifar100/wrn_40_2.py
-# To teach:
-#   cp work_dirs/wrn_40_2/epoch_240.pth checkpoints/cifar100/wrn_40_2.pth
+# Run: python tools/train.py configs/cifar100/wrn_40_2.py
+# Prepare: docs/datasets/cifar100.md
 # Result: not measured yet.
 
 _base_ = [

@@ -1,11 +1,7 @@
 # A small Faster R-CNN on defects of steel surfaces (NEU-DET), without a
 # teacher: what the distilled students are compared with.
-#
-# To prepare: NEU-DET in data/neu/ (annotations/{train,test}.json in COCO
-#   format, images/), or elsewhere with
-#   --cfg-options data_root=/path/to/neu/
-# On a CPU or one GPU:
-#   python tools/train.py configs/neu/frcnn_r18w8.py
+# Run: python tools/train.py configs/neu/frcnn_r18w8.py
+# Prepare: docs/datasets/neu.md
 # Result: mAP 0.098 +- 0.011 over seeds 0 to 4
 #   (tools/sweep/sweep.py tools/sweep/plans/neu.py).
 
@@ -18,13 +14,5 @@ _base_ = [
 model = dict(roi_head=dict(bbox_head=dict(num_classes=6)))
 max_epochs = 4
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=50),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=max_epochs,
-        eta_min=1e-5,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
-]
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].T_max = max_epochs

@@ -27,8 +27,8 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
     regular file, such as a pipe or a device, is written to, not replaced.
 
     Args:
-        path (str | os.PathLike): The file; its folder must exist.
-        content (bytes): What to write.
+        path: The file; its folder must exist.
+        content: What to write.
 
     Raises:
         OSError: If it cannot be written; the old file is then untouched.

@@ -43,8 +43,8 @@ def check_content(content: object, size: int) -> None:
     """Refuse what is not plain data.
 
     Args:
-        content (object): What was made of a file.
-        size (int): Bytes of the file.
+        content: What was made of a file.
+        size: Bytes of the file.
 
     Raises:
         ValueError: If it holds something that is no value, holds itself, is

@@ -27,10 +27,10 @@ def download(url: str) -> Path:
     two URLs are two files.
 
     Args:
-        url (str): An http(s) URL.
+        url: An http(s) URL.
 
     Returns:
-        Path: The file; one that is already there is not fetched again.
+        The file; one that is already there is not fetched again.
 
     Raises:
         FileNotFoundError: If the file cannot be fetched.
@@ -95,8 +95,8 @@ def fetch(url: str, path: Path) -> None:
     """Fetch a URL, whole or what is missing of it.
 
     Args:
-        url (str): An http(s) URL.
-        path (Path): The file to make; until it is whole, it is called
+        url: An http(s) URL.
+        path: The file to make; until it is whole, it is called
             ``*.part``, and another process that fetches it waits.
 
     Raises:

@@ -33,9 +33,9 @@ def open_checkpoint(path: Path, name: str, advice: str = 'the path'):
     """Open a regular file; a pipe or device is not even opened.
 
     Args:
-        path (Path): The file.
-        name (str): What to call it in a message.
-        advice (str): What of an existing file to give.
+        path: The file.
+        name: What to call it in a message.
+        advice: What of an existing file to give.
 
     Yields:
         BinaryIO: The file, at its beginning.
@@ -69,7 +69,7 @@ def kind_of(file) -> str:
         file (BinaryIO): At its beginning, where it is left.
 
     Returns:
-        str: ``'zip'``, ``'legacy'`` or ``'safetensors'``.
+        ``'zip'``, ``'legacy'`` or ``'safetensors'``.
 
     Raises:
         ValueError: If it is anything else.

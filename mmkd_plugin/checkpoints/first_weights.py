@@ -87,14 +87,14 @@ def check_fit(
     """Refuse a state dict that fills less than half of a backbone.
 
     Args:
-        part (nn.Module): What is loaded: a model, or a part of it.
-        state (dict): Names to tensors.
-        checkpoint (str): Where they come from, for the message.
-        option (str): Who asks for them, for the message.
-        name (str): Name of the part in the model; '' is the model.
+        part: What is loaded: a model, or a part of it.
+        state: Names to tensors.
+        checkpoint: Where they come from, for the message.
+        option: Who asks for them, for the message.
+        name: Name of the part in the model; '' is the model.
 
     Returns:
-        str: How many entries fit, and which do not.
+        How many entries fit, and which do not.
 
     Raises:
         ValueError: If fewer than half of the backbone's entries, or of all

@@ -62,7 +62,7 @@ class Window:
 
     Args:
         file (BinaryIO): The file.
-        start, size (int): Where the part begins, and its length.
+        start, size: Where the part begins, and its length.
     """
 
     def __init__(self, file, start: int, size: int) -> None:
@@ -92,11 +92,11 @@ class Machine(pickle._Unpickler):
     """Turns a pickle into data.
 
     Args:
-        window (Window): Where the pickle is.
+        window: Where the pickle is.
         tensors (Tensors): What makes its tensors.
         storage_of (Callable): From the parts of an id to a
             :class:`~mmkd_plugin.checkpoints.stored_tensors.Storage`.
-        room (int): Bytes of memory that it may take.
+        room: Bytes of memory that it may take.
 
     Attributes:
         stand_ins (int): How many were made.

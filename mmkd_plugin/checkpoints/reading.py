@@ -21,16 +21,16 @@ def read_checkpoint(
     """Read a checkpoint without running any code that it may hold.
 
     Args:
-        checkpoint (str): Path, http(s) URL or name such as
+        checkpoint: Path, http(s) URL or name such as
             ``torchvision://resnet50`` of a file of ``torch.save`` or of
             safetensors.  A URL is downloaded once a node into torch's hub
             directory.
-        prefix (str): Keep only names that begin so, and cut it off.
-        trust_checkpoint (bool): Whether to run the code that the file may
+        prefix: Keep only names that begin so, and cut it off.
+        trust_checkpoint: Whether to run the code that the file may
             hold.
 
     Returns:
-        tuple[dict, dict]: Names to tensors on the CPU, and the ``meta`` that
+        Names to tensors on the CPU, and the ``meta`` that
         OpenMMLab keeps beside them, empty if there is none. What it says of
         itself is data: nothing of it may be built or imported.
 
@@ -73,11 +73,11 @@ def split_checkpoint(content: object, source: str) -> tuple[dict, dict]:
     """Take the weights out of what a file holds.
 
     Args:
-        content (object): What was read.
-        source (str): Where from, for the message.
+        content: What was read.
+        source: Where from, for the message.
 
     Returns:
-        tuple[dict, dict]: Names to tensors, and the ``meta`` beside them.
+        Names to tensors, and the ``meta`` beside them.
 
     Raises:
         ValueError: If there are no weights, or ``meta`` is no dict.
@@ -118,11 +118,11 @@ def load_strictly(
     """Load a state dict and refuse anything but a complete match.
 
     Args:
-        model (nn.Module): The model to fill.
-        state (dict): Names to tensors.
-        source (str): Where the state dict comes from, for the message.
-        role (str): What to call the model in the message.
-        advice (str, optional): A sentence on what to do; by default it is
+        model: The model to fill.
+        state: Names to tensors.
+        source: Where the state dict comes from, for the message.
+        role: What to call the model in the message.
+        advice: A sentence on what to do; by default it is
             concluded from what does not fit.
 
     Raises:

@@ -37,11 +37,11 @@ def read_safetensors(file: BinaryIO, size: int) -> dict[str, torch.Tensor]:
     """Read all tensors.
 
     Args:
-        file (BinaryIO): At its beginning.
-        size (int): Bytes of the file.
+        file: At its beginning.
+        size: Bytes of the file.
 
     Returns:
-        dict[str, Tensor]: By name, on the CPU.
+        By name, on the CPU.
 
     Raises:
         ValueError: If the header does not fit the file.

@@ -14,11 +14,11 @@ class StandIn:
     need this package.
 
     Attributes:
-        name (str): Full name of the class or function.
-        args (tuple | None): What it was called with; None if the file names
+        name: Full name of the class or function.
+        args: What it was called with; None if the file names
             it and nothing more.
-        state (object): What its attributes were set from.
-        items (list): What was appended, added or set as (key, value).
+        state: What its attributes were set from.
+        items: What was appended, added or set as (key, value).
     """
 
     __slots__ = ('args', 'items', 'name', 'state')
@@ -80,10 +80,10 @@ def stand_ins(content: object) -> list[tuple[str, str]]:
     """Where in the content of a file stand-ins are.
 
     Args:
-        content (object): What a loader of this package gave.
+        content: What a loader of this package gave.
 
     Returns:
-        list[tuple[str, str]]: Path, such as ``meta.dataset_meta.root``, and
+        Path, such as ``meta.dataset_meta.root``, and
         name of the class of each.
     """
     found, seen = [], set()

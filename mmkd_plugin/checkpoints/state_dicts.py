@@ -13,8 +13,8 @@ def check_state(state: object, source: object) -> None:
     """Refuse what is no state dict.
 
     Args:
-        state (object): Names to tensors, it is expected.
-        source (object): Where it comes from, for the message.
+        state: Names to tensors, it is expected.
+        source: Where it comes from, for the message.
 
     Raises:
         ValueError: If it is anything else, or has tensors that no weight of
@@ -52,11 +52,11 @@ def check_loaded(content: object, source: object) -> object:
     """Refuse what MMEngine would stumble over.
 
     Args:
-        content (object): The content of a file.
-        source (object): Where it comes from, for the message.
+        content: The content of a file.
+        source: Where it comes from, for the message.
 
     Returns:
-        object: The same.
+        The same.
 
     Raises:
         ValueError: If its weights are none.

@@ -76,8 +76,8 @@ class Tensors:
     """Makes the tensors of one file.
 
     Args:
-        size (int): Bytes of the file.
-        dry (bool): Make empty ones, where the storages are not read yet.
+        size: Bytes of the file.
+        dry: Make empty ones, where the storages are not read yet.
     """
 
     def __init__(self, size: int, dry: bool = False) -> None:

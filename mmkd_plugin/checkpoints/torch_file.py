@@ -19,11 +19,11 @@ def read_zip(file, move: Callable) -> tuple[object, int]:
 
     Args:
         file (BinaryIO): The file.
-        move (Callable): From a storage and the name of the device that it
+        move: From a storage and the name of the device that it
             was saved on to the storage as wanted.
 
     Returns:
-        tuple[object, int]: The content, and the number of stand-ins in it.
+        The content, and the number of stand-ins in it.
     """
     room = ROOM + 2 * file.seek(0, os.SEEK_END)
     records = Records(file, ROOM)

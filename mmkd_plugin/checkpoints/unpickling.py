@@ -40,13 +40,13 @@ def read_file(path: Path, map_location='cpu', *names: str) -> object:
     warning names the class.
 
     Args:
-        path (Path): A file written by ``torch.save``, or of safetensors.
+        path: A file written by ``torch.save``, or of safetensors.
         map_location: As in :func:`torch.load`; None is the CPU.
-        names (str): What to call the file if it is not there, and what of
+        names: What to call the file if it is not there, and what of
             another to give.
 
     Returns:
-        object: The content of the file.
+        The content of the file.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -128,7 +128,7 @@ def load_trusted(filename, map_location='cpu', *names: str) -> object:
     Args:
         filename (str | Path): Its path.
         map_location: As in :func:`torch.load`.
-        names (str): As of :func:`read_file`.
+        names: As of :func:`read_file`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -224,7 +224,7 @@ def safe_loading(trust: bool = False):
     history in its own checkpoints or run what a file holds.
 
     Args:
-        trust (bool): Whether to run the code that files may hold. Within
+        trust: Whether to run the code that files may hold. Within
             another block that does, this one does too.
 
     Raises:

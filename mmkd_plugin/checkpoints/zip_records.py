@@ -20,8 +20,8 @@ class Records:
     """Where in a file each record lies.
 
     Args:
-        file (BinaryIO): A zip file.
-        room (int): Bytes of memory that the list may take.
+        file: A zip file.
+        room: Bytes of memory that the list may take.
 
     Raises:
         ValueError: If it is damaged, compressed, TorchScript, or not of

@@ -31,10 +31,10 @@ def fetch(name: str) -> Path:
     """Download what a URL or a name of a model zoo stands for.
 
     Args:
-        name (str): Beginning with one of `SCHEMES`.
+        name: Beginning with one of `SCHEMES`.
 
     Returns:
-        Path: The file.
+        The file.
 
     Raises:
         FileNotFoundError: If it cannot be downloaded.
@@ -67,11 +67,11 @@ def as_named(name: str, content: object) -> object:
     """The backbone alone where MMEngine gives nothing more.
 
     Args:
-        name (str): As of :func:`fetch`.
-        content (object): What the file holds.
+        name: As of :func:`fetch`.
+        content: What the file holds.
 
     Returns:
-        object: The same, but for ``mmcls://``.
+        The same, but for ``mmcls://``.
     """
     if not name.startswith('mmcls://') or not isinstance(content, dict):
         return content

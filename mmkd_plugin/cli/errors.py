@@ -49,10 +49,10 @@ def explain(error: BaseException) -> str | None:
     """Say in one line what is wrong with the input.
 
     Args:
-        error (BaseException): As caught, with what it was raised from.
+        error: As caught, with what it was raised from.
 
     Returns:
-        str | None: None if the error is not known to come from the input.
+        None if the error is not known to come from the input.
     """
     error = _as_raised(error)
     text = _message(error)

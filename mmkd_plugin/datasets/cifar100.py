@@ -20,10 +20,10 @@ def take_batch(batch: dict) -> dict:
     """Collate what a data set has made a batch of already.
 
     Args:
-        batch (dict): What its ``__getitems__`` returned.
+        batch: What its ``__getitems__`` returned.
 
     Returns:
-        dict: The same.
+        The same.
     """
     return batch
 
@@ -39,12 +39,12 @@ class InMemoryCIFAR100(Dataset):
     workers, because there is next to nothing to be done.
 
     Args:
-        data_root (str): See
+        data_root: See
             :func:`~mmkd_plugin.datasets.cifar100_files.read_cifar100`.
-        split (str): 'train' or 'test'.
-        padding (int): Pixels of zeros around an image, out of which a random
+        split: 'train' or 'test'.
+        padding: Pixels of zeros around an image, out of which a random
             32 x 32 is cropped; 0 does not crop.
-        flip_prob (float): Share of images that are mirrored, in [0, 1].
+        flip_prob: Share of images that are mirrored, in [0, 1].
 
     Raises:
         FileNotFoundError, ValueError: If the data is not there or damaged,
@@ -87,10 +87,10 @@ class InMemoryCIFAR100(Dataset):
         """A batch, as mmpretrain's ``ClsDataPreprocessor`` takes it.
 
         Args:
-            indices (list[int]): Of N images.
+            indices: Of N images.
 
         Returns:
-            dict: ``inputs``, uint8 RGB (N, 3, 32, 32), and
+            ``inputs``, uint8 RGB (N, 3, 32, 32), and
             ``data_samples``, N of them with ``gt_label``.
         """
         # Not at the top: importing the plugin must not need mmpretrain.

@@ -27,15 +27,15 @@ def read_cifar100(
     """Read one split of CIFAR-100, in whichever form it is there.
 
     Args:
-        data_root (str): Folder with one of: the archive
+        data_root: Folder with one of: the archive
             ``cifar-100-python.tar.gz``; the folder ``cifar-100-python`` that
             is in it; folders ``train`` and ``test`` with an image a class,
             ``<class>.webp`` or ``.png``, whose tiles of 32 x 32 pixels are
             the pictures.
-        split (str): 'train' or 'test'.
+        split: 'train' or 'test'.
 
     Returns:
-        tuple: Images, uint8 RGB (N, 3, 32, 32); fine labels, int64 (N,), by
+        Images, uint8 RGB (N, 3, 32, 32); fine labels, int64 (N,), by
         the alphabetical order of the classes; names of the 100 classes.
 
     Raises:

@@ -11,11 +11,11 @@ def read_names(names, where: str, advice: str = '') -> tuple[str, ...] | None:
 
     Args:
         names: None, or a list or tuple of names.
-        where (str): What tells them, for the message.
-        advice (str): What else to do, for the message.
+        where: What tells them, for the message.
+        advice: What else to do, for the message.
 
     Returns:
-        tuple[str, ...] | None: The names, numbers as text.
+        The names, numbers as text.
 
     Raises:
         TypeError: If they are one text, or no list of names.
@@ -53,11 +53,11 @@ def classes_of(
     Args:
         metainfo (dict | list[dict] | None): Of MMDetection's
             ``ConcatDataset`` a list, where its parts differ in anything.
-        where (str): What has it, for the message.
-        advice (str): What else to do, for the message.
+        where: What has it, for the message.
+        advice: What else to do, for the message.
 
     Returns:
-        tuple[str, ...] | None: None if it names no classes.
+        None if it names no classes.
 
     Raises:
         TypeError, ValueError: If the names are not a list, or those of the
@@ -84,7 +84,7 @@ def names_of(dataset, which: str = 'train') -> tuple[str, ...] | None:
 
     Args:
         dataset (Dataset): Of MMEngine, or another.
-        which (str): What to call its data in the message.
+        which: What to call its data in the message.
 
     Raises:
         TypeError, ValueError: As of :func:`classes_of`, or if they stand

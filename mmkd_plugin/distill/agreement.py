@@ -22,15 +22,15 @@ def agreement(
     """Shares of the samples of weight > 0.
 
     Args:
-        student (Tensor): Logits, (N, C).
-        teacher (Tensor): Logits, (N, C).
-        labels (Tensor): Class ids (N,), or shares of classes (N, C), of
+        student: Logits, (N, C).
+        teacher: Logits, (N, C).
+        labels: Class ids (N,), or shares of classes (N, C), of
             which the largest counts.
-        weights (Tensor): (N,).
-        prefix (str): What the names begin with.
+        weights: (N,).
+        prefix: What the names begin with.
 
     Returns:
-        dict[str, Tensor]: Scalars in [0, 1]. ``{prefix}_agreement``: student
+        Scalars in [0, 1]. ``{prefix}_agreement``: student
         and teacher choose the same class. ``{prefix}_teacher_acc``: the
         teacher chooses the label.
     """

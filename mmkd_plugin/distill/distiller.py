@@ -28,20 +28,20 @@ class Distiller:
     ``loss_cls``, because MMEngine logs the sum of all terms as ``loss``.
 
     Args:
-        losses (dict): Name of each term to its loss, an ``nn.Module``, or to
+        losses: Name of each term to its loss, an ``nn.Module``, or to
             the config of one.  A config may have a ``tap`` of its own.  A
             name must contain 'loss', because MMEngine back-propagates no
             other.
-        tap (dict, optional): Tap, or config of the tap, that reads for all
+        tap: Tap, or config of the tap, that reads for all
             other losses; by default the first registered one that fits the
             student.
-        on_nonfinite (str): 'raise' or 'skip' a term that is NaN or Inf.
-        log_prefix (str): What the names of the two shares, and of the share
+        on_nonfinite: 'raise' or 'skip' a term that is NaN or Inf.
+        log_prefix: What the names of the two shares, and of the share
             of terms that were skipped, begin with.
 
     Attributes:
         terms (dict[str, Term]): Loss and tap by name.
-        teachers (list[Teacher]): Those attached.
+        teachers: Those attached.
         factor (float): Factor of all terms in the next step; with 0, no
             teacher runs.
 
@@ -98,11 +98,11 @@ class Distiller:
         """Connect student and teachers.
 
         Args:
-            student (nn.Module): The model in training, not wrapped, on its
+            student: The model in training, not wrapped, on its
                 device.
-            teachers (Sequence[Teacher]): One or more; of several the
+            teachers: One or more; of several the
                 averaged probabilities teach, as logits.
-            classes (Sequence[str], optional): The student's class names.
+            classes: The student's class names.
 
         Raises:
             TypeError, ValueError: If a tap cannot read one of the models, or
@@ -232,9 +232,9 @@ class Distiller:
         """Check the terms of the step that was just made.
 
         Args:
-            values (Mapping[str, float]): By name, what was logged of it; at
+            values: By name, what was logged of it; at
                 least the terms and, where terms are skipped, their share.
-            step (int): Its number, for the message.
+            step: Its number, for the message.
 
         Raises:
             RuntimeError: See

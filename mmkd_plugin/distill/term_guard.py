@@ -26,9 +26,9 @@ class TermGuard:
     after that: values are read where the engine has logged them.
 
     Args:
-        on_nonfinite (str): What a term that is NaN or Inf does, 'raise' or
+        on_nonfinite: What a term that is NaN or Inf does, 'raise' or
             'skip', which leaves it out of that step.
-        log_name (str): Name in the log of the share that was left out.
+        log_name: Name in the log of the share that was left out.
 
     Raises:
         ValueError: If ``on_nonfinite`` is something else.
@@ -53,13 +53,13 @@ class TermGuard:
         """Compute one term under watch.
 
         Args:
-            name (str): Its name in the log.
+            name: Its name in the log.
             loss (nn.Module): The loss.
-            factor (float): Factor of the term.
-            reading (Reading): What the loss is called with.
+            factor: Factor of the term.
+            reading: What the loss is called with.
 
         Returns:
-            Tensor: The term, a scalar; with 'skip' it is 0, and its gradient
+            The term, a scalar; with 'skip' it is 0, and its gradient
             is, if the loss is not finite.
         """
         student, *rest = reading
@@ -98,9 +98,9 @@ class TermGuard:
         """Check the step that was just made.
 
         Args:
-            values (Mapping[str, float]): What was logged of the terms.
-            losses (Mapping): Name to loss of the terms.
-            step (int): Number of the step, for the message.
+            values: What was logged of the terms.
+            losses: Name to loss of the terms.
+            step: Number of the step, for the message.
 
         Raises:
             RuntimeError: If no sample reached a term in the first steps, a

@@ -19,8 +19,8 @@ class Term(NamedTuple):
     """One distillation term.
 
     Attributes:
-        loss (nn.Module): Called with what the tap reads.
-        tap (Any): The tap; None takes the first that fits the student.
+        loss: Called with what the tap reads.
+        tap: The tap; None takes the first that fits the student.
     """
 
     loss: nn.Module
@@ -31,12 +31,12 @@ def build_terms(losses: object, tap: object = None) -> dict[str, Term]:
     """Build losses and taps, and see whether they are some.
 
     Args:
-        losses (dict): Name of each term to its loss, or to the config of
+        losses: Name of each term to its loss, or to the config of
             one, which may have a ``tap`` of its own.
-        tap (dict, optional): Tap, or config of the tap, of the other losses.
+        tap: Tap, or config of the tap, of the other losses.
 
     Returns:
-        dict[str, Term]: In the order of ``losses``; those with equal configs
+        In the order of ``losses``; those with equal configs
         of a tap share one.
 
     Raises:
@@ -72,7 +72,7 @@ def default_tap(student: nn.Module) -> Any:
     """Build the first registered tap that fits a student.
 
     Args:
-        student (nn.Module): Not wrapped.
+        student: Not wrapped.
 
     Raises:
         TypeError: If none does.

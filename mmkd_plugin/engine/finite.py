@@ -29,7 +29,7 @@ class FiniteSteps:
         """Tell the other ranks whether a check of this one passes.
 
         Args:
-            iteration (int): Counted from 1.
+            iteration: Counted from 1.
 
         Raises:
             Exception: What the check raises, after the others were told.
@@ -83,7 +83,7 @@ def refuse_nonfinite(runner, checkpoint: dict) -> None:
 
     Args:
         runner (Runner): In ``before_save_checkpoint``.
-        checkpoint (dict): What is about to be saved.
+        checkpoint: What is about to be saved.
 
     Raises:
         RuntimeError: If a parameter is NaN or Inf, or a buffer NaN.

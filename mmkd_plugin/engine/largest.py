@@ -21,7 +21,7 @@ class Largest:
         """Ask for the largest; all ranks must do so at the same place.
 
         Args:
-            own (float): The number of this rank, 0 or larger.
+            own: The number of this rank, 0 or larger.
         """
         if get_world_size() == 1:
             self.value = own
@@ -36,7 +36,7 @@ class Largest:
         """Wait for the answer to the last question, if it is not known yet.
 
         Returns:
-            float: The largest number, 0 before the first question.
+            The largest number, 0 before the first question.
         """
         if self._question is not None:
             answer, work = self._question

@@ -87,7 +87,7 @@ def _leave(runner, error: BaseException | None) -> None:
 
     Args:
         runner (Runner): Whose log directory it goes to.
-        error (BaseException, optional): Its own error; None if it ends
+        error: Its own error; None if it ends
             because of another rank.
     """
     reason = None

@@ -28,8 +28,8 @@ def enclose(
 
     Args:
         runner (Runner): In ``before_run``.
-        training (Callable, optional): Makes the context of the train loop.
-        loading (Callable, optional): Makes the one of first weights,
+        training: Makes the context of the train loop.
+        loading: Makes the one of first weights,
             ``load_from`` and resuming.
     """
     for name in ('_init_model_weights', 'load_or_resume'):

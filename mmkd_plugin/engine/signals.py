@@ -20,11 +20,11 @@ def take_over(number: int, act: Callable[[], None]) -> Callable[[], None]:
     """Handle a signal in this process alone.
 
     Args:
-        number (int): The signal, out of :data:`SIGNALS`.
-        act (Callable): What to do.
+        number: The signal, out of :data:`SIGNALS`.
+        act: What to do.
 
     Returns:
-        Callable: Gives the handling back, unless somebody has taken it over
+        Gives the handling back, unless somebody has taken it over
         since.  Outside the main thread, where Python handles no signals,
         nothing is done at all.
     """

@@ -16,12 +16,12 @@ class CKDHook(DistillHook):
     ``docs/results.md``; ``tools/analysis_tools/weigh_terms.py`` measures it.
 
     Args:
-        teacher (dict): See :class:`DistillHook`.
-        tau (float): Temperature, > 0.
-        loss_weight (float): Weight of the term, >= 0.
-        gather (bool): Whether the samples of all processes are negatives,
+        teacher: See :class:`DistillHook`.
+        tau: Temperature, > 0.
+        loss_weight: Weight of the term, >= 0.
+        gather: Whether the samples of all processes are negatives,
             see :class:`~mmkd_plugin.losses.CKDLoss`.
-        same_class_negatives (bool): Whether samples of the anchor's class
+        same_class_negatives: Whether samples of the anchor's class
             are negatives too.
         **kwargs: The other arguments of :class:`DistillHook`.
 

@@ -15,7 +15,11 @@ from ..distill import Distiller
 from ..engine.finite import FiniteSteps, refuse_nonfinite, saves_now
 from ..engine.lost_rank import call_roll
 from ..engine.run_scope import enclose
-from ..teachers.metric import check_min_metric, check_teacher
+from ..teachers.metric import (
+    check_min_metric,
+    check_teacher,
+    check_validation,
+)
 from ..teachers.teacher import Teacher, check_teachers
 from .schedule import Schedule
 from .start_check_hook import StartCheckHook
@@ -35,7 +39,7 @@ class DistillHook(Hook):
     give the student a gradient.
 
     Args:
-        teacher (dict | list[dict]): Arguments of
+        teacher: Arguments of
             :class:`~mmkd_plugin.teachers.teacher.Teacher`, ``config`` and
             ``checkpoint`` among them.  Of several teachers the averaged
             probabilities teach, as logits; to give each its own losses, use
@@ -44,9 +48,9 @@ class DistillHook(Hook):
             :class:`~mmkd_plugin.distill.Distiller`.
         warmup, begin, end, by_epoch: See
             :class:`~mmkd_plugin.hooks.schedule.Schedule`.
-        evaluate_teacher (bool): Whether to evaluate the teacher on the
+        evaluate_teacher: Whether to evaluate the teacher on the
             validation set before the first step, and print its metrics.
-        min_metric (dict, optional): Metrics that the teacher must reach,
+        min_metric: Metrics that the teacher must reach,
             name to value; implies ``evaluate_teacher``.
 
     Raises:
@@ -108,6 +112,8 @@ class DistillHook(Hook):
         package = type(model).__module__.split('.')[0]
         if package in ('mmdet', 'mmpretrain'):
             check_versions(package, 'mmcv')
+        if self.evaluate_teacher:
+            check_validation(runner)
         check_data(runner, 'train', 'val')
         self.distiller.attach(
             model,

@@ -12,11 +12,11 @@ class Schedule:
     """Factor of the distillation terms by epoch or iteration.
 
     Args:
-        warmup (int): The factor grows linearly over this many epochs, the
+        warmup: The factor grows linearly over this many epochs, the
             first being 1 / warmup.
-        begin (int): Epochs before the first one that distils.
-        end (int, optional): Last epoch that distils, counted from 1.
-        by_epoch (bool): Whether the three count epochs or iterations.
+        begin: Epochs before the first one that distils.
+        end: Last epoch that distils, counted from 1.
+        by_epoch: Whether the three count epochs or iterations.
 
     Raises:
         TypeError: If ``by_epoch`` is neither True nor False.

@@ -124,8 +124,8 @@ class CKDLoss(nn.Module):
     def __init__(
         self,
         *,
-        tau: float = 1.0,
-        loss_weight: float = 1.0,
+        tau: float,
+        loss_weight: float,
         gather: bool = False,
         same_class_negatives: bool = True,
     ) -> None:

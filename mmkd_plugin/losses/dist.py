@@ -129,9 +129,9 @@ class DISTLoss(nn.Module):
     def __init__(
         self,
         *,
-        beta: float = 2.0,
-        gamma: float = 2.0,
-        tau: float = 1.0,
+        beta: float,
+        gamma: float,
+        tau: float,
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()

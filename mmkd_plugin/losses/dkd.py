@@ -14,8 +14,6 @@ from .common.reduction import (
     check_labels,
     numbers_in_use,
     prepare_logits,
-    tau_in_use,
-    weight_in_use,
     weighted_mean,
 )
 
@@ -92,13 +90,10 @@ class DKDLoss(nn.Module):
     Args:
         alpha: Factor of the target class, 0 or above.
         beta: Factor of the other classes, 0 or above.
-        tau: Temperature, positive, used as given. None: 1, or 2 with
-            ``standardize``.
+        tau: Temperature, positive.
         loss_weight: Factor of the loss, 0 or above.
         standardize: Whether both logits are first standardised, as in
             `Logit Standardization <https://arxiv.org/abs/2403.01427>`_.
-            ``alpha`` and ``beta`` are then multiplied by 9, and the
-            attributes of those names are the products.
 
     Raises:
         TypeError, ValueError: An argument is of another kind or out of its
@@ -111,18 +106,17 @@ class DKDLoss(nn.Module):
         self,
         *,
         alpha: float = 1.0,
-        beta: float = 0.25,
-        tau: float | None = None,
+        beta: float,
+        tau: float,
         loss_weight: float = 1.0,
         standardize: bool = False,
     ) -> None:
         super().__init__()
         check_switch(standardize=standardize)
-        tau = tau_in_use(tau, 1.0, standardize=standardize)
         check_tau(tau=tau)
         check_weight(alpha=alpha, beta=beta, loss_weight=loss_weight)
-        self.alpha = weight_in_use(alpha, standardize=standardize)
-        self.beta = weight_in_use(beta, standardize=standardize)
+        self.alpha = alpha
+        self.beta = beta
         self.tau = tau
         self.loss_weight = loss_weight
         self.standardize = standardize

@@ -12,8 +12,6 @@ from .common.divergence import softmax_kl, weighted_sum
 from .common.reduction import (
     numbers_in_use,
     prepare_logits,
-    tau_in_use,
-    weight_in_use,
     weighted_mean,
 )
 
@@ -24,7 +22,7 @@ def kd_loss(
     student: Tensor,
     teacher: Tensor,
     *,
-    tau: float = 1.0,
+    tau: float,
     standardize: bool = False,
 ) -> Tensor:
     """Divergence of the student's softened classes from the teacher's.
@@ -54,7 +52,7 @@ def kd_loss(
         >>> import torch
         >>> student = torch.tensor([[0.0, 0.0], [2.0, 1.0]])
         >>> teacher = torch.tensor([[0.0, 2.0], [2.0, 1.0]])
-        >>> [round(x, 4) for x in kd_loss(student, teacher).tolist()]
+        >>> [round(x, 4) for x in kd_loss(student, teacher, tau=1.0).tolist()]
         [0.3278, 0.0]
     """
     student, teacher = prepare_logits(
@@ -69,8 +67,7 @@ class KDLoss(nn.Module):
     """``loss_weight`` times the mean of :func:`kd_loss`.
 
     Args:
-        tau: Temperature, positive, used as given. None: 1, or 2 with
-            ``standardize``.
+        tau: Temperature, positive.
         loss_weight: Factor of the loss, 0 or above.
         standardize: Whether both logits are first standardised, as in
             `Logit Standardization <https://arxiv.org/abs/2403.01427>`_.
@@ -87,17 +84,16 @@ class KDLoss(nn.Module):
     def __init__(
         self,
         *,
-        tau: float | None = None,
+        tau: float,
         loss_weight: float = 1.0,
         standardize: bool = False,
     ) -> None:
         super().__init__()
         check_switch(standardize=standardize)
-        tau = tau_in_use(tau, 1.0, standardize=standardize)
         check_tau(tau=tau)
         check_weight(loss_weight=loss_weight)
         self.tau = tau
-        self.loss_weight = weight_in_use(loss_weight, standardize=standardize)
+        self.loss_weight = loss_weight
         self.standardize = standardize
 
     def forward(

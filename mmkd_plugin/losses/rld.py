@@ -13,8 +13,6 @@ from .common.reduction import (
     check_labels,
     numbers_in_use,
     prepare_logits,
-    tau_in_use,
-    weight_in_use,
     weighted_mean,
 )
 
@@ -101,15 +99,11 @@ class RLDLoss(nn.Module):
     Args:
         alpha: Factor of SCD, 0 or above.
         beta: Factor of MCD, 0 or above.
-        tau_scd: Temperature of SCD, positive, used as given. None: 1, or 2
-            with ``standardize``.
-        tau_mcd: Temperature of MCD, positive, used as given. None: 4, or 2
-            with ``standardize``.
+        tau_scd: Temperature of SCD, positive.
+        tau_mcd: Temperature of MCD, positive.
         loss_weight: Factor of the loss, 0 or above.
         standardize: Whether both logits are first standardised, as in
             `Logit Standardization <https://arxiv.org/abs/2403.01427>`_.
-            ``alpha`` and ``beta`` are then multiplied by 9, and the
-            attributes of those names are the products.
 
     Raises:
         TypeError, ValueError: An argument is of another kind or out of its
@@ -122,20 +116,18 @@ class RLDLoss(nn.Module):
         self,
         *,
         alpha: float = 1.0,
-        beta: float = 8.0,
-        tau_scd: float | None = None,
-        tau_mcd: float | None = None,
+        beta: float,
+        tau_scd: float,
+        tau_mcd: float,
         loss_weight: float = 1.0,
         standardize: bool = False,
     ) -> None:
         super().__init__()
         check_switch(standardize=standardize)
-        tau_scd = tau_in_use(tau_scd, 1.0, standardize=standardize)
-        tau_mcd = tau_in_use(tau_mcd, 4.0, standardize=standardize)
         check_tau(tau_scd=tau_scd, tau_mcd=tau_mcd)
         check_weight(alpha=alpha, beta=beta, loss_weight=loss_weight)
-        self.alpha = weight_in_use(alpha, standardize=standardize)
-        self.beta = weight_in_use(beta, standardize=standardize)
+        self.alpha = alpha
+        self.beta = beta
         self.tau_scd = tau_scd
         self.tau_mcd = tau_mcd
         self.loss_weight = loss_weight

@@ -24,10 +24,10 @@ class InvertedResidual(nn.Module):
     """Expand, convolve each channel alone, and project without a ReLU.
 
     Args:
-        in_channels (int): Channels of the input.
-        channels (int): Channels of the output.
-        stride (int): Stride of the depthwise convolution.
-        expansion (int): Hidden channels per input channel; even for 1 there
+        in_channels: Channels of the input.
+        channels: Channels of the output.
+        stride: Stride of the depthwise convolution.
+        expansion: Hidden channels per input channel; even for 1 there
             is a convolution that expands.
     """
 
@@ -58,7 +58,7 @@ class CIFARMobileNetV2(BaseModule):
     and widths are rounded down instead of to multiples of 8.
 
     Args:
-        widen_factor (float): Factor of the channels, but not of the last
+        widen_factor: Factor of the channels, but not of the last
             1280 unless it is above 1.
         init_cfg (dict | list[dict], optional): As in MMEngine; by default
             He's normal initialisation by the fan-out.
@@ -95,9 +95,9 @@ class CIFARMobileNetV2(BaseModule):
         """Compute the last feature map.
 
         Args:
-            x (Tensor): Images, (N, 3, 32, 32).
+            x: Images, (N, 3, 32, 32).
 
         Returns:
-            tuple[Tensor]: One tensor, (N, 1280, 2, 2).
+            One tensor, (N, 1280, 2, 2).
         """
         return (self.conv2(self.blocks(self.conv1(x))),)

@@ -14,9 +14,9 @@ class BasicBlock(nn.Module):
     """Two 3 x 3 convolutions beside a shortcut, and a ReLU after the sum.
 
     Args:
-        in_channels (int): Channels of the input.
-        channels (int): Channels of the output.
-        stride (int): Stride of the first convolution.
+        in_channels: Channels of the input.
+        channels: Channels of the output.
+        stride: Stride of the first convolution.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
@@ -53,9 +53,9 @@ class CIFARResNet(BaseModule):
     zeros.  ``resnet8x4`` and ``resnet32x4`` have other ``channels``.
 
     Args:
-        depth (int): Number of layers, 6n + 2 for n blocks a stage: 20, 32,
+        depth: Number of layers, 6n + 2 for n blocks a stage: 20, 32,
             56, 110.
-        channels (tuple[int]): Channels of the stem and of the three stages;
+        channels: Channels of the stem and of the three stages;
             ``(32, 64, 128, 256)`` for ``resnet8x4`` and ``resnet32x4``.
         init_cfg (dict | list[dict], optional): As in MMEngine; by default
             He's normal initialisation by the fan-out.
@@ -103,10 +103,10 @@ class CIFARResNet(BaseModule):
         """Compute the last feature map.
 
         Args:
-            x (Tensor): Images, (N, 3, 32, 32).
+            x: Images, (N, 3, 32, 32).
 
         Returns:
-            tuple[Tensor]: One tensor, (N, channels[-1], 8, 8).
+            One tensor, (N, channels[-1], 8, 8).
         """
         x = F.relu(self.bn1(self.conv1(x)))
         return (self.layer3(self.layer2(self.layer1(x))),)

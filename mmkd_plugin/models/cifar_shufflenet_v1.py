@@ -19,10 +19,10 @@ class ShuffleUnit(nn.Module):
     beside what it computes instead of adding the two.
 
     Args:
-        in_channels (int): Channels of the input.
-        channels (int): Channels of the output.
-        is_first (bool): Whether it is the first of its stage.
-        groups (int): Groups of the first convolution.
+        in_channels: Channels of the input.
+        channels: Channels of the output.
+        is_first: Whether it is the first of its stage.
+        groups: Groups of the first convolution.
     """
 
     def __init__(
@@ -96,10 +96,10 @@ class CIFARShuffleNetV1(BaseModule):
         """Compute the last feature map.
 
         Args:
-            x (Tensor): Images, (N, 3, 32, 32).
+            x: Images, (N, 3, 32, 32).
 
         Returns:
-            tuple[Tensor]: One tensor, (N, 960, 4, 4).
+            One tensor, (N, 960, 4, 4).
         """
         x = F.relu(self.bn1(self.conv1(x)))
         return (self.layer3(self.layer2(self.layer1(x))),)

@@ -28,7 +28,7 @@ class SplitUnit(nn.Module):
     """Convolve the second half of the channels, and shuffle both halves.
 
     Args:
-        channels (int): Channels of the input and of the output.
+        channels: Channels of the input and of the output.
     """
 
     def __init__(self, channels: int) -> None:
@@ -54,8 +54,8 @@ class DownUnit(nn.Module):
     """Halve the image by two branches, and shuffle their channels.
 
     Args:
-        in_channels (int): Channels of the input.
-        channels (int): Channels of the output, half of them a branch.
+        in_channels: Channels of the input.
+        channels: Channels of the output, half of them a branch.
     """
 
     def __init__(self, in_channels: int, channels: int) -> None:
@@ -118,10 +118,10 @@ class CIFARShuffleNetV2(BaseModule):
         """Compute the last feature map.
 
         Args:
-            x (Tensor): Images, (N, 3, 32, 32).
+            x: Images, (N, 3, 32, 32).
 
         Returns:
-            tuple[Tensor]: One tensor, (N, 1024, 4, 4).
+            One tensor, (N, 1024, 4, 4).
         """
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))

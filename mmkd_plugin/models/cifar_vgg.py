@@ -26,7 +26,7 @@ class CIFARVGG(BaseModule):
     connected layers.  Depth 8, one convolution a block, is not in the paper.
 
     Args:
-        depth (int): 8 or 13.
+        depth: 8 or 13.
         init_cfg (dict | list[dict], optional): As in MMEngine; by default
             He's normal initialisation by the fan-out.
 
@@ -60,10 +60,10 @@ class CIFARVGG(BaseModule):
         """Compute the last feature map.
 
         Args:
-            x (Tensor): Images, (N, 3, 32, 32).
+            x: Images, (N, 3, 32, 32).
 
         Returns:
-            tuple[Tensor]: One tensor, (N, 512, 4, 4).
+            One tensor, (N, 512, 4, 4).
         """
         for block in self.children():
             x = block(x)

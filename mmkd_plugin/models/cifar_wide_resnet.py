@@ -17,9 +17,9 @@ class PreActivationBlock(nn.Module):
     of what the first batch norm and ReLU give, or else the input itself.
 
     Args:
-        in_channels (int): Channels of the input.
-        channels (int): Channels of the output.
-        stride (int): Stride of the first convolution.
+        in_channels: Channels of the input.
+        channels: Channels of the output.
+        stride: Stride of the first convolution.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
@@ -53,8 +53,8 @@ class CIFARWideResNet(BaseModule):
     ``base_channels`` activates after the convolutions and has a fourth stage.
 
     Args:
-        depth (int): Number of layers, 6n + 4 for n blocks a stage: 16, 40.
-        widen_factor (int): Factor of the 16, 32 and 64 channels of the three
+        depth: Number of layers, 6n + 4 for n blocks a stage: 16, 40.
+        widen_factor: Factor of the 16, 32 and 64 channels of the three
             stages.
         init_cfg (dict | list[dict], optional): As in MMEngine; by default
             He's normal initialisation by the fan-out.
@@ -97,10 +97,10 @@ class CIFARWideResNet(BaseModule):
         """Compute the last feature map.
 
         Args:
-            x (Tensor): Images, (N, 3, 32, 32).
+            x: Images, (N, 3, 32, 32).
 
         Returns:
-            tuple[Tensor]: One tensor, (N, 64 * widen_factor, 8, 8), after
+            One tensor, (N, 64 * widen_factor, 8, 8), after
             the batch norm and ReLU that follow the last block.
         """
         x = self.block3(self.block2(self.block1(self.conv1(x))))

@@ -13,14 +13,14 @@ def conv_bn_relu(
     """Convolution without a bias that keeps the size, batch norm and ReLU.
 
     Args:
-        in_channels (int): Channels of the input.
-        channels (int): Channels of the output.
-        kernel (int): Size of the kernel, odd.
-        stride (int): Stride.
-        groups (int): Groups of the convolution.
+        in_channels: Channels of the input.
+        channels: Channels of the output.
+        kernel: Size of the kernel, odd.
+        stride: Stride.
+        groups: Groups of the convolution.
 
     Returns:
-        list[nn.Module]: The three layers.
+        The three layers.
     """
     return [
         nn.Conv2d(

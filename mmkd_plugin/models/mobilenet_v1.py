@@ -56,9 +56,9 @@ class MobileNetV1(BaseModule):
         """Compute the last feature map.
 
         Args:
-            x (Tensor): Images, (N, 3, 224, 224).
+            x: Images, (N, 3, 224, 224).
 
         Returns:
-            tuple[Tensor]: One tensor, (N, 1024, 7, 7).
+            One tensor, (N, 1024, 7, 7).
         """
         return (self.layers(x),)

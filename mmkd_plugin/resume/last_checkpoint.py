@@ -61,8 +61,8 @@ def repair_last(
     newest whole one of the same run.
 
     Args:
-        work_dir (str | Path): The work directory.
-        check (Callable, optional): What else keeps one from being resumed
+        work_dir: The work directory.
+        check: What else keeps one from being resumed
             that is not named.
 
     Returns:
@@ -115,9 +115,9 @@ def newest_whole(
     """The newest checkpoint of a folder that can be resumed.
 
     Args:
-        folder (str | Path): Where to look.
-        check (Callable, optional): As of :func:`repair_last`.
-        other_than (str): A file to leave out.
+        folder: Where to look.
+        check: As of :func:`repair_last`.
+        other_than: A file to leave out.
 
     Returns:
         Path, optional: None if there is none.
@@ -195,7 +195,7 @@ def is_of_run(runner, meta: dict) -> bool:
 
     Args:
         runner (Runner): The run that is to go on.
-        meta (dict): ``meta`` of the checkpoint.
+        meta: ``meta`` of the checkpoint.
     """
     name = str(meta.get('experiment_name', ''))
     time = name[-15:]

@@ -33,8 +33,8 @@ def rest_of(loader: DataLoader, seen: int) -> DataLoader:
     """A loader of the batches of an epoch that have not been seen.
 
     Args:
-        loader (DataLoader): The loader of the whole epoch.
-        seen (int): Number of its first batches to leave out; they are not
+        loader: The loader of the whole epoch.
+        seen: Number of its first batches to leave out; they are not
             loaded.
 
     Returns:

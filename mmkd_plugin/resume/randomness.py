@@ -52,7 +52,7 @@ class SeededSamples:
 
     Args:
         dataset: The dataset.
-        seed (int): Seed of the run.
+        seed: Seed of the run.
     """
 
     def __init__(self, dataset, seed: int) -> None:

@@ -44,7 +44,7 @@ def refuse_unreadable(content: dict) -> None:
     """Write and read what is to be saved, without the large tensors.
 
     Args:
-        content (dict): What is to be saved, or a part of it.
+        content: What is to be saved, or a part of it.
 
     Raises:
         ValueError: If it cannot be written, or reading refuses it.

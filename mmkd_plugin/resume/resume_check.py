@@ -21,8 +21,8 @@ def check_resumable(runner, checkpoint: object, file: str) -> None:
 
     Args:
         runner (Runner): That is to go on from it.
-        checkpoint (object): What the file holds.
-        file (str): Its name, for the message.
+        checkpoint: What the file holds.
+        file: Its name, for the message.
 
     Raises:
         ValueError: If it lacks anything, or does not fit.

@@ -41,8 +41,8 @@ def check_run_data(runner, checkpoint: dict, source: object) -> None:
 
     Args:
         runner (Runner): That is to go on.
-        checkpoint (dict): What the file holds; changed in place.
-        source (object): Its name, for the message.
+        checkpoint: What the file holds; changed in place.
+        source: Its name, for the message.
 
     Raises:
         ValueError: If it holds objects of unknown classes where the training

@@ -46,7 +46,7 @@ class StopRequest:
         All processes must call it in each iteration.
 
         Returns:
-            bool: Whether to stop, the same in all processes.
+            Whether to stop, the same in all processes.
         """
         if get_world_size() == 1:
             return self._own
@@ -58,7 +58,7 @@ class StopRequest:
         """Read the answer to the last question, if there is one left.
 
         Returns:
-            bool: As of :meth:`ask`.
+            As of :meth:`ask`.
         """
         return bool(self._common.read())
 

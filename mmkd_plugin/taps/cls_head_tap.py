@@ -60,8 +60,8 @@ class ClsHeadTap:
         """Refuse a model whose head the tap cannot read.
 
         Args:
-            role (str): What to call the model in the message.
-            model (nn.Module): A student or teacher, not wrapped.
+            role: What to call the model in the message.
+            model: A student or teacher, not wrapped.
 
         Raises:
             TypeError: If it has no head that gives one logit a class, or
@@ -160,7 +160,7 @@ class ClsHeadTap:
                 no use.
 
         Returns:
-            Reading | None: None if the student's head did not run.
+            None if the student's head did not run.
 
         Raises:
             RuntimeError: If it ran, and its loss did not.
@@ -186,11 +186,11 @@ def class_logits(model: nn.Module, features: tuple) -> Tensor:
     """Logits of the images that a classifier has seen.
 
     Args:
-        model (nn.Module): A frozen teacher in eval mode.
-        features (tuple): What its ``extract_feat`` gave.
+        model: A frozen teacher in eval mode.
+        features: What its ``extract_feat`` gave.
 
     Returns:
-        Tensor: (N, C).
+        (N, C).
     """
     return model.head(features)
 

@@ -15,13 +15,13 @@ class Listener:
     epochs, and a hook of a user's may replace any part.
 
     Args:
-        student (nn.Module): The model in training.
-        parts (Callable): Student to the modules that are listened to.
-        hook (Callable): Student to the handles of the hooks on them.  The
+        student: The model in training.
+        parts: Student to the modules that are listened to.
+        hook: Student to the handles of the hooks on them.  The
             hooks must be plain functions: deepcopy copies the object of a
             bound method, and all that hangs on it, into every copy of the
             model.
-        refuse (Callable): Called with a student whose parts were replaced;
+        refuse: Called with a student whose parts were replaced;
             raises an error if the new ones cannot be read.
     """
 

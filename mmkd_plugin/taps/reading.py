@@ -12,12 +12,12 @@ class Reading(NamedTuple):
     RoI head, background last):
 
     Attributes:
-        student (Tensor): Logits with their graph, (N, C).
-        teacher (Tensor): Logits without gradient, classes in the order of
+        student: Logits with their graph, (N, C).
+        teacher: Logits without gradient, classes in the order of
             the student, (N, C).
-        labels (Tensor): Class ids in [0, C), (N,); or, where Mixup or CutMix
+        labels: Class ids in [0, C), (N,); or, where Mixup or CutMix
             have mixed the images, shares of the classes in [0, 1], (N, C).
-        weights (Tensor): Weight of each sample, >= 0, (N,).
+        weights: Weight of each sample, >= 0, (N,).
     """
 
     student: Tensor

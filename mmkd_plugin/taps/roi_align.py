@@ -14,10 +14,10 @@ def readable(features: Iterable[Tensor]) -> list[Tensor]:
     contiguous, with wrong features and no message.
 
     Args:
-        features (Iterable[Tensor]): Maps of shape (B, C, H, W).
+        features: Maps of shape (B, C, H, W).
 
     Returns:
-        list[Tensor]: The same values; a map that is fit is not copied.
+        The same values; a map that is fit is not copied.
     """
     return [
         (x.float() if x.dtype == torch.bfloat16 else x).contiguous()

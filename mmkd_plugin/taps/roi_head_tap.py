@@ -24,9 +24,9 @@ class Extracted(NamedTuple):
     """The last RoIs of the box head's extractor.
 
     Attributes:
-        rois (Tensor): Image index and corners x1, y1, x2, y2 in pixels of
+        rois: Image index and corners x1, y1, x2, y2 in pixels of
             the padded batch, (N, 5).
-        images (int): Number of images of the feature maps, B.
+        images: Number of images of the feature maps, B.
     """
 
     rois: Tensor
@@ -48,7 +48,7 @@ class RoIHeadTap:
     that the box head has just given: samplers and PISA call it before.
 
     Args:
-        background_weight (float): Factor of the weights of background RoIs
+        background_weight: Factor of the weights of background RoIs
             in the distillation terms, >= 0. 0 distils foreground RoIs alone:
             the others are then no negatives of CKD either, and do not count
             in ``kd_agreement`` and ``kd_teacher_acc``.
@@ -81,8 +81,8 @@ class RoIHeadTap:
         """Refuse a model whose RoI head the tap cannot read.
 
         Args:
-            role (str): What to call the model in the message.
-            model (nn.Module): A student or teacher, not wrapped.
+            role: What to call the model in the message.
+            model: A student or teacher, not wrapped.
 
         Raises:
             TypeError: If it has no RoI head of a known kind.
@@ -200,7 +200,7 @@ class RoIHeadTap:
                 no use.
 
         Returns:
-            Reading | None: None if the student's box head did not run.
+            None if the student's box head did not run.
 
         Raises:
             RuntimeError: If it ran, and its ``loss_cls`` did not.
@@ -234,14 +234,14 @@ def roi_logits(
     """Logits of given RoIs of the images that a detector has seen.
 
     Args:
-        model (nn.Module): A frozen teacher in eval mode.
-        features (tuple[Tensor, ...]): The maps of its pyramid,
+        model: A frozen teacher in eval mode.
+        features: The maps of its pyramid,
             (B, channels, h, w) each.
-        rois (Tensor): See :class:`Extracted`, (N, 5).
-        images (int): Number of images that the RoIs lie in.
+        rois: See :class:`Extracted`, (N, 5).
+        images: Number of images that the RoIs lie in.
 
     Returns:
-        Tensor: (N, C).
+        (N, C).
 
     Raises:
         RuntimeError: If the teacher has seen another number of images.

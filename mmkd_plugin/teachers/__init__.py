@@ -1,1 +1,5 @@
 """Who teaches: the frozen model, its config, speed, input and classes."""
+
+from .teacher import Teacher
+
+__all__ = ['Teacher']

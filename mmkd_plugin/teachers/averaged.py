@@ -13,7 +13,7 @@ class AveragedTeachers:
     """Several teachers that answer as one, by their averaged probabilities.
 
     Args:
-        teachers (Sequence[Teacher]): Two or more.
+        teachers: Two or more.
     """
 
     def __init__(self, teachers: Sequence[Teacher]) -> None:
@@ -32,7 +32,7 @@ class AveragedTeachers:
             ask, per_class: See :meth:`.Teacher.answer`.
 
         Returns:
-            Tensor: (N, C), float32.
+            (N, C), float32.
         """
         logits = [t.answer(ask, per_class=per_class) for t in self.teachers]
         probabilities = torch.stack(logits).float().log_softmax(-1)

@@ -43,14 +43,14 @@ def match_classes(
     the background stay last.
 
     Args:
-        student (Sequence[str], optional): The student's class names.
-        teacher (Sequence[str], optional): The teacher's class names.
-        num_student (int): Classes of the student's head, without background.
-        num_teacher (int): The same for the teacher.
-        background (int): Number of logits after those of the classes.
+        student: The student's class names.
+        teacher: The teacher's class names.
+        num_student: Classes of the student's head, without background.
+        num_teacher: The same for the teacher.
+        background: Number of logits after those of the classes.
 
     Returns:
-        list[int] | None: Column of the teacher's logits for each column of
+        Column of the teacher's logits for each column of
         the student's; None if the two are alike as they are.
 
     Raises:

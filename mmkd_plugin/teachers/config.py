@@ -28,7 +28,7 @@ def load_config(config) -> Config:
             or the config itself.
 
     Returns:
-        Config: A config with a ``model``.
+        A config with a ``model``.
 
     Raises:
         FileNotFoundError: If the file, the named package or a base of the

@@ -13,12 +13,12 @@ class Preprocessing(NamedTuple):
     """How a data preprocessor makes a model's input of pixels.
 
     Attributes:
-        mean (Tensor): What is subtracted, (3, 1, 1) or (1, 1, 1), float64,
+        mean: What is subtracted, (3, 1, 1) or (1, 1, 1), float64,
             in the channel order of the model.
-        std (Tensor): What is divided by, of the same shape.
-        reverse (bool): Whether red and blue of the data are swapped.
-        divisor (int): Height and width are padded to a multiple of it.
-        pad_value (float): With this value.
+        std: What is divided by, of the same shape.
+        reverse: Whether red and blue of the data are swapped.
+        divisor: Height and width are padded to a multiple of it.
+        pad_value: With this value.
     """
 
     mean: Tensor
@@ -32,11 +32,11 @@ def read_preprocessing(preprocessor: nn.Module) -> Preprocessing:
     """Read the settings of a data preprocessor.
 
     Args:
-        preprocessor (nn.Module): An ``ImgDataPreprocessor`` or a class with
+        preprocessor: An ``ImgDataPreprocessor`` or a class with
             the same attributes.
 
     Returns:
-        Preprocessing: Mean 0 and standard deviation 1 if it leaves the pixels
+        Mean 0 and standard deviation 1 if it leaves the pixels
         as they are.
     """
     mean, std = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
@@ -66,9 +66,9 @@ class TeacherInput:
     Padding is the teacher's own, not an image of the student's padding.
 
     Args:
-        student (nn.Module): Data preprocessor of the student, an
+        student: Data preprocessor of the student, an
             ``ImgDataPreprocessor`` or a class with the same attributes.
-        teacher (nn.Module): Data preprocessor of the teacher.
+        teacher: Data preprocessor of the teacher.
     """
 
     def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
@@ -91,13 +91,13 @@ class TeacherInput:
         """Convert one batch.
 
         Args:
-            inputs (Tensor): The student's images, (B, 3, H, W).
+            inputs: The student's images, (B, 3, H, W).
             data_samples (list, optional): One a image; ``img_shape`` says
                 how much of the padded image is not padding.  Without it the
                 whole of ``inputs`` counts as image.
 
         Returns:
-            Tensor: The teacher's images, (B, 3, H', W'), where H' and W' are
+            The teacher's images, (B, 3, H', W'), where H' and W' are
             the largest image rounded up to the teacher's divisor.
         """
         if self.identity:

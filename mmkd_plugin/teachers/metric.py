@@ -24,15 +24,11 @@ def teacher_metrics(runner, teacher: Teacher) -> dict:
 
     Args:
         runner (Runner): In training, with a validation loop.
-        teacher (Teacher): Prepared for the runner's model.
+        teacher: Prepared for the runner's model.
 
     Returns:
-        dict: Name of each metric to its value.
-
-    Raises:
-        ValueError: If the runner has no validation set.
+        Name of each metric to its value.
     """
-    check_validation(runner)
     cache = Path(runner.work_dir, CACHE)
     key = _fingerprint(runner, teacher)
     known = [None]
@@ -90,8 +86,8 @@ def check_teacher(
 
     Args:
         runner (Runner): As in :func:`teacher_metrics`.
-        teacher (Teacher): As in :func:`teacher_metrics`.
-        min_metric (dict, optional): Name of a metric to the least value.
+        teacher: As in :func:`teacher_metrics`.
+        min_metric: Name of a metric to the least value.
 
     Raises:
         ValueError: If a metric is below its least value, or unknown.

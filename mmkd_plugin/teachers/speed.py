@@ -30,13 +30,13 @@ class TeacherSpeed:
     """The settings of a teacher that decide what its forward costs.
 
     Args:
-        precision (str): 'same' as the student, 'fp32', 'bf16' or 'fp16'.
-        channels_last (bool, optional): The memory format of its maps; None
+        precision: 'same' as the student, 'fp32', 'bf16' or 'fp16'.
+        channels_last: The memory format of its maps; None
             takes that of the student.
-        fuse_bn (bool): Whether to fold batch normalisation into the
+        fuse_bn: Whether to fold batch normalisation into the
             convolutions before it where that changes no feature but by
             rounding.
-        compile (bool): Whether to compile backbone and neck by
+        compile: Whether to compile backbone and neck by
             ``torch.compile``, which rounds differently too.
 
     Attributes:
@@ -69,9 +69,9 @@ class TeacherSpeed:
         """Prepare a teacher for computing beside its student.
 
         Args:
-            model (nn.Module): The teacher, in eval mode on the CPU, with its
+            model: The teacher, in eval mode on the CPU, with its
                 weights; changed in place and moved.
-            student (nn.Module): The model in training.
+            student: The model in training.
 
         Raises:
             ValueError: If the device cannot compute in that precision.
@@ -123,11 +123,11 @@ def fold_batch_norms(model: nn.Module) -> bool:
     then, of which one image of noise tells, and is left as it was.
 
     Args:
-        model (nn.Module): In eval mode on the CPU; its ``backbone`` and
+        model: In eval mode on the CPU; its ``backbone`` and
             ``neck`` are replaced.
 
     Returns:
-        bool: Whether one was.
+        Whether one was.
     """
     seed = torch.Generator().manual_seed(0)
     x = torch.randn(1, 3, 64, 64, generator=seed)

@@ -22,20 +22,20 @@ class Teacher:
 
     Args:
         config (str | Path | dict | Config): See :func:`load_config`.
-        checkpoint (str): Path or URL, see
+        checkpoint: Path or URL, see
             :func:`~mmkd_plugin.checkpoints.reading.read_checkpoint`.
-        prefix (str): What the names in the checkpoint begin with where it
+        prefix: What the names in the checkpoint begin with where it
             was saved by a wrapper around the model.
-        trust_checkpoint (bool): Whether to run code in the checkpoint.
+        trust_checkpoint: Whether to run code in the checkpoint.
         precision, channels_last, fuse_bn, compile: See
             :class:`~mmkd_plugin.teachers.speed.TeacherSpeed`.
-        classes (Sequence[str], optional): The teacher's class names in
+        classes: The teacher's class names in
             order, where neither checkpoint nor config tells them.
 
     Attributes:
         model (nn.Module): The teacher, in eval mode; no parameter requires
             a gradient.
-        classes (tuple[str] | None): Its class names, if known.
+        classes: Its class names, if known.
 
     Raises:
         FileNotFoundError: If a file is not there.
@@ -71,7 +71,7 @@ class Teacher:
         """Fit the teacher to a student: device, precision, input.
 
         Args:
-            student (nn.Module): The model in training.
+            student: The model in training.
 
         Raises:
             ValueError: If the device cannot compute in the teacher's
@@ -94,7 +94,7 @@ class Teacher:
         """Bring the teacher's logits into the order of the student's classes.
 
         Args:
-            classes (Sequence[str], optional): The student's class names.
+            classes: The student's class names.
             num_student, num_teacher, background: See
                 :func:`~mmkd_plugin.teachers.classes.match_classes`.
 
@@ -113,7 +113,7 @@ class Teacher:
         """Compute the features of a student's images, for :meth:`answer`.
 
         Args:
-            inputs (Tensor): The student's images, normalised and padded for
+            inputs: The student's images, normalised and padded for
                 it, (B, 3, H, W).
             data_samples (list, optional): One per image; see
                 :class:`~mmkd_plugin.teachers.inputs.TeacherInput`.
@@ -129,14 +129,14 @@ class Teacher:
         """What the teacher says of the images that it has seen.
 
         Args:
-            ask (Callable): Called with the model and what its
+            ask: Called with the model and what its
                 ``extract_feat`` gave, in eval mode, without gradient, in the
                 teacher's precision; once for each :meth:`see`.
-            per_class (bool): Whether the columns of the result are the
+            per_class: Whether the columns of the result are the
                 teacher's classes, to be brought into the student's order.
 
         Returns:
-            Tensor: What ``ask`` gave.
+            What ``ask`` gave.
         """
         if ask not in self._answers:
             with self.speed.autocast(self._device.type):
@@ -154,10 +154,10 @@ class Teacher:
         """Rename predicted classes to the student's, and drop others.
 
         Args:
-            outputs (list): What ``model.val_step`` gave; changed in place.
+            outputs: What ``model.val_step`` gave; changed in place.
 
         Returns:
-            list: The same.
+            The same.
         """
         if self._columns is None:
             return outputs
@@ -190,10 +190,10 @@ def check_teachers(teacher: object) -> list[dict]:
     """Say what is wrong with the argument ``teacher``.
 
     Args:
-        teacher (object): Arguments of a :class:`Teacher`, or a list of such.
+        teacher: Arguments of a :class:`Teacher`, or a list of such.
 
     Returns:
-        list[dict]: The arguments of each teacher.
+        The arguments of each teacher.
 
     Raises:
         TypeError: If a config is no dict, or lacks a key, or has one more.

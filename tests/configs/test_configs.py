@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import pkgutil
 import re
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, MODELS, init_default_scope
 
-import mmkd_plugin  # noqa: F401
+from mmkd_plugin import losses
 from mmkd_plugin.teachers.config import load_config
+from tests.helpers.doc_examples import DOCS, examples
 
 mmdet = pytest.importorskip('mmdet')
 
@@ -22,34 +24,27 @@ SMALL = sorted([*CONFIGS.glob('bccd/*.py'), *CONFIGS.glob('neu/*.py')])
 ALL = sorted(
     path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts
 )
-METHODS = dict(
-    ckd='CKDHook',
-    rld='RLDHook',
-    kd='DistillHook',
-    dkd='DistillHook',
-    dist='DistillHook',
-    ckd_rld='DistillHook',
+# The module of a loss, its fragment in configs/_base_/methods/ and its page in
+# docs/methods/ have the name of the method.
+METHODS = sorted(
+    module.name
+    for module in pkgutil.iter_modules(losses.__path__)
+    if not module.ispkg
 )
-EXPECTED = {
-    'frcnn_r18',
-    'frcnn_r50',
-    'frcnn_mv2',
-    'frcnn_r101_r18_ckd',
-    'frcnn_r101_r18_rld',
-    'frcnn_r101_r18_kd',
-    'frcnn_r101_r18_dkd',
-    'frcnn_r101_r18_dist',
-    'frcnn_r101_r50_ckd',
-    'frcnn_r101_r50_rld',
-    'frcnn_r50_mv2_ckd',
-    'frcnn_r50_mv2_rld',
-}
 STRIDES = (4, 8, 16, 32, 64)
+HEAD = re.compile(
+    r'# (?P<what>\S.*\n(?:# \S.*\n){0,2})'
+    r'# Run: (?P<run>.+)\n'
+    r'# Prepare: (?P<page>.+)\n'
+    r'# Result: (?P<result>.+\n(?:#   .+\n)*)'
+    r'\n(?=_base_ = )'
+)
 
 
-def method_of(path):
-    """What follows detector, teacher and student in the name."""
-    return '_'.join(path.stem.split('_')[3:])
+def methods_of(path):
+    """What the name of a config ends with: none, one or several methods."""
+    found = re.search(rf'(_({"|".join(METHODS)}))*$', path.stem)[0]
+    return found.split('_')[1:]
 
 
 every_config = pytest.mark.parametrize(
@@ -60,7 +55,7 @@ every_config = pytest.mark.parametrize(
 coco_config = pytest.mark.parametrize('path', COCO, ids=lambda path: path.stem)
 distilled_config = pytest.mark.parametrize(
     'path',
-    [path for path in COCO + SMALL if method_of(path) in METHODS],
+    [path for path in COCO + SMALL if methods_of(path)],
     ids=lambda path: str(path.relative_to(CONFIGS).with_suffix('')),
 )
 
@@ -89,19 +84,42 @@ def build(model):
     return MODELS.build(drop_init_cfg(copy.deepcopy(model)))
 
 
-def test_the_promised_configs_are_there():
-    assert {path.stem for path in COCO} == EXPECTED
+@every_config
+def test_opens_with_a_comment(path):
+    """What it trains, how, from which data, and what came out."""
+    head = re.match(HEAD, path.read_text())
+    assert head, 'a config begins as HEAD says'
+    (command,) = re.findall(
+        r'^(?:python tools/train\.py|bash tools/dist_train\.sh) (\S+)(?: 8)?$',
+        head['run'],
+    )
+    assert CONFIGS.parent / command == path
+    assert re.fullmatch(r'docs/datasets/\w+\.md', head['page'])
+    page = CONFIGS.parent.joinpath(head['page']).read_text()
+    folder = path.parent.relative_to(CONFIGS.parent)
+    assert f'`{folder}/' in page, 'the page says which configs it is for'
+    data = load(path).train_dataloader.dataset.data_root
+    assert f'{data}' in page, 'the page says where the data go'
+    assert re.match(r'not measured |(mAP|top-1) \d+\.\d+', head['result']), (
+        'it says what was measured'
+    )
 
 
 @every_config
-def test_opens_with_a_comment(path):
-    head = re.match(r'# .+\n(#.*\n)*', path.read_text())
-    assert head, 'a config opens with a comment'
-    commands = re.findall(r'tools/\S+ (configs/\S+\.py)', head[0])
-    assert commands or 'demo' in path.parts, 'it has a launch command'
-    assert '\n# Result: ' in head[0], 'it says what was measured'
-    for command in commands:
-        assert CONFIGS.parent / command == path
+def test_weights_of_the_teacher_are_on_the_page(path):
+    """Where the file goes, or the fragment that has the URL."""
+    page = re.search(r'^# Prepare: (.+)$', path.read_text(), re.M)[1]
+    page = CONFIGS.parent.joinpath(page).read_text()
+    for hook in load(path).get('custom_hooks', []):
+        place = hook.teacher.checkpoint
+        if '://' in place:
+            assert 'custom_hooks.0.teacher.checkpoint=' in page
+            assert '`configs/_base_/teachers/' in page
+        else:
+            place = Path(place)
+            if place.is_absolute():
+                place = place.relative_to(CONFIGS.parent)
+            assert str(place) in page
 
 
 @pytest.mark.slow
@@ -149,7 +167,7 @@ def test_coco_settings(path):
 def test_student_is_the_one_in_the_name(path):
     cfg = load(path)
     parts = path.stem.split('_')
-    student = parts[2] if parts[-1] in METHODS else parts[1]
+    student = parts[2] if methods_of(path) else parts[1]
     backbone = cfg.model.backbone
     assert (backbone.type, backbone.get('depth')) == dict(
         r18=('ResNet', 18), r50=('ResNet', 50), mv2=('MobileNetV2', None)
@@ -192,35 +210,40 @@ def test_training_is_that_of_the_student_alone(path):
 
 @distilled_config
 def test_method_is_the_one_in_the_name(path):
-    cfg = load(path)
-    (hook,) = cfg.custom_hooks
-    method = method_of(path)
-    assert hook.type == METHODS[method]
-    losses = HOOKS.build(hook).losses
-    parts = method.split('_')
-    assert list(losses) == [f'loss_{part}' for part in parts]
-    assert [type(loss).__name__ for loss in losses.values()] == [
-        f'{part.upper()}Loss' for part in parts
+    (hook,) = load(path).custom_hooks
+    built = HOOKS.build(hook).distiller.losses
+    methods = methods_of(path)
+    assert list(built) == [f'loss_{method}' for method in methods]
+    assert [type(loss).__module__ for loss in built.values()] == [
+        f'{losses.__name__}.{method}' for method in methods
     ]
 
 
-@pytest.mark.parametrize(
-    'method, settings',
-    [
-        ('ckd', dict(tau=1.0, loss_weight=10.0)),
-        ('rld', dict(alpha=1.0, beta=0.25, tau_scd=1.0, tau_mcd=1.0)),
-        ('kd', dict(tau=1.0, loss_weight=1.0)),
-        ('dkd', dict(alpha=1.0, beta=0.25, tau=1.0, loss_weight=1.0)),
-        ('dist', dict(beta=2.0, gamma=2.0, tau=1.0, loss_weight=1.0)),
-    ],
-)
-def test_method_settings(method, settings):
-    cfg = load(CONFIGS / f'frcnn_r101_r18_{method}.py')
-    hook = HOOKS.build(cfg.custom_hooks[0])
-    loss = hook.distiller.losses[f'loss_{method}']
-    assert {key: getattr(loss, key) for key in settings} == settings
-    assert hook.schedule.warmup == int(method == 'rld')
-    assert hook.schedule.by_epoch
+def settings_of(entry):
+    """All that a hook was given, its defaults too, without the teacher."""
+    teacher = dict(config='teacher.py', checkpoint='teacher.pth')
+    hook = HOOKS.build(dict(entry, teacher=teacher))
+    terms = {
+        name: {
+            key: value
+            for key, value in vars(loss).items()
+            if not key.startswith('_')
+        }
+        for name, loss in hook.distiller.losses.items()
+    }
+    return type(hook), terms, vars(hook.schedule)
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_fragment_has_the_settings_of_the_page(method):
+    """And is a fragment: a hook for any student and teacher."""
+    fragment = load(CONFIGS / f'_base_/methods/{method}.py')
+    assert list(fragment) == ['distill']
+    (example,) = examples(DOCS / 'methods' / f'{method}.md')
+    entry = eval(example.code)
+    found = settings_of(fragment.distill)
+    assert found == settings_of(entry)
+    assert list(found[1]) == [f'loss_{method}']
 
 
 def zoo():
@@ -247,7 +270,7 @@ def strongest(depth):
 
 @pytest.mark.parametrize(
     'path',
-    [path for path in COCO if method_of(path)],
+    [path for path in COCO if methods_of(path)],
     ids=lambda path: path.stem,
 )
 def test_teacher_is_the_strongest_of_its_name(path):

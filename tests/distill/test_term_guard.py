@@ -58,7 +58,9 @@ def test_term_without_gradient_stops_the_first_step(tmp_path, teacher, how):
 
 @pytest.mark.slow
 def test_weight_of_zero_is_no_fault(tmp_path, teacher):
-    runner = run(tmp_path, teacher, dict(type='KDLoss', loss_weight=0.0))
+    runner = run(
+        tmp_path, teacher, dict(type='KDLoss', loss_weight=0.0, tau=1.0)
+    )
     assert runner.iter == 4
 
 
@@ -119,7 +121,7 @@ def test_loss_scale_that_overflows_is_no_error():
     """The first scale of AMP is often too large, and then lowered."""
     guard = TermGuard('raise', 'kd_skipped')
     student = torch.randn(4, 3).half().requires_grad_()
-    losses = dict(loss_kd=KDLoss())
+    losses = dict(loss_kd=KDLoss(tau=1.0))
     reading = (student, torch.randn(4, 3), None, None)
     value = guard.term('loss_kd', losses['loss_kd'], 1.0, reading)
     (2.0**24 * value).backward()

@@ -127,7 +127,7 @@ def train(tmp_path, teacher):
         distil = dict(
             type='DistillHook',
             teacher=teacher,
-            losses=dict(loss_kd=dict(type='KDLoss')),
+            losses=dict(loss_kd=dict(type='KDLoss', tau=1.0)),
         )
         distil.update(hook or {})
         write_config(

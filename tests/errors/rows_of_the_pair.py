@@ -12,7 +12,7 @@ from tests.helpers import tiny, tiny_cls
 from tests.helpers.commands import TEACHER, as_text
 from tests.helpers.errors_page import row
 
-RLD = dict(loss_rld=dict(type='RLDLoss'))
+RLD = dict(loss_rld=dict(type='RLDLoss', beta=8.0, tau_scd=1.0, tau_mcd=4.0))
 
 
 @DET_MODELS.register_module()

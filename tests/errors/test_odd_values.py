@@ -29,11 +29,11 @@ CLASSES = {
     mmkd_plugin.DistillHook: dict(teacher=TEACHER, losses=LOSSES),
     hooks.CKDHook: dict(teacher=TEACHER),
     hooks.RLDHook: dict(teacher=TEACHER),
-    losses.KDLoss: {},
-    losses.DKDLoss: {},
-    losses.RLDLoss: {},
-    losses.CKDLoss: {},
-    losses.DISTLoss: {},
+    losses.KDLoss: dict(tau=1.0),
+    losses.DKDLoss: dict(beta=0.25, tau=1.0),
+    losses.RLDLoss: dict(beta=8.0, tau_scd=1.0, tau_mcd=4.0),
+    losses.CKDLoss: dict(tau=1.0, loss_weight=1.0),
+    losses.DISTLoss: dict(beta=2.0, gamma=2.0, tau=1.0),
     taps.RoIHeadTap: {},
     Schedule: {},
     TermGuard: dict(on_nonfinite='skip', log_name='x'),
@@ -81,7 +81,7 @@ def test_each_value_of_the_teacher(name, world):
         try:
             teacher = Teacher(**{**good, name: value})
             torch.manual_seed(0)
-            Distiller(dict(loss_kd=losses.KDLoss())).attach(
+            Distiller(dict(loss_kd=losses.KDLoss(tau=1.0))).attach(
                 tiny_cls.build_classifier(), [teacher]
             )
         except MMKDError as error:

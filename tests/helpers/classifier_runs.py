@@ -11,7 +11,8 @@ import mmkd_plugin  # noqa: F401, registers the hook
 from tests.helpers import tiny_cls
 
 LOSSES = dict(
-    loss_kd=dict(type='KDLoss', tau=4.0), loss_ckd=dict(type='CKDLoss')
+    loss_kd=dict(type='KDLoss', tau=4.0),
+    loss_ckd=dict(type='CKDLoss', tau=1.0, loss_weight=1.0),
 )
 
 

@@ -69,7 +69,8 @@ ALONE = [
     *(f'cifar100/{name}' for name in CIFAR),
     *(f'imagenet/{name}' for name in IMAGENET),
 ]
-DISTILLED = [
+# Those whose settings are published.
+PUBLISHED = [
     *(f'cifar100/{pair}_{m}' for pair in RLD for m in ('rld', 'kd', 'dkd')),
     *(f'cifar100/{pair}_ckd' for pair in CKD),
     *(f'imagenet/{pair}_{method}' for pair in LARGE for method in METHODS),
@@ -81,6 +82,12 @@ SHORT = [
     'cifar100/resnet56_resnet20_ckd_240e',
     'cifar100/vgg13_mobilenetv2_ckd_240e',
 ]
+FOUND = sorted(
+    f'{folder}/{path.stem}'
+    for folder in ('cifar100', 'imagenet')
+    for path in CONFIGS.joinpath(folder).glob('*.py')
+)
+DISTILLED = [name for name in FOUND if name not in (*ALONE, *SHORT)]
 
 
 @functools.cache

@@ -31,7 +31,7 @@ from tests.helpers.quick import leave_out_what_takes_long
 REPO = Path(__file__).parents[2]
 TOOLS = REPO / 'tools'
 TEACHER = dict(config='teacher.py', checkpoint='teacher.pth')
-LOSSES = dict(loss_kd=dict(type='KDLoss'))
+LOSSES = dict(loss_kd=dict(type='KDLoss', tau=1.0))
 NUMBERS = itertools.count()
 # What opens a URL.
 OPEN = 'mmkd_plugin.checkpoints.download.urlopen'

@@ -9,7 +9,10 @@ from mmengine.runner import Runner
 
 from tests.helpers import tiny
 
-LOSSES = dict(loss_kd=dict(type='KDLoss'), loss_ckd=dict(type='CKDLoss'))
+LOSSES = dict(
+    loss_kd=dict(type='KDLoss', tau=1.0),
+    loss_ckd=dict(type='CKDLoss', tau=1.0, loss_weight=1.0),
+)
 
 
 def hook_cfg(teacher, **kwargs):

@@ -20,10 +20,9 @@ every_case = pytest.mark.parametrize('case', CASES.values(), ids=CASES.keys())
 class Loss(NamedTuple):
     """A loss by its function, its module, its oracle and its numbers.
 
-    Function, module and oracle are given ``settings`` beside the numbers, and
-    the module multiplies the weights that it is given by ``factor``. Given
-    ``in_shares`` too, the mean over processes with equal shares of a batch is
-    that of the batch.
+    Function, module and oracle are given ``settings`` beside the numbers.
+    Given ``in_shares`` too, the mean over processes with equal shares of a
+    batch is that of the batch.
     """
 
     function: object
@@ -32,16 +31,11 @@ class Loss(NamedTuple):
     numbers: dict
     takes_labels: bool = False
     settings: dict = {}
-    factor: float = 1.0
     in_shares: dict = {}
 
     def build(self, **changes):
         """The module with its numbers."""
         return self.module(**{**self.numbers, **self.settings, **changes})
-
-    def default(self, **changes):
-        """The module with the numbers that it has by default."""
-        return self.module(**{**self.settings, **changes})
 
     def per_sample(self, student, teacher, labels):
         labels = (labels,) if self.takes_labels else ()
@@ -109,15 +103,14 @@ class LossChecks:
     @every_case
     def test_module_is_the_weighted_mean(self, case):
         module = self.loss.build(loss_weight=3.0)
-        factor = 3 * self.loss.factor
         rows = self.loss.expected(*case)
-        value = module(*case).double() / factor
+        value = module(*case).double() / 3
         torch.testing.assert_close(value, rows.mean(), rtol=1e-5, atol=4e-6)
         weights = torch.arange(1.0, len(rows) + 1)
         expected = (weights * rows).sum() / len(rows)
         value = module(*case, weights=weights)
         assert value.dtype == torch.float32 and value.shape == ()
-        value = value.double() / factor
+        value = value.double() / 3
         torch.testing.assert_close(value, expected, rtol=1e-5, atol=4e-6)
 
     @every_case
@@ -211,7 +204,7 @@ class LossChecks:
 
     def test_all_weights_zero(self):
         student = STUDENT.clone().requires_grad_()
-        value = self.loss.default()(student, TEACHER, LABELS, torch.zeros(5))
+        value = self.loss.build()(student, TEACHER, LABELS, torch.zeros(5))
         assert value.item() == 0
         assert gradient(value, student).eq(0).all()
 
@@ -254,7 +247,7 @@ class LossChecks:
 
     def test_default_numbers(self):
         """Leaving an argument out is the same as giving its default."""
-        module = self.loss.default()
+        module = self.loss.build()
         numbers = {name: getattr(module, name) for name in self.loss.numbers}
         labels = (LABELS,) if self.loss.takes_labels else ()
         rows = self.loss.function(
@@ -273,7 +266,7 @@ class LossChecks:
                 f'Expected argument `{name}` to be a number from {ends} but'
             )
             with pytest.raises(ValueError, match=message):
-                self.loss.default(**{name: value})
+                self.loss.build(**{name: value})
 
     def test_zero_is_a_weight_but_no_temperature(self):
         for name in [*self.loss.numbers, 'loss_weight']:
@@ -281,9 +274,9 @@ class LossChecks:
                 with pytest.raises(
                     ValueError, match='0.0001 to 10000 but got 0'
                 ):
-                    self.loss.default(**{name: 0})
+                    self.loss.build(**{name: 0})
             else:
-                assert getattr(self.loss.default(**{name: 0}), name) == 0
+                assert getattr(self.loss.build(**{name: 0}), name) == 0
 
     @pytest.mark.parametrize('shape', [(5, 8), (4, 7), (5, 7, 1)])
     def test_shapes_that_differ(self, shape):
@@ -297,11 +290,11 @@ class LossChecks:
         with pytest.raises(
             ValueError, match=r'`weights` .* \(5,\) but got \(4,'
         ):
-            self.loss.default()(STUDENT, TEACHER, LABELS, torch.ones(4))
+            self.loss.build()(STUDENT, TEACHER, LABELS, torch.ones(4))
 
     def test_labels_that_are_no_class_ids(self):
         """They are refused, or of no account."""
-        module = self.loss.default()
+        module = self.loss.build()
         soft = TEACHER.softmax(1)
         if not self.loss.takes_labels:
             expected = module(STUDENT, TEACHER, None)
@@ -314,10 +307,22 @@ class LossChecks:
         with pytest.raises(ValueError, match=r'\(5,\) but got \(5, 7\)'):
             module(STUDENT, TEACHER, one_hot)
 
+    def test_numbers_are_kept_and_shown_as_given(self):
+        module = self.loss.build(loss_weight=0.5)
+        given = {**self.loss.numbers, **self.loss.settings, 'loss_weight': 0.5}
+        for name, number in given.items():
+            assert getattr(module, name) == number
+            assert f'{name}={number}' in repr(module)
+
+    def test_numbers_that_papers_choose_differently_have_no_default(self):
+        with pytest.raises(TypeError, match="required .* 'tau"):
+            self.loss.module()
+
     def test_built_by_name_under_mmdet(self):
         registry = pytest.importorskip('mmdet.registry')
         name = self.loss.module.__name__
-        module = registry.MODELS.build(dict(type=name, loss_weight=0.1))
+        numbers = {**self.loss.numbers, 'loss_weight': 0.1}
+        module = registry.MODELS.build(dict(type=name, **numbers))
         assert type(module) is self.loss.module
         assert module.loss_weight == 0.1
 
@@ -329,7 +334,7 @@ class LossChecks:
 
 def standardized(loss):
     """The same loss of standardised logits."""
-    return loss._replace(settings=dict(standardize=True), factor=9.0)
+    return loss._replace(settings=dict(standardize=True))
 
 
 class StandardizedChecks(LossChecks):
@@ -364,10 +369,3 @@ class StandardizedChecks(LossChecks):
         assert grad.isfinite().all()
         silent = torch.arange(5).eq(0) & (role == 'student')
         assert torch.equal(grad.eq(0).all(1), silent)
-
-
-def assert_shown(module, expected):
-    """The attributes are what is computed, and the repr shows them."""
-    assert {name: getattr(module, name) for name in expected} == expected
-    for name, number in expected.items():
-        assert f'{name}={number}' in repr(module)

@@ -16,8 +16,14 @@ TEACHER = dict(
 LOSSES = dict(
     loss_kd=dict(type='KDLoss', tau=2.0, loss_weight=1.0, standardize=True),
     loss_dkd=dict(type='DKDLoss', alpha=1.0, beta=2.0, tau=1.0),
-    loss_rld=dict(type='RLDLoss', tau_scd=None, tau_mcd=4.0),
-    loss_ckd=dict(type='CKDLoss', gather=False, same_class_negatives=True),
+    loss_rld=dict(type='RLDLoss', tau_scd=None, tau_mcd=4.0, beta=8.0),
+    loss_ckd=dict(
+        type='CKDLoss',
+        gather=False,
+        same_class_negatives=True,
+        tau=1.0,
+        loss_weight=1.0,
+    ),
     loss_dist=dict(type='DISTLoss', beta=1.0, gamma=1.0, tau=1.0),
 )
 WHEN = dict(warmup=1, begin=0, end=3, by_epoch=True)

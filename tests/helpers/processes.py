@@ -53,8 +53,10 @@ def check_ranks_stay_identical(folder):
         (True, 2, True),
     ):
         losses = dict(
-            loss_rld=dict(type='RLDLoss'),
-            loss_ckd=dict(type='CKDLoss', gather=gather),
+            loss_rld=dict(type='RLDLoss', beta=8.0, tau_scd=1.0, tau_mcd=4.0),
+            loss_ckd=dict(
+                type='CKDLoss', gather=gather, tau=1.0, loss_weight=1.0
+            ),
         )
         runner = make_runner(
             folder / f'{unused}-{steps}',
@@ -118,10 +120,10 @@ def build_pair(folder, wrap, iou_threshold, proposals):
     model.roi_head.bbox_sampler.num = 512
     model.roi_head.bbox_sampler.pos_fraction = 1
     losses = dict(
-        loss_kd=dict(type='KDLoss'),
-        loss_dkd=dict(type='DKDLoss'),
-        loss_rld=dict(type='RLDLoss'),
-        loss_ckd=dict(type='CKDLoss', gather=True),
+        loss_kd=dict(type='KDLoss', tau=1.0),
+        loss_dkd=dict(type='DKDLoss', beta=0.25, tau=1.0),
+        loss_rld=dict(type='RLDLoss', beta=8.0, tau_scd=1.0, tau_mcd=4.0),
+        loss_ckd=dict(type='CKDLoss', gather=True, tau=1.0, loss_weight=1.0),
     )
     teacher = dict(
         config=dict(default_scope='mmdet', model=tiny.detector_cfg(width=16)),

@@ -7,7 +7,8 @@ from mmengine.logging import MessageHub
 from tests.helpers import tiny, tiny_cls
 
 LOSSES = dict(
-    loss_rld=dict(type='RLDLoss', beta=2.0), loss_ckd=dict(type='CKDLoss')
+    loss_rld=dict(type='RLDLoss', beta=2.0, tau_scd=1.0, tau_mcd=4.0),
+    loss_ckd=dict(type='CKDLoss', tau=1.0, loss_weight=1.0),
 )
 
 

@@ -97,11 +97,18 @@ def test_teacher_sees_the_mixed_pixels(teacher, mix):
     assert 0 <= losses['kd_teacher_acc'] <= 1
 
 
-@pytest.mark.parametrize('loss', ['RLDLoss', 'DKDLoss'])
+@pytest.mark.parametrize(
+    'loss',
+    [
+        dict(type='RLDLoss', beta=8.0, tau_scd=1.0, tau_mcd=4.0),
+        dict(type='DKDLoss', beta=0.25, tau=1.0),
+    ],
+    ids=['RLD', 'DKD'],
+)
 @pytest.mark.parametrize('mix', MIXES, ids=lambda mix: mix['type'])
 def test_methods_that_need_class_ids_say_so(teacher, mix, loss):
     model = tiny_cls.build_classifier(batch_augments=dict(augments=mix))
-    losses = dict(loss_it=dict(type=loss))
+    losses = dict(loss_it=loss)
     connect(HOOKS.build(hook_cfg(teacher, losses=losses)), model.train())
     with pytest.raises(TypeError, match='Mixup, CutMix.*KDLoss.*CKDLoss'):
         losses_of(model, 0, 1, 2, 3)
@@ -111,7 +118,16 @@ def test_label_smoothing_keeps_class_ids(tmp_path, teacher):
     smooth = dict(loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1))
     runner = make_runner(
         tmp_path,
-        [hook_cfg(teacher, losses=dict(loss_rld=dict(type='RLDLoss')))],
+        [
+            hook_cfg(
+                teacher,
+                losses=dict(
+                    loss_rld=dict(
+                        type='RLDLoss', beta=8.0, tau_scd=1.0, tau_mcd=4.0
+                    )
+                ),
+            )
+        ],
         model=dict(head=smooth),
     )
     runner.train()

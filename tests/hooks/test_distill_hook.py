@@ -4,6 +4,7 @@ import copy
 import subprocess
 import sys
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +20,8 @@ from tests.helpers.detector_runs import (
     losses_of,
     make_runner,
 )
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
 @pytest.fixture
@@ -217,7 +220,8 @@ def test_same_model_as_teacher_gives_zero(tmp_path):
         hook_cfg(
             teacher,
             losses=dict(
-                loss_kd=dict(type='KDLoss'), loss_dkd=dict(type='DKDLoss')
+                loss_kd=dict(type='KDLoss', tau=1.0),
+                loss_dkd=dict(type='DKDLoss', beta=0.25, tau=1.0),
             ),
         )
     )
@@ -303,7 +307,7 @@ def test_no_roi_leaves_no_parameter_unused(teacher, begin):
 
 def test_own_terms_do_not_replace_those_of_the_model(teacher):
     hook = HOOKS.build(
-        hook_cfg(teacher, losses=dict(loss_cls=dict(type='KDLoss')))
+        hook_cfg(teacher, losses=dict(loss_cls=dict(type='KDLoss', tau=1.0)))
     )
     model = tiny.build_detector().train()
     connect(hook, model)
@@ -327,7 +331,11 @@ def test_epochs_with_iterations_are_refused(tmp_path, teacher):
     [
         (dict(teacher=dict(config='a.py')), TypeError, '`checkpoint`'),
         (dict(losses={}), TypeError, 'at least one loss'),
-        (dict(losses=dict(kd=dict(type='KDLoss'))), ValueError, "'kd'"),
+        (
+            dict(losses=dict(kd=dict(type='KDLoss', tau=1.0))),
+            ValueError,
+            "'kd'",
+        ),
         (dict(warmup=-1), ValueError, '`warmup`'),
         (dict(warmup=1.5), ValueError, '`warmup`'),
         (dict(begin=3, end=3), ValueError, '`end`'),
@@ -353,21 +361,25 @@ def test_presets_are_found_from_every_scope(scope, teacher):
     assert rld.distiller.losses['loss_rld'].beta == 2.0
 
 
-@pytest.mark.parametrize(
-    'given, alpha, beta, tau_scd, tau_mcd',
-    [
-        (dict(), 1, 0.25, 1, 1),
-        (dict(tau_mcd=4), 1, 0.25, 1, 4),
-        (dict(standardize=True), 9, 2.25, 2, 2),
-        (dict(beta=8, tau_scd=1, standardize=True), 9, 72, 1, 2),
-    ],
-)
-def test_numbers_of_rld_hook(given, alpha, beta, tau_scd, tau_mcd, teacher):
-    hook = HOOKS.build(dict(type='RLDHook', teacher=teacher, **given))
-    loss = hook.distiller.losses['loss_rld']
-    assert (loss.alpha, loss.beta) == (alpha, beta)
-    assert (loss.tau_scd, loss.tau_mcd) == (tau_scd, tau_mcd)
-    assert loss.standardize == given.get('standardize', False)
+@pytest.mark.parametrize('method', ['ckd', 'rld'])
+def test_preset_and_fragment_have_one_set_of_numbers(method, teacher):
+    fragment = Config.fromfile(f'{CONFIGS}/_base_/methods/{method}.py')
+    kind = fragment.distill.type
+    given = HOOKS.build(dict(fragment.distill, teacher=teacher))
+    preset = HOOKS.build(dict(type=kind, teacher=teacher))
+    name = f'loss_{method}'
+    assert repr(preset.distiller.losses) == repr(given.distiller.losses)
+    assert name in preset.distiller.losses
+
+
+@pytest.mark.parametrize('standardize', [False, True])
+def test_numbers_are_used_as_given(standardize, teacher):
+    numbers = dict(alpha=1.5, beta=8.0, tau_scd=2.0, tau_mcd=4.0)
+    cfg = dict(type='RLDHook', standardize=standardize, **numbers)
+    hook = HOOKS.build(dict(cfg, teacher=teacher))
+    (loss,) = hook.distiller.losses.values()
+    assert numbers.items() <= vars(loss).items()
+    assert loss.standardize == standardize
 
 
 def test_several_teachers_average_their_probabilities(tmp_path, teacher):

@@ -89,7 +89,7 @@ def test_relations_are_matched_where_probabilities_need_not_be():
     """A student that is less sure, in proportion, has nothing to learn."""
     probabilities = TEACHER.softmax(1)
     student = (0.3 * probabilities + 0.7 / 7).log()
-    assert kd_loss(student, TEACHER).min() > 0.1
+    assert kd_loss(student, TEACHER, tau=1.0).min() > 0.1
     for numbers in (INTER, INTRA):
         values, gradient = values_and_gradient(student, TEACHER, **numbers)
         torch.testing.assert_close(values, torch.zeros(5), rtol=0, atol=1e-4)
@@ -168,5 +168,7 @@ def test_invalid_rows_are_in_no_column():
 def test_weights_do_not_change_the_columns():
     weights = torch.tensor([1.0, 1.0, 0.25, 1.0, 1.0])
     rows = dist_loss(STUDENT, TEACHER, beta=2.0, gamma=2.0, tau=1.0)
-    value = DISTLoss()(STUDENT, TEACHER, LABELS, weights)
+    value = DISTLoss(beta=2.0, gamma=2.0, tau=1.0)(
+        STUDENT, TEACHER, LABELS, weights
+    )
     torch.testing.assert_close(value, (weights * rows).sum() / 5)

@@ -9,7 +9,6 @@ from tests.helpers.loss_checks import (
     Loss,
     LossChecks,
     StandardizedChecks,
-    assert_shown,
     standardized,
 )
 from tests.helpers.loss_oracles import exactly, kl, pick_and_rest, softmax
@@ -121,21 +120,3 @@ def test_one_class(standardize):
     )
     value.sum().backward()
     assert value.eq(0).all() and student.grad.eq(0).all()
-
-
-@pytest.mark.parametrize(
-    'settings, expected',
-    [
-        (dict(), dict(alpha=1.0, beta=0.25, tau=1.0, loss_weight=1.0)),
-        (
-            dict(standardize=True),
-            dict(alpha=9.0, beta=2.25, tau=2.0, loss_weight=1.0),
-        ),
-        (
-            dict(alpha=2.0, beta=8.0, tau=1.0, standardize=True),
-            dict(alpha=18.0, beta=72.0, tau=1.0, loss_weight=1.0),
-        ),
-    ],
-)
-def test_numbers_in_use(settings, expected):
-    assert_shown(DKDLoss(**settings), expected)

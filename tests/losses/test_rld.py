@@ -9,7 +9,6 @@ from tests.helpers.loss_checks import (
     Loss,
     LossChecks,
     StandardizedChecks,
-    assert_shown,
     standardized,
 )
 from tests.helpers.loss_oracles import exactly, kl, pick_and_rest, softmax
@@ -182,30 +181,3 @@ def test_mask_is_taken_before_the_temperature():
     student = STUDENT[:1, :4].clone().requires_grad_()
     rld_loss(student, teacher[None], torch.tensor([1]), **MCD).sum().backward()
     assert student.grad[0, 0] != 0
-
-
-@pytest.mark.parametrize(
-    'settings, expected',
-    [
-        (
-            dict(),
-            dict(
-                alpha=1.0, beta=8.0, tau_scd=1.0, tau_mcd=4.0, loss_weight=1.0
-            ),
-        ),
-        (
-            dict(standardize=True),
-            dict(
-                alpha=9.0, beta=72.0, tau_scd=2.0, tau_mcd=2.0, loss_weight=1.0
-            ),
-        ),
-        (
-            dict(beta=0.5, tau_mcd=4.0, loss_weight=0.5, standardize=True),
-            dict(
-                alpha=9.0, beta=4.5, tau_scd=2.0, tau_mcd=4.0, loss_weight=0.5
-            ),
-        ),
-    ],
-)
-def test_numbers_in_use(settings, expected):
-    assert_shown(RLDLoss(**settings), expected)

@@ -1,40 +1,69 @@
-"""The loss of docs/adding_a_method.md trains, and its table is right."""
+"""The examples of docs/adding_a_method.md train, and its table is right."""
 
 import re
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmkd_plugin import losses
 from tests.helpers.doc_examples import DOCS, examples
 
 PAGE = DOCS / 'adding_a_method.md'
 
 
-def test_loss_in_a_file_of_ones_own(tmp_path, monkeypatch):
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Configs of a small student and its teacher, where Python finds them."""
     pytest.importorskip('mmdet')
     from tests.helpers import tiny
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     tiny.save_configs()
-    loss, config = examples(PAGE)
-    assert loss.code.startswith('# my_losses.py\n')
-    Path('my_losses.py').write_text(loss.code)
-    student = Path('student.py').read_text()
-    Path('distilled.py').write_text(student + config.code)
-    cfg = Config.fromfile('distilled.py')
+    return tmp_path
+
+
+def code_under(heading):
+    return [each.code for each in examples(PAGE) if each.heading == heading]
+
+
+def train(config):
+    """Train by a config and return what was logged."""
+    cfg = Config.fromfile(config)
     cfg.work_dir = 'work'
     runner = Runner.from_cfg(cfg)
     runner.train()
-    values, _ = runner.message_hub.log_scalars['train/loss_mse'].data
+    return runner.message_hub.log_scalars
+
+
+def test_loss_in_a_file_of_ones_own(folder):
+    loss, config = code_under('In a file of your own')
+    assert loss.startswith('# my_losses.py\n')
+    Path('my_losses.py').write_text(loss)
+    Path('distilled.py').write_text(Path('student.py').read_text() + config)
+    values, _ = train('distilled.py')['train/loss_mse'].data
     assert len(values) == 4 and min(values) > 0
 
 
-def test_files_of_the_table_know_the_method():
-    rows = re.findall(r'^\| `(.+?)` \|', PAGE.read_text(), re.MULTILINE)
-    files = [DOCS.parent / row for row in rows if '.' in row]
-    assert len(files) == 11
+def test_fragment_with_any_student(folder):
+    (config,) = code_under('With any student')
+    Path('configs').symlink_to(DOCS.parent / 'configs')
+    Path('distilled.py').write_text(config)
+    values, _ = train('distilled.py')['train/loss_dist'].data
+    assert len(values) == 4 and min(values) > 0
+
+
+@pytest.mark.parametrize(
+    'method',
+    [found.name for found in iter_modules(losses.__path__) if not found.ispkg],
+)
+def test_every_method_has_the_files_of_the_table(method):
+    files = re.findall(r'^\| `(.+?)` \|', PAGE.read_text(), re.MULTILINE)
+    files = [file for file in files if 'NAME' in file]
+    assert len(files) == 4
     for file in files:
-        assert 'dist' in file.read_text().lower()
+        file = DOCS.parent / file.replace('NAME', method)
+        assert method in file.read_text().lower()

@@ -154,7 +154,7 @@ def test_package_needs_torch_and_mmengine_alone():
         "            raise ImportError('blocked: ' + name)\n"
         'sys.meta_path.insert(0, Block())\n'
         'import mmkd_plugin\n'
-        'loss = mmkd_plugin.losses.CKDLoss()\n'
+        'loss = mmkd_plugin.losses.CKDLoss(tau=1.0, loss_weight=1.0)\n'
         "print('imported')\n"
     )
     run = subprocess.run(

@@ -1,25 +1,38 @@
-"""The metafiles of model-index.yml: what they name exists, was measured."""
+"""model-index.yml and the pages of the methods: made, and as measured."""
 
 import functools
 import re
+import shutil
 from pathlib import Path
 
+import config_heads
+import make_model_index
 import pytest
 from mmengine.config import Config
 from mmengine.fileio import load
-from mmengine.registry import HOOKS
 
-import mmkd_plugin  # noqa: F401
+pytest.importorskip('mmdet')
 
 ROOT = Path(__file__).parents[2]
-INDEX = load(ROOT / 'model-index.yml')['Import']
-FILES = {name: load(ROOT / name) for name in INDEX}
-MODELS = [model for file in FILES.values() for model in file['Models']]
+INDEX = load(ROOT / 'model-index.yml')
+METHODS = INDEX['Collections']
+MODELS = INDEX['Models']
 MEASURED = [model for model in MODELS if 'Results' in model]
-# Data in a metafile -> where docs/results.md has its table.
+# Data in the index -> where docs/results.md has its table.
 TABLES = {'NEU-DET': '\nSteel surfaces:\n', 'BCCD': '\nBlood cells:\n'}
+HEAD = """\
+# A student with its teacher.
+# Run: python tools/train.py configs/x/student_kd.py
+# Prepare: docs/datasets/x.md
+# Result: {}
 
-each_file = pytest.mark.parametrize('name', INDEX)
+_base_ = './student.py'
+custom_hooks = []
+"""
+
+each_method = pytest.mark.parametrize(
+    'method', METHODS, ids=lambda method: method['Name']
+)
 each_measured = pytest.mark.parametrize(
     'model', MEASURED, ids=lambda model: model['Name']
 )
@@ -35,13 +48,10 @@ def box_ap(model):
 
 
 def result_of(config):
-    """What a config says of itself: box AP in percent, or None."""
-    (text,) = re.findall(
-        r'^# Result: (.+)$', (ROOT / config).read_text(), re.M
-    )
-    found = re.match(r'mAP (0\.\d{3})\b', text)
-    assert found or text.startswith('not measured')
-    return round(100 * float(found[1]), 1) if found else None
+    """What a config says of itself, in one line."""
+    text = (ROOT / config).read_text()
+    (found,) = re.findall(r'^# Result: (.+(?:\n#   .+)*)$', text, re.M)
+    return found.replace('\n#  ', '')
 
 
 @functools.cache
@@ -57,8 +67,8 @@ def table_of(data):
 
 
 def method_of(model):
-    """As the tables call it: 'KD', 'CKD + RLD', ..."""
-    names = '|'.join(Path(name).parent.name for name in INDEX)
+    """As the tables call it, from the name: 'KD', 'CKD + RLD', ..."""
+    names = '|'.join(Path(method['README']).stem for method in METHODS)
     stem = Path(model['Config']).stem
     found = re.search(rf'((_({names}))+)(_\d+e)?$', stem)
     return found[1].strip('_').upper().replace('_', ' + ')
@@ -73,22 +83,33 @@ def distils(path):
     )
 
 
-def test_every_metafile_is_imported():
-    found = (ROOT / 'configs').rglob('metafile.yml')
-    assert sorted(INDEX) == sorted(
-        str(path.relative_to(ROOT)) for path in found
-    )
+def test_all_of_it_is_as_the_command_writes_it():
+    """If not: python tools/model_converters/make_model_index.py"""
+    files = make_model_index.make_files()
+    assert len(files) == 2 + len(METHODS)
+    for name, text in files.items():
+        assert (ROOT / name).read_text() == text, name
 
 
-@each_file
-def test_collection(name):
-    (collection,) = FILES[name]['Collections']
-    assert collection['Name'].lower() == Path(name).parent.name
-    assert re.match('https://arxiv.org/abs/', collection['Paper']['URL'])
-    readme = (ROOT / collection['README']).read_text()
-    paper = collection['Paper']
-    assert f'> [{paper["Title"]}]({paper["URL"]})' in readme
-    assert f'title={{{paper["Title"]}}}' in readme
+@each_method
+def test_page_of_a_method(method):
+    page = ROOT / method['README']
+    assert page.stem == method['Name'].lower()
+    assert (ROOT / 'mmkd_plugin' / 'losses' / f'{page.stem}.py').is_file()
+    text = page.read_text()
+    paper = method['Paper']
+    assert f'> [{paper["Title"]}]({paper["URL"]})' in text
+    assert f'title={{{paper["Title"]}}}' in text
+    assert re.findall(r'^## (.+)', text, re.M) == [
+        *('Formula', 'In a config', 'Results', 'Citation')
+    ]
+
+
+def test_every_loss_has_a_page():
+    losses = (ROOT / 'mmkd_plugin' / 'losses').glob('[!_]*.py')
+    assert {path.stem for path in losses} == {
+        Path(method['README']).stem for method in METHODS
+    }
 
 
 def test_names_are_unique_and_lower_case():
@@ -96,6 +117,9 @@ def test_names_are_unique_and_lower_case():
     names = [model['Name'] for model in MODELS]
     assert len(set(names)) == len(names)
     assert all(name == name.lower() for name in names)
+    for model in MODELS:
+        path = Path(model['Config'])
+        assert model['Name'] in (path.stem, f'{path.stem}_{path.parent.name}')
 
 
 def test_every_distillation_config_is_listed_once():
@@ -108,46 +132,50 @@ def test_every_distillation_config_is_listed_once():
     assert sorted(listed) == sorted(found)
 
 
-@each_file
-def test_configs_train_by_the_method(name):
-    (collection,) = FILES[name]['Collections']
-    for model in FILES[name]['Models']:
-        assert model['In Collection'] == collection['Name']
-        path = Path(model['Config'])
-        assert model['Name'] in (path.stem, f'{path.stem}_{path.parent.name}')
-        cfg = Config.fromfile(ROOT / path, import_custom_modules=False)
-        losses = HOOKS.build(cfg.custom_hooks[0]).losses.values()
-        kinds = ' + '.join(
-            type(loss).__name__.removesuffix('Loss') for loss in losses
-        )
-        assert kinds == method_of(model)
-        assert kinds.split(' + ')[0] == collection['Name']
-        assert model['Metadata']['Epochs'] == cfg.train_cfg.max_epochs
-
-
-def test_what_was_not_measured_has_no_result():
-    for model in MODELS:
-        if model not in MEASURED:
-            assert result_of(model['Config']) is None
-    assert len(MEASURED) == 11
+@pytest.mark.parametrize('model', MODELS, ids=lambda model: model['Name'])
+def test_entry_is_that_of_its_config(model):
+    """By the name of the config, as somebody chooses it."""
+    assert method_of(model).split(' + ')[0] == model['In Collection']
+    path = ROOT / model['Config']
+    cfg = Config.fromfile(path, import_custom_modules=False)
+    assert model['Metadata']['Epochs'] == cfg.train_cfg.max_epochs
+    measured = re.match(r'mAP 0\.\d{3} \+- ', result_of(model['Config']))
+    assert bool(measured) == ('Results' in model)
 
 
 @each_measured
 def test_results_are_those_of_the_configs(model):
-    assert box_ap(model) == result_of(model['Config'])
-    for role in ('Student', 'Teacher'):
-        other = model['Metadata'][role]
-        assert other['box AP'] == result_of(other['Config'])
+    """Also where a config says again what its student has alone."""
+    metadata = model['Metadata']
+    result = result_of(model['Config'])
+    (alone,) = re.findall(r'the student alone has (0\.\d{3} \+- \S+) ', result)
+    student = metadata['Student']
+    assert result_of(student['Config']).startswith(f'mAP {alone} over seeds ')
+    for text, figure in (
+        (result, box_ap(model)),
+        (alone, student['box AP']),
+        (
+            result_of(metadata['Teacher']['Config']),
+            metadata['Teacher']['box AP'],
+        ),
+    ):
+        (found,) = re.findall(r'^(?:mAP )?(0\.\d{3})\b', text)
+        assert figure == round(100 * float(found), 1)
+    script = metadata['Command'].split()[1:]
+    assert metadata['Command'].removeprefix('python ') in result
+    assert all((ROOT / part).is_file() for part in script if '/' in part)
 
 
 @each_measured
 def test_results_are_those_of_the_pages(model):
+    """Those that people write, of the runs themselves."""
     metadata = model['Metadata']
     data = metadata['Training Data']
     if data in TABLES:
         table = table_of(data)
         assert metadata['Student']['box AP'] == table['student alone']
         assert box_ap(model) == table[method_of(model)]
+        assert metadata['Seeds'] == 5
     else:
         text = (ROOT / 'README.md').read_text()
         for name, figure in (
@@ -157,25 +185,113 @@ def test_results_are_those_of_the_pages(model):
         ):
             (found,) = re.findall(rf'\| {name} +\| +(0\.\d+)', text)
             assert figure == round(100 * float(found), 1)
-    script = metadata['Command'].split()[1:]
-    assert all((ROOT / part).is_file() for part in script if '/' in part)
 
 
-@each_measured
-def test_readme_has_the_results(model):
-    metadata = model['Metadata']
-    readme = ROOT / 'configs' / model['In Collection'].lower() / 'README.md'
-    config = Path('..', *Path(model['Config']).parts[1:])
-    (line,) = (
-        line
-        for line in readme.read_text().splitlines()
-        if f'({config})' in line
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project of one page, of a method and of data, and two configs."""
+    for folder in ('configs/x', 'docs/datasets', 'docs/methods'):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(ROOT / 'docs/methods/kd.md', tmp_path / 'docs/methods')
+    (tmp_path / 'docs/datasets/x.md').write_text('# Data of X\n\nText.\n')
+    config = tmp_path / 'configs/x/student_kd.py'
+    config.write_text(HEAD.format('not measured yet.'))
+    (config.parent / 'student.py').write_text('\n')
+    for module in (config_heads, make_model_index):
+        monkeypatch.setattr(module, 'ROOT', tmp_path)
+    return config
+
+
+def name_of(config):
+    return str(config.relative_to(config.parents[2]))
+
+
+def test_result_of_a_classifier(project):
+    project.write_text(
+        HEAD.format('top-1 70.12 +- 0.20 over seeds 0, 2, 5 (tools/a.py b).')
     )
-    cells = [cell.strip() for cell in line.split('|')]
-    assert cells[1].split(' (')[0] == metadata['Training Data']
-    assert [float(cell) for cell in cells[2:5]] == [
-        metadata['Teacher']['box AP'],
-        metadata['Student']['box AP'],
-        box_ap(model),
-    ]
-    assert (readme.parent / config).is_file()
+    name = name_of(project)
+    assert config_heads.read_head(name).data == 'Data of X'
+    assert config_heads.read_runs(name) == dict(
+        Seeds=3, Command='python tools/a.py b'
+    )
+    assert config_heads.read_metric(name) == (
+        'Image Classification',
+        {'Top 1 Accuracy': 70.12},
+    )
+    student = make_model_index.student_of(name)
+    assert student == 'configs/x/student.py'
+
+
+@pytest.mark.parametrize(
+    'result',
+    [
+        'mAP 0.4, good.',
+        'mAP 0.412 over seeds 0 to 4 (tools/sweep/sweep.py).',
+        'measured not yet.',
+    ],
+)
+def test_result_of_no_known_form(project, result):
+    project.write_text(HEAD.format(result))
+    with pytest.raises(SystemExit, match='to be `not measured yet') as info:
+        config_heads.read_runs(name_of(project))
+    assert result in str(info.value)
+
+
+def test_figure_that_is_needed_but_not_measured(project):
+    with pytest.raises(SystemExit, match='measure it before'):
+        config_heads.read_metric(name_of(project))
+
+
+@pytest.mark.parametrize('line', ['# Prepare: ', '# Result: '])
+def test_head_without_a_line(project, line):
+    text = project.read_text()
+    project.write_text(re.sub(f'{line}.*\n', '', text))
+    with pytest.raises(SystemExit, match='expected the first lines of'):
+        config_heads.read_head(name_of(project))
+
+
+def test_page_of_the_data_that_is_gone(project):
+    (project.parents[2] / 'docs/datasets/x.md').unlink()
+    with pytest.raises(SystemExit, match='a page that exists'):
+        config_heads.read_head(name_of(project))
+
+
+def test_config_without_its_student(project):
+    project.write_text(project.read_text().replace('./student', '../student'))
+    with pytest.raises(SystemExit, match='put that first into `_base_`'):
+        make_model_index.student_of(name_of(project))
+
+
+def test_page_without_a_paper(project):
+    page = project.parents[2] / 'docs/methods/kd.md'
+    page.write_text('# KD\n\nText.\n')
+    with pytest.raises(SystemExit, match='to begin with `# NAME`'):
+        make_model_index.read_collections()
+
+
+def test_method_without_a_page(project):
+    project.write_text(
+        HEAD.format('not measured yet.').replace(
+            '[]',
+            "[dict(type='CKDHook', teacher=dict(config='', checkpoint=''))]",
+        )
+    )
+    with pytest.raises(SystemExit, match=r'add docs/methods/ckd\.md'):
+        make_model_index.make_files()
+
+
+def test_method_without_a_config(project):
+    """A page gets its section, and keeps the rest."""
+    project.unlink()
+    page = project.parents[2] / 'docs/methods/kd.md'
+    page.write_text('# KD\n\n> [Title](https://x)\n\nText.\n')
+    files = make_model_index.make_files()
+    text = files['docs/methods/kd.md']
+    assert text.startswith(page.read_text() + '\n## Results\n\n<!-- ')
+    assert text.endswith('-->\n\nNo config yet.\n')
+    page.write_text(text + '\n## Citation\n\nText.\n')
+    assert make_model_index.make_files()['docs/methods/kd.md'] == (
+        page.read_text()
+    )
+    assert 'Models: []' in files['model-index.yml']

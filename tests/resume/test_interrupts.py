@@ -64,7 +64,7 @@ def runner_of(tmp_path, teacher, **changes):
         hook_cfg(teacher),
         hook_cfg(
             teacher,
-            losses=dict(loss_second=dict(type='KDLoss')),
+            losses=dict(loss_second=dict(type='KDLoss', tau=1.0)),
             log_prefix='second',
         ),
         dict(type='ExactResumeHook'),

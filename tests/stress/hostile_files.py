@@ -66,7 +66,7 @@ def make_entries(folder):
         ),
         checkpoint='FILE',
     )
-    losses = dict(loss_kd=dict(type='KDLoss'))
+    losses = dict(loss_kd=dict(type='KDLoss', tau=1.0))
     hook = dict(type='DistillHook', teacher=teacher, losses=losses)
     taught = write_config(folder / 'taught', [hook], True, **changes)
     hook['teacher'] = tiny_cls.save_teacher(folder / 'teacher.pth')

@@ -12,7 +12,7 @@ from tests.helpers import tiny_cls
 from tests.helpers.errors_page import ROWS, pattern
 from tests.helpers.tool_runs import hook_cfg, run, write_config
 
-LOSSES = dict(loss_kd=dict(type='KDLoss'))
+LOSSES = dict(loss_kd=dict(type='KDLoss', tau=1.0))
 REPO = Path(__file__).parents[2]
 
 

@@ -146,11 +146,12 @@ def connect(runner, hook, folder, problems):
         folder (str): See :func:`stand_in`.
         problems (list[str]): Gets what would stop the training.
 
+    Returns:
+        list[Teacher]: None if one cannot be built.
     """
+    teachers = []
     with noting(problems):
         hook.schedule.check(runner)
-        if hook.evaluate_teacher:
-            check_validation(runner)
         # Parameters are counted, and modules listed, as they are in the file.
         teachers = [
             Teacher(**{**stand_in(cfg, folder, problems), 'fuse_bn': False})
@@ -159,6 +160,9 @@ def connect(runner, hook, folder, problems):
         hook.distiller.attach(
             runner.model, teachers, names_of(runner.train_dataloader.dataset)
         )
+        if hook.evaluate_teacher:
+            check_validation(runner)
+    return teachers
 
 
 def count_macs(model, data):
@@ -227,13 +231,12 @@ def inspect(cfg, args, folder):
     dataset = runner.train_dataloader.dataset
     classes = names_of(dataset)
     hooks = [hook for hook in runner.hooks if isinstance(hook, DistillHook)]
-    for hook in hooks:
-        connect(runner, hook, folder, problems)
-    # What is forgotten when it is detached.
-    teachers = {hook: hook.distiller.teachers for hook in hooks}
+    teachers = {
+        hook: connect(runner, hook, folder, problems) for hook in hooks
+    }
     parts = [report.student_part(cfg, runner.model, classes)]
     for hook in hooks:
-        parts += report.teacher_parts(hook, len(hooks) > 1)
+        parts += report.teacher_parts(hook, teachers[hook], len(hooks) > 1)
 
     model = runner.model.train()
     data = model.data_preprocessor(next(iter(runner.train_dataloader)), True)

@@ -39,11 +39,12 @@ def student_part(cfg, model, classes):
     return Part('student', model, ', '.join(sources) or 'random', classes)
 
 
-def teacher_parts(hook, several):
+def teacher_parts(hook, teachers, several):
     """The teachers of a hook.
 
     Args:
-        hook (DistillHook): Attached, if its teachers can be built.
+        hook (DistillHook): The hook.
+        teachers (list[Teacher]): Its teachers, none if they cannot be built.
         several (bool): Whether the config has several hooks.
 
     Returns:
@@ -59,7 +60,7 @@ def teacher_parts(hook, several):
             else f'**not loaded**: {cfg["checkpoint"]}; random here',
             teacher.classes,
         )
-        for cfg, teacher in zip(hook.teacher_cfgs, hook.distiller.teachers)
+        for cfg, teacher in zip(hook.teacher_cfgs, teachers)
     ]
 
 

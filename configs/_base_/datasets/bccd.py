@@ -1,7 +1,5 @@
 # Blood cells (BCCD): 205 images for training, 87 for validation, 72 for the
-# test, 640 x 480, resized to 192 x 144. Put annotations/{train,val,test}.json
-# in COCO format and images/ into data/bccd/, or name their folder with
-#   --cfg-options data_root=/path/to/bccd/
+# test, 640 x 480, resized to 192 x 144. Where they go: docs/datasets/bccd.md.
 
 data_root = 'data/bccd/'
 metainfo = dict(classes=('Platelets', 'RBC', 'WBC'))

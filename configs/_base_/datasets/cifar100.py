@@ -1,7 +1,5 @@
 # CIFAR-100 as in the papers of RLD and CKD: random crop out of a padding of 4
-# pixels and flip; batches of 64. Put cifar-100-python.tar.gz, as downloaded,
-# into data/cifar100/, or name its folder with
-#   --cfg-options data_root=/path/to/folder/
+# pixels and flip; batches of 64. Where it goes: docs/datasets/cifar100.md.
 # The data set makes whole batches in the main process: loading workers would
 # only add to it.
 

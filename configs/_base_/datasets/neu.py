@@ -1,7 +1,5 @@
 # Defects of steel surfaces (NEU-DET): 1440 images for training and 330 for the
-# test, 200 x 200, resized to 128 x 128. Put annotations/{train,test}.json in
-# COCO format and images/ into data/neu/, or name their folder with
-#   --cfg-options data_root=/path/to/neu/
+# test, 200 x 200, resized to 128 x 128. Where they go: docs/datasets/neu.md.
 
 data_root = 'data/neu/'
 metainfo = dict(

@@ -1,4 +1,6 @@
-# AdamW under one cosine, with a linear warm-up of 50 iterations.
+# AdamW under one cosine, with a linear warm-up of 50 iterations. A config of
+# another length sets `max_epochs` and `T_max`, as configs/neu/frcnn_r18w8.py
+# does.
 
 max_epochs = 10
 train_cfg = dict(

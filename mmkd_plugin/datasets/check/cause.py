@@ -14,12 +14,12 @@ def find_cause(split: str, cfg, evaluator=None) -> str | None:
     """Say why data, or their evaluator, could not be built.
 
     Args:
-        split (str): What to call the data in the message.
+        split: What to call the data in the message.
         cfg (dict): Config of the data set, wrapped or not.
         evaluator (dict | list, optional): Config of the evaluator.
 
     Returns:
-        str | None: None if config and files do not tell.
+        None if config and files do not tell.
     """
     try:
         if isinstance(cfg, dict):

@@ -21,7 +21,7 @@ def check_data(runner, *splits: str) -> None:
 
     Args:
         runner (Runner): Built from a config.
-        splits (str): Of 'train', 'val' and 'test'.
+        splits: Of 'train', 'val' and 'test'.
 
     Raises:
         FileNotFoundError, ValueError: See :func:`check_dataset` and
@@ -66,7 +66,7 @@ def check_dataset(split: str, dataset) -> None:
     """Refuse a data set from which nothing, or the wrong thing, is learnt.
 
     Args:
-        split (str): What to call it in the message.
+        split: What to call it in the message.
         dataset (Dataset): One of MMEngine's, wrapped or not; of another kind
             nothing is known.
 

@@ -10,8 +10,8 @@ def check_names(split: str, metainfo: dict) -> Sequence | None:
     """Refuse classes that are told in another way than the library reads.
 
     Args:
-        split (str): What to call the data in the message.
-        metainfo (dict): Of a data set or of its config.
+        split: What to call the data in the message.
+        metainfo: Of a data set or of its config.
 
     Returns:
         Sequence | None: The names; None if there are none.
@@ -68,10 +68,10 @@ def check_categories(
     """Compare the classes with the categories of a COCO file.
 
     Args:
-        where (str): What to call the file in the message.
-        classes (Sequence[str]): Of `metainfo`.
-        ids (Sequence): Of the categories.
-        names (Sequence): Of the categories.
+        where: What to call the file in the message.
+        classes: Of `metainfo`.
+        ids: Of the categories.
+        names: Of the categories.
 
     Raises:
         ValueError: If the library would number them in another way.

@@ -14,7 +14,7 @@ def check_coco(split: str, part) -> CocoFile:
     """Check the annotation file of a data set.
 
     Args:
-        split (str): What to call the data in a message.
+        split: What to call the data in a message.
         part (Dataset): Built, or described by its config.
 
     Returns:

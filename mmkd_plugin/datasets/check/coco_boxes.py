@@ -23,11 +23,11 @@ def left_out(file: CocoFile, classes: Sequence) -> dict[str, np.ndarray]:
     """Which annotations a rule of MMDetection leaves out of the training.
 
     Args:
-        file (CocoFile): With N annotations.
-        classes (Sequence[str]): That are trained.
+        file: With N annotations.
+        classes: That are trained.
 
     Returns:
-        dict: Words for each rule to the annotations, (N,), that it leaves
+        Words for each rule to the annotations, (N,), that it leaves
         out; each is in one of them.
     """
     x, y, width, height = file.boxes.T
@@ -79,9 +79,9 @@ def check_training(
     """Say which annotations and images the training leaves out.
 
     Args:
-        file (CocoFile): The annotations.
-        classes (Sequence[str]): That are trained.
-        filter_cfg (dict, optional): Of the data set.
+        file: The annotations.
+        classes: That are trained.
+        filter_cfg: Of the data set.
 
     Raises:
         ValueError: If nothing is left, or boxes are in another convention.

@@ -92,7 +92,7 @@ class CocoFile:
     """The content of a COCO file.
 
     Attributes:
-        where (str): What to call it in a message.
+        where: What to call it in a message.
         names, sizes: Name of each image's file, and its width and height,
             (M, 2).
         image_ids, category_ids, classes, ids: As in the file; (M,), (K,),
@@ -143,9 +143,9 @@ def read_coco(path: str, where: str, needed: bool = True) -> CocoFile:
     """Read a file and check each field; a file is parsed once in a process.
 
     Args:
-        path (str): Of a file on this machine.
-        where (str): What to call it in a message.
-        needed (bool): Whether it must have annotations.
+        path: Of a file on this machine.
+        where: What to call it in a message.
+        needed: Whether it must have annotations.
 
     Raises:
         FileNotFoundError, ValueError: If the libraries could not read it.
@@ -169,9 +169,9 @@ def to_file(
     """Check the fields of the three lists, and make arrays of them.
 
     Args:
-        lists (dict): As :func:`read_lists` gives them.
-        where (str): What to call the file in a message.
-        read (Callable): Whether a field of a list is read.
+        lists: As :func:`read_lists` gives them.
+        where: What to call the file in a message.
+        read: Whether a field of a list is read.
 
     Raises:
         ValueError: If a field is missing or not of its kind, or an `id` is

@@ -37,12 +37,12 @@ def read_lists(path: str, where: str, needed: bool) -> dict:
     """Read the lists `images`, `annotations` and `categories`.
 
     Args:
-        path (str): Of a file on this machine.
-        where (str): What to call it in a message.
-        needed (bool): Whether it must have annotations.
+        path: Of a file on this machine.
+        where: What to call it in a message.
+        needed: Whether it must have annotations.
 
     Returns:
-        dict: Name of each list to its entries, all of them dicts.
+        Name of each list to its entries, all of them dicts.
 
     Raises:
         FileNotFoundError, ValueError: If it cannot be read so.

@@ -48,8 +48,8 @@ def check_masks(file, used: np.ndarray, evaluated: bool) -> None:
 
     Args:
         file (CocoFile): Whose masks are loaded.
-        used (ndarray): Which of its annotations are, (N,).
-        evaluated (bool): By pycocotools, or else by the pipeline.
+        used: Which of its annotations are, (N,).
+        evaluated: By pycocotools, or else by the pipeline.
 
     Raises:
         ValueError: If loading them would fail.

@@ -41,7 +41,7 @@ def check_file_of(split: str, evaluator) -> None:
     """Check the annotation files of evaluators that could not be built.
 
     Args:
-        split (str): What to call the evaluator in a message.
+        split: What to call the evaluator in a message.
         evaluator (dict | list, optional): Config.
 
     Raises:
@@ -61,7 +61,7 @@ def check_evaluator(split: str, loop, evaluator) -> None:
     What pycocotools cannot read rightly is corrected in memory.
 
     Args:
-        split (str): What to call the evaluator in a message.
+        split: What to call the evaluator in a message.
         loop (Loop): Built, of a validation or test.
         evaluator (dict | list, optional): Config of its evaluator.
 

@@ -13,7 +13,7 @@ def check_folders(split: str, part) -> None:
     """Compare the folders, or the list of images, with the classes.
 
     Args:
-        split (str): What to call the data in a message.
+        split: What to call the data in a message.
         part (Dataset): Built, or described by its config.
 
     Raises:

@@ -18,10 +18,10 @@ def check_images(split: str, dataset, paths: list, sizes: list) -> None:
     """Look for the images, and compare the size of some with what is said.
 
     Args:
-        split (str): What to call the data in a message.
+        split: What to call the data in a message.
         dataset (Dataset): With the pipeline that loads the images.
-        paths (list[str]): Of all images.
-        sizes (list): Width and height of each, as the annotations say; None
+        paths: Of all images.
+        sizes: Width and height of each, as the annotations say; None
             where they do not.
 
     Raises:

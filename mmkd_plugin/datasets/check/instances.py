@@ -19,9 +19,9 @@ def check_instances(split: str, part, infos: list[dict]) -> None:
     """Refuse labels that no class has, and boxes that are none.
 
     Args:
-        split (str): What to call the data in a message.
+        split: What to call the data in a message.
         part (Dataset): With its classes.
-        infos (list[dict]): Of its images, as :func:`read_infos` gives them.
+        infos: Of its images, as :func:`read_infos` gives them.
 
     Raises:
         ValueError: If one is found.

@@ -15,9 +15,9 @@ def check_part(split: str, part, kind: type):
     """Check the annotations of a data set by what it reads.
 
     Args:
-        split (str): What to call the data in a message.
+        split: What to call the data in a message.
         part (Dataset): Built, or described by its config.
-        kind (type): Its class.
+        kind: Its class.
 
     Returns:
         CocoFile | None: Of one that reads a COCO file.

@@ -7,8 +7,8 @@ def read_lines(split: str, path: str) -> list[str]:
     """Read the lines of a list of images, without their ends.
 
     Args:
-        split (str): What to call the data in a message.
-        path (str): The file.
+        split: What to call the data in a message.
+        path: The file.
 
     Raises:
         FileNotFoundError: If it is not there.

@@ -22,7 +22,7 @@ def check_voc(split: str, part) -> None:
     """Read all XML files of a data set, and count what is wrong with them.
 
     Args:
-        split (str): What to call the data in a message.
+        split: What to call the data in a message.
         part (Dataset): Built, or described by its config.
 
     Raises:

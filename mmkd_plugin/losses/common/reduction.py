@@ -9,10 +9,6 @@ from torch import Tensor, nn
 
 from ...exceptions import MMKDTypeError, MMKDValueError
 
-# What the released recipe of logit standardisation goes with.
-STANDARDIZED_TAU = 2.0
-STANDARDIZED_FACTOR = 9.0
-
 
 def check_labels(labels: Tensor | None, student: Tensor) -> None:
     """Raise unless ``labels`` holds one int64 class id for each row.
@@ -49,20 +45,6 @@ def check_weights(weights: Tensor, rows: Tensor) -> None:
             f'{tuple(rows.shape[:1])} but got {tuple(weights.shape)}; give '
             'one weight a row.'
         )
-
-
-def tau_in_use(
-    tau: float | None, default: float, *, standardize: bool
-) -> float:
-    """``tau``, or if it is None 2 with ``standardize``, else ``default``."""
-    if tau is not None:
-        return tau
-    return STANDARDIZED_TAU if standardize else default
-
-
-def weight_in_use(weight: float, *, standardize: bool) -> float:
-    """``weight``, times 9 with ``standardize``."""
-    return STANDARDIZED_FACTOR * weight if standardize else weight
 
 
 def numbers_in_use(loss: nn.Module) -> str:

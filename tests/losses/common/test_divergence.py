@@ -43,11 +43,18 @@ def test_logits_are_not_overwritten():
     assert torch.equal(teacher, TEACHER)
 
 
-@pytest.mark.parametrize('module', [KDLoss, DKDLoss, RLDLoss])
-def test_one_tensor_is_kept_for_backward(module):
+@pytest.mark.parametrize(
+    'loss',
+    [
+        KDLoss(tau=1.0),
+        DKDLoss(beta=0.25, tau=1.0),
+        RLDLoss(beta=8.0, tau_scd=1.0, tau_mcd=4.0),
+    ],
+    ids=lambda loss: type(loss).__name__,
+)
+def test_one_tensor_is_kept_for_backward(loss):
     student, teacher, labels = draw(6, 50, seed=0)
     student.requires_grad_()
-    loss = module()
     sizes = kept_for_backward(lambda: loss(student, teacher, labels))
     assert sorted(sizes)[-1] == 6 * 50
     assert sum(sizes) < 2 * 6 * 50

@@ -96,7 +96,7 @@ def kept(rows, loss):
 @pytest.mark.parametrize('same', [True, False])
 def test_what_is_kept_grows_with_the_rows(monkeypatch, same):
     monkeypatch.setattr(info_nce, 'BLOCK', 1000)
-    loss = CKDLoss(same_class_negatives=same)
+    loss = CKDLoss(same_class_negatives=same, tau=1.0, loss_weight=1.0)
     few, many = kept(64, loss), kept(128, loss)
     assert sum(many) <= 2 * sum(few)
     # Both logits, scaled to length 1, are the largest.
@@ -119,7 +119,7 @@ def test_precision_under_autocast(monkeypatch, block):
     for enabled in (False, True):
         student = student.detach().requires_grad_()
         with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
-            value = CKDLoss()(student, teacher, None)
+            value = CKDLoss(tau=1.0, loss_weight=1.0)(student, teacher, None)
             value.backward()
         results.append((value.detach(), student.grad))
     assert torch.equal(results[0][0], results[1][0])
@@ -146,7 +146,7 @@ def test_backward_may_be_repeated_but_not_differentiated(monkeypatch, block):
 def test_compiled_for_any_number_of_rows(monkeypatch):
     """Once for all numbers; several blocks are left as they are."""
     torch.compiler.reset()
-    loss = CKDLoss()
+    loss = CKDLoss(tau=1.0, loss_weight=1.0)
     graphs = []
 
     def backend(graph, inputs):

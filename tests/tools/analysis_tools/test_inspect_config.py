@@ -167,7 +167,7 @@ def test_two_hooks_that_clash(ask):
     """And whose teacher is missing twice, which is said once."""
     config = dict(default_scope='mmpretrain', model=tiny_cls.classifier_cfg())
     teacher = dict(config=config, checkpoint='no.pth')
-    one = hook_cfg(teacher, losses=dict(loss_kd=dict(type='KDLoss')))
+    one = hook_cfg(teacher, losses=dict(loss_kd=dict(type='KDLoss', tau=1.0)))
     two = dict(type='CKDHook', teacher=teacher)
     code, out = ask([one, two], '--data', classifier=True)
     assert code == 1

@@ -32,7 +32,9 @@ def test_pull_of_kd_is_the_distance_of_the_probabilities():
 def test_pull_of_ckd_does_not_grow_with_the_rows():
     """Its value does, as ln N."""
     table = weigh_terms.weigh(
-        dict(loss_ckd=CKDLoss()), draw(2048), [128, 1024]
+        dict(loss_ckd=CKDLoss(tau=1.0, loss_weight=1.0)),
+        draw(2048),
+        [128, 1024],
     )
     (small, name, low, weak), (large, _, high, strong) = table
     assert (small, large, name) == (128, 1024, 'loss_ckd')

@@ -1,0 +1,106 @@
+"""What the first lines of a config say: its data set and its result."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from metafile import METRICS
+
+ROOT = Path(__file__).resolve().parents[2]
+# What the first lines of a config call a metric -> its name in the logs.
+NAMES = {'mAP': 'coco/bbox_mAP', 'top-1': 'accuracy/top1'}
+FIGURE = rf'({"|".join(NAMES)}) (\d+\.\d+)'
+OVER_SEEDS = re.compile(
+    rf'{FIGURE} \+- [\d.]+ over seeds ([\d, to]+?)'
+    r'(?:, where the student alone has [\d.]+ \+- [\d.]+)? '
+    r'\((tools/[^)]+)\)\.'
+)
+
+
+class Head(NamedTuple):
+    """What the first lines of a config say.
+
+    Attributes:
+        data (str): Name of the data set, the title of its page.
+        result (str): What follows `Result:`, in one line.
+    """
+
+    data: str
+    result: str
+
+
+def read_head(config):
+    """Read the comment that a config begins with.
+
+    Args:
+        config (str): Path of the config, relative to the project.
+
+    Returns:
+        Head: What it says.
+
+    Raises:
+        SystemExit: If its page or its result is not there.
+    """
+    comment = re.match(r'(#.*\n)*', (ROOT / config).read_text())[0]
+    text = ' '.join(line[1:].strip() for line in comment.splitlines())
+    found = re.search(r' Prepare: (docs/datasets/\w+\.md) Result: (.+)', text)
+    if found is None or not (ROOT / found[1]).is_file():
+        raise SystemExit(
+            f'error: expected the first lines of {config} to end with '
+            '`# Prepare: docs/datasets/NAME.md`, a page that exists, and '
+            '`# Result: ...`: add them.'
+        )
+    title = (ROOT / found[1]).read_text().split('\n', 1)[0]
+    return Head(title.removeprefix('# '), found[2])
+
+
+def read_metric(config):
+    """Read the figure with which the result of a config begins.
+
+    Args:
+        config (str): Path of the config, relative to the project.
+
+    Returns:
+        tuple[str, dict]: The task, and one metric as an index has it.
+
+    Raises:
+        SystemExit: If the result does not begin with a figure.
+    """
+    result = read_head(config).result
+    found = re.match(FIGURE, result)
+    if found is None:
+        raise SystemExit(
+            f'error: expected the result of {config} to begin with '
+            f'{" or ".join(NAMES)} and a figure but got {result!r}: measure '
+            'it before what is compared with it.'
+        )
+    task, label, factor = METRICS[NAMES[found[1]]]
+    return task, {label: round(float(found[2]) * factor, 2)}
+
+
+def read_runs(config):
+    """Read from how many seeds the result of a config is, by what command.
+
+    Args:
+        config (str): Path of the config, relative to the project.
+
+    Returns:
+        dict | None: `Seeds` and `Command`; None if it was not measured.
+
+    Raises:
+        SystemExit: If the result is of neither form.
+    """
+    result = read_head(config).result
+    if result.startswith('not measured'):
+        return None
+    found = OVER_SEEDS.fullmatch(result)
+    if found is None:
+        raise SystemExit(
+            f'error: expected the result of {config} to be `not measured yet.'
+            '` or like `mAP 0.455 +- 0.013 over seeds 0 to 4 (tools/...).` '
+            f'but got {result!r}: write it that way.'
+        )
+    seeds = [int(seed) for seed in re.findall(r'\d+', found[3])]
+    if 'to' in found[3]:
+        seeds = range(seeds[0], seeds[-1] + 1)
+    return dict(Seeds=len(seeds), Command=f'python {found[4]}')
