@@ -35,7 +35,8 @@ class Loss(NamedTuple):
 
     def build(self, **changes):
         """The module with its numbers."""
-        return self.module(**{**self.numbers, **self.settings, **changes})
+        given = {'loss_weight': 1.0, **self.numbers, **self.settings}
+        return self.module(**{**given, **changes})
 
     def per_sample(self, student, teacher, labels):
         labels = (labels,) if self.takes_labels else ()
