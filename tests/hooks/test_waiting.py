@@ -120,6 +120,7 @@ def compare(package, small, tmp_path, monkeypatch, **kwargs):
     return alone, distilled, calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('mask', [False, True], ids=['faster', 'mask'])
 def test_detector(tmp_path, monkeypatch, mask):
     alone, distilled, calls = compare(

@@ -8,6 +8,8 @@ import torch
 
 from tests.helpers.benchmarks import rows
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 DETECTOR = ROOT / 'configs' / 'bccd' / 'frcnn_r18w32_r18w8_ckd.py'
 CLASSIFIER = ROOT / 'configs' / 'cifar100' / 'resnet56_resnet20_rld.py'

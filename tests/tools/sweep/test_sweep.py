@@ -22,6 +22,8 @@ from tests.helpers.sweeps import (
     send_when,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_seeds_are_finished_one_after_another(do):
     assert do(PLAN) == 0
@@ -107,6 +109,7 @@ def test_a_stopped_sweep_goes_on(do, number, capsys):
     assert left['seconds'] == pytest.approx(seconds)
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_when_its_trainings_have_ended(do, place):
     (place / 'plan.py').write_text(HANGING)
     code = (
