@@ -48,6 +48,7 @@ for split in ('val', 'test'):
 @pytest.fixture
 def command(monkeypatch, capfd):
     """Runs one line of a shell block and returns what it printed."""
+
     def run(line):
         script, *args = shlex.split(line)[1:]
         if not line.startswith('python tools/'):

@@ -114,7 +114,7 @@ def test_a_killed_sweep_goes_on_when_its_trainings_have_ended(do, place):
     (place / 'plan.py').write_text(HANGING)
     code = (
         'import sys, pathlib\n'
-        f"sys.path.append('{REPO}/tools')\n"
+        f"sys.path.append('{REPO}/tools/sweep')\n"
         "sys.argv = ['sweep.py', 'plan.py']\n"
         'import sweep, sweep_job\n'
         "sweep_job.TRAIN = pathlib.Path('fake.py')\n"
