@@ -144,6 +144,26 @@ def test_rules_can_fail():
 
 
 @pytest.mark.slow
+def test_no_room_imports_itself_through_others():
+    rooms = {
+        room: {
+            rule.split('.')[1]
+            for rule in rules
+            if rule.startswith('mmkd_plugin.')
+        }
+        & {*ALLOWED}
+        for room, rules in ALLOWED.items()
+    }
+    while rooms:
+        lowest = {room for room, below in rooms.items() if not below}
+        assert lowest, f'a circle among {sorted(rooms)}'
+        rooms = {
+            room: below - lowest
+            for room, below in rooms.items()
+            if room not in lowest
+        }
+
+
 def test_package_needs_torch_and_mmengine_alone():
     code = (
         'import sys\n'
