@@ -143,7 +143,6 @@ def test_rules_can_fail():
     assert not is_allowed('mmengine', 'losses')
 
 
-@pytest.mark.slow
 def test_no_room_imports_itself_through_others():
     rooms = {
         room: {
@@ -164,6 +163,7 @@ def test_no_room_imports_itself_through_others():
         }
 
 
+@pytest.mark.slow
 def test_package_needs_torch_and_mmengine_alone():
     code = (
         'import sys\n'
