@@ -141,6 +141,7 @@ def test_own_hook_ends_with_its_sentence(own, stage):
     assert ended.error == 'the hook is 1: correct it.', ended.output
 
 
+@pytest.mark.slow
 def test_own_parts_end_with_their_sentences(own):
     ended = own.train(own.loss(type='OwnLoss'), **own.imports)
     assert ended.error == 'the forward is 1: correct it.', ended.output
