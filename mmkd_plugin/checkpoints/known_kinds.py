@@ -67,20 +67,20 @@ def _numbers(*values) -> bool:
 
 
 def _int(value=0) -> int:
-    expect(_numbers(value), 'a number is none')
+    expect(_numbers(value), 'a value is no number')
     return int(value)
 
 
 def _float(value=0.0) -> float:
     if isinstance(value, str):
-        expect(value in ('nan', 'inf', '-inf'), 'a number is none')
+        expect(value in ('nan', 'inf', '-inf'), 'a value is no number')
         return float(value)
-    expect(_numbers(value), 'a number is none')
+    expect(_numbers(value), 'a value is no number')
     return float(value)
 
 
 def _complex(real=0.0, imaginary=0.0) -> complex:
-    expect(_numbers(real, imaginary), 'a number is none')
+    expect(_numbers(real, imaginary), 'a value is no number')
     return complex(real, imaginary)
 
 

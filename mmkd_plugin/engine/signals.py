@@ -17,7 +17,7 @@ _held = threading.local()
 
 
 def take_over(number: int, act: Callable[[], None]) -> Callable[[], None]:
-    """Handle a signal in this process alone.
+    """Handle a signal in this process only.
 
     Args:
         number: The signal, out of :data:`SIGNALS`.
