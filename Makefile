@@ -4,6 +4,7 @@
 #   make docs         set up if needed, then build docs/_build/html
 #   make quickstart   set up if needed, then run the main job on digits
 #   make test         set up if needed, then run the whole test-suite
+#   make test-fast    the same without the tests marked slow, at every save
 #   make lint         set up if needed, then check style, format and types
 #
 #   STACK=openmmlab   OpenMMLab's own last releases, in .venv-openmmlab
@@ -20,7 +21,7 @@ SUITED := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
 	$$p -c '$(SUITED)' 2>/dev/null && echo $$p && exit; done; echo python3)
 
-.PHONY: help setup quickstart test lint docs
+.PHONY: help setup quickstart test test-fast lint docs
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -30,6 +31,9 @@ setup:
 
 quickstart: setup
 	$(VENV)/bin/python tools/quickstart/quickstart.py $(ARGS)
+
+test-fast: setup
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m 'not slow' $(ARGS)
 
 test: setup
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)

@@ -213,6 +213,7 @@ def _fetch(url, home):
     return D.download(url).read_bytes() == CONTENT
 
 
+@pytest.mark.slow
 def test_two_processes_fetch_it_once(server, tmp_path):
     server.wait = 0.3
     home = str(tmp_path / 'home')

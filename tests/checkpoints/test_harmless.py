@@ -205,6 +205,7 @@ def test_stand_in_is_saved_as_plain_data(tmp_path):
     assert again['state'] == dict(x=5)
 
 
+@pytest.mark.slow
 def test_class_of_a_stand_in_is_not_imported(tmp_path):
     code = (
         'import sys, torch\n'

@@ -18,6 +18,8 @@ from tests.helpers.hostile.door import BASE
 from tests.helpers.hostile.files import World, calls, write_all
 from tests.helpers.hostile.judge import FAULTS, attempt, watched
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 # Files that commands refuse, and files that they go on with.
 CHOSEN = ('posix-system', 'module', 'config', 'cfg')

@@ -21,6 +21,8 @@ from tests.helpers.cls_configs import (
     split,
 )
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip('mmpretrain')
 
 

@@ -122,6 +122,7 @@ def test_weights_of_the_teacher_are_on_the_page(path):
             assert str(place) in page
 
 
+@pytest.mark.slow
 @every_config
 def test_survives_copy_and_dump(path, tmp_path):
     cfg = load(path)

@@ -48,6 +48,7 @@ def run(tmp_path, teacher, loss, **kwargs):
     return runner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('how', ['detached', 'flat'])
 def test_term_without_gradient_stops_the_first_step(tmp_path, teacher, how):
     message = r'loss_bad is .* at the first step on rank 0.*does not train'
@@ -55,6 +56,7 @@ def test_term_without_gradient_stops_the_first_step(tmp_path, teacher, how):
         run(tmp_path, teacher, dict(type='BadLoss', how=how))
 
 
+@pytest.mark.slow
 def test_weight_of_zero_is_no_fault(tmp_path, teacher):
     runner = run(
         tmp_path, teacher, dict(type='KDLoss', loss_weight=0.0, tau=1.0)
@@ -62,6 +64,7 @@ def test_weight_of_zero_is_no_fault(tmp_path, teacher):
     assert runner.iter == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('how', ['nan', 'log0'])
 def test_nonfinite_term_raises_before_saving(tmp_path, teacher, how):
     message = (
@@ -73,6 +76,7 @@ def test_nonfinite_term_raises_before_saving(tmp_path, teacher, how):
     assert not list(tmp_path.glob('work/*.pth'))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('how', ['nan', 'log0'])
 def test_nonfinite_term_is_skipped(tmp_path, teacher, how, caplog):
     loss = dict(type='BadLoss', how=how, start=2)

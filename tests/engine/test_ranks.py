@@ -25,6 +25,8 @@ from mmkd_plugin.engine import lost_rank
 from tests.helpers import tiny_cls
 from tests.helpers.tool_runs import write_config
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 KILLED = -signal.SIGKILL
 

@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader
 from mmkd_plugin.resume.loading import shielded_workers
 from mmkd_plugin.resume.stop_request import StopRequest
 
+pytestmark = pytest.mark.slow
+
 
 def handler_of(_=None):
     """What SIGTERM does in this process: to be called in another."""

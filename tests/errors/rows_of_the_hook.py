@@ -47,9 +47,16 @@ row('loss-no-type')(lambda w: w.train(w.loss(tau=1)))
 row('loss-type')(lambda w: w.train(w.loss(type='KDLos')))
 row('loss-kind')(lambda w: w.train(w.loss(type='CIFARResNet', depth=8)))
 row('loss-argument')(lambda w: w.train(w.loss(type='KDLoss', tua=1)))
+row('loss-number')(lambda w: w.train(w.loss(type='KDLoss')))
 row('tau')(lambda w: w.train(w.loss(type='KDLoss', tau=0)))
-row('loss-weight')(lambda w: w.train(w.loss(type='KDLoss', loss_weight=-1)))
-row('switch')(lambda w: w.train(w.loss(type='CKDLoss', gather='False')))
+row('loss-weight')(
+    lambda w: w.train(w.loss(type='KDLoss', tau=1.0, loss_weight=-1))
+)
+row('switch')(
+    lambda w: w.train(
+        w.loss(type='CKDLoss', tau=1.0, loss_weight=1.0, gather='False')
+    )
+)
 row('tap-type')(lambda w: w.train(w.hook(tap=dict(type='RoITap'))))
 row('tap-kind')(
     lambda w: w.use('detector').train(w.hook(tap=dict(type='PseudoSampler')))
@@ -101,7 +108,9 @@ def _(w):
     return w.train(load_from='student.pth')
 
 
-row('dead-term')(lambda w: w.train(w.loss(type='DKDLoss', alpha=0, beta=0)))
+row('dead-term')(
+    lambda w: w.train(w.loss(type='DKDLoss', alpha=0, beta=0, tau=1.0))
+)
 
 
 @TASK_UTILS.register_module()

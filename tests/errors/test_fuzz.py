@@ -5,8 +5,12 @@ import re
 from collections import Counter
 from urllib.error import URLError
 
+import pytest
+
 from tests.helpers.commands import OPEN
 from tests.helpers.mutations import good, mutate
+
+pytestmark = pytest.mark.slow
 
 SEED = 0
 TRIALS = 200

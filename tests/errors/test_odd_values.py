@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmkd_plugin.distill.arguments import build_loss
 
 import mmkd_plugin
 from mmkd_plugin import Distiller, MMKDError, datasets, hooks, losses, taps
 from mmkd_plugin.cli.errors import explain
 from mmkd_plugin.distill.term_guard import TermGuard
+from mmkd_plugin.distill.terms import build_terms
 from mmkd_plugin.hooks.schedule import Schedule
 from mmkd_plugin.models import (
     CIFARVGG,
@@ -196,4 +196,4 @@ def test_variable_of_a_launcher(name, value, world, monkeypatch):
 @pytest.mark.parametrize('kind', ['os.system', 'os.getcwd', print, 5, ''])
 def test_type_that_is_no_class_is_not_called(kind):
     with pytest.raises(MMKDError, match='the `type` of `losses.loss_kd`'):
-        build_loss('loss_kd', dict(type=kind))
+        build_terms(dict(loss_kd=dict(type=kind)))

@@ -17,6 +17,7 @@ def test_printed(name, world):
     assert not list(world.folder.glob('work/**/*.pth'))
 
 
+@pytest.mark.slow
 def test_the_usual_config_trains(world):
     for kind in ('classifier', 'detector'):
         ended = world.use(kind).train()

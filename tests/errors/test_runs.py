@@ -16,6 +16,7 @@ from tests.helpers.commands import REPO
 from tests.helpers.errors_page import ROWS, pattern
 
 
+@pytest.mark.slow
 def test_command_in_a_process_of_its_own(world):
     command = [
         *(sys.executable, REPO / 'tools' / 'train.py', world.config()),
@@ -169,6 +170,7 @@ def test_own_loss_with_a_mistake_shows_its_traceback(own):
     assert 'ZeroDivisionError' in ended.output
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     sys.platform != 'linux' or os.geteuid() != 0,
     reason='only root mounts a small disk',
@@ -195,6 +197,7 @@ def test_disk_that_is_full(world, monkeypatch):
         subprocess.run(['umount', '-l', work], check=True)
 
 
+@pytest.mark.slow
 def test_data_without_fault_is_accepted(world):
     """Boxes of no area are left out, and the others are enough."""
     boxes = [annotation(), annotation(id=2, bbox=[1, 1, 0, 0], area=0)]

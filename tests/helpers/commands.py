@@ -1,10 +1,9 @@
 """Commands as a user types them, run in this process on tiny models.
 
 A command is a tool's own ``main`` with its options in ``sys.argv``; nothing
-that it does is left out but what only tells about the machine.
+that it does is left out but what only tells about machine and config.
 """
 
-import ast
 import contextlib
 import importlib.util
 import io
@@ -27,6 +26,7 @@ from mmengine.visualization import Visualizer
 
 import mmkd_plugin  # noqa: F401
 from tests.helpers import tiny, tiny_cls
+from tests.helpers.quick import leave_out_what_takes_long
 
 REPO = Path(__file__).parents[2]
 TOOLS = REPO / 'tools'
@@ -75,12 +75,7 @@ def run_tool(name, *argv):
         contextlib.redirect_stderr(output),
     ):
         patch.setattr(sys, 'argv', [f'{name}.py', *map(str, argv)])
-        # Both take longer than a tiny training.
-        patch.setattr('mmengine.runner.runner.collect_env', dict)
-        patch.setattr(
-            'yapf.yapflib.yapf_api.FormatCode',
-            lambda text, **_: (ast.unparse(ast.parse(text)), True),
-        )
+        leave_out_what_takes_long(patch)
         code, error = 0, None
         try:
             code = load_tool(name).main() or 0

@@ -35,7 +35,8 @@ class Loss(NamedTuple):
 
     def build(self, **changes):
         """The module with its numbers."""
-        return self.module(**{**self.numbers, **self.settings, **changes})
+        given = {'loss_weight': 1.0, **self.numbers, **self.settings}
+        return self.module(**{**given, **changes})
 
     def per_sample(self, student, teacher, labels):
         labels = (labels,) if self.takes_labels else ()
@@ -232,10 +233,12 @@ class LossChecks:
         assert student.grad.ne(0).any()
         assert teacher.grad is None
 
+    @pytest.mark.slow
     @pytest.mark.parametrize('weights', [None, WEIGHTS])
     def test_compiled_without_graph_break(self, weights):
         assert_compiled_equals_eager(self.loss, 'aot_eager', weights)
 
+    @pytest.mark.slow
     @pytest.mark.skipif(
         not (shutil.which('g++') and PYTHON_H.exists()),
         reason='torch.compile needs g++ and the headers of Python',

@@ -16,7 +16,7 @@ TEACHER = dict(
 LOSSES = dict(
     loss_kd=dict(type='KDLoss', tau=2.0, loss_weight=1.0, standardize=True),
     loss_dkd=dict(type='DKDLoss', alpha=1.0, beta=2.0, tau=1.0),
-    loss_rld=dict(type='RLDLoss', tau_scd=None, tau_mcd=4.0, beta=8.0),
+    loss_rld=dict(type='RLDLoss', tau_scd=1.0, tau_mcd=4.0, beta=8.0),
     loss_ckd=dict(
         type='CKDLoss',
         gather=False,

@@ -186,6 +186,7 @@ def test_preprocessor_of_one_size_pads_nothing():
     torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_fast_formats_change_the_result_a_little_only(tmp_path, teacher):
     """Channels-last memory and bfloat16, teacher included."""
     found = []

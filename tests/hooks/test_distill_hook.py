@@ -34,6 +34,7 @@ def hook(teacher):
     return HOOKS.build(hook_cfg(teacher))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('mask', [False, True])
 def test_runner_trains_with_terms_in_log(tmp_path, mask):
     teacher = tiny.save_teacher(tmp_path / 't.pth', width=16, mask=mask)
@@ -55,6 +56,7 @@ def test_runner_trains_with_terms_in_log(tmp_path, mask):
     assert scalars['train/loss'].data[0][-1] == pytest.approx(total, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_factor_zero_trains_as_without_hook(tmp_path, teacher):
     weights = []
     for name, hooks in (
@@ -71,6 +73,7 @@ def test_factor_zero_trains_as_without_hook(tmp_path, teacher):
     assert not torch.equal(weights[0], weights[2])
 
 
+@pytest.mark.slow
 def test_factor_zero_runs_no_teacher_and_clears_log(tmp_path, teacher):
     calls = []
     runner = make_runner(
@@ -97,6 +100,7 @@ def test_factor_zero_runs_no_teacher_and_clears_log(tmp_path, teacher):
     assert 'train/kd_agreement' not in scalars
 
 
+@pytest.mark.slow
 def test_checkpoint_is_plain_student(tmp_path, teacher):
     hooks = [
         hook_cfg(teacher),
@@ -142,6 +146,7 @@ def test_checkpoint_is_plain_student(tmp_path, teacher):
     assert 'All keys matched' in run.stdout
 
 
+@pytest.mark.slow
 def test_resume_goes_on_distilling(tmp_path, teacher):
     whole = make_runner(tmp_path / 'a', [hook_cfg(teacher)], epochs=2)
     whole.train()
@@ -310,6 +315,7 @@ def test_own_terms_do_not_replace_those_of_the_model(teacher):
         losses_of(model, 0)
 
 
+@pytest.mark.slow
 def test_epochs_with_iterations_are_refused(tmp_path, teacher):
     runner = make_runner(
         tmp_path,
@@ -394,6 +400,7 @@ def test_several_teachers_average_their_probabilities(tmp_path, teacher):
     torch.testing.assert_close(seen[0].exp(), (first + second) / 2)
 
 
+@pytest.mark.slow
 def test_two_hooks_teach_one_student(tmp_path, teacher):
     other = tiny.save_teacher(tmp_path / 'other.pth', seed=3)
     hooks = [
@@ -413,6 +420,7 @@ def test_two_hooks_teach_one_student(tmp_path, teacher):
     } < logged
 
 
+@pytest.mark.slow
 def test_two_hooks_with_one_name_are_refused(tmp_path, teacher):
     hooks = [
         dict(type='CKDHook', teacher=teacher),

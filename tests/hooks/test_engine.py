@@ -15,6 +15,8 @@ from tests.helpers.detector_runs import (
     make_runner,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def teacher(tmp_path):

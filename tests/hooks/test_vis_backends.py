@@ -17,6 +17,7 @@ SHOWN = (
 )
 
 
+@pytest.mark.slow
 def test_tensorboard(tmp_path):
     pytest.importorskip('tensorboard')
     from tensorboard.backend.event_processing import event_accumulator

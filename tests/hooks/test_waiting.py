@@ -21,10 +21,12 @@ from tests.helpers import detector_runs as detector
 from tests.helpers import tiny, tiny_cls
 from tests.helpers.waits import Recorder
 
-LOSSES = {
-    f'loss_{name.lower()}': dict(type=f'{name}Loss')
-    for name in ('KD', 'DKD', 'RLD', 'CKD')
-}
+LOSSES = dict(
+    loss_kd=dict(type='KDLoss', tau=1.0),
+    loss_dkd=dict(type='DKDLoss', beta=0.25, tau=1.0),
+    loss_rld=dict(type='RLDLoss', beta=8.0, tau_scd=1.0, tau_mcd=4.0),
+    loss_ckd=dict(type='CKDLoss', tau=1.0, loss_weight=1.0),
+)
 NUMBERS = [*LOSSES, 'kd_agreement', 'kd_teacher_acc', 'kd_skipped']
 # So that the teacher's images and classes are converted.
 OWN_INPUT = dict(mean=[0.0] * 3, std=[1.0] * 3)
@@ -120,6 +122,7 @@ def compare(package, small, tmp_path, monkeypatch, **kwargs):
     return alone, distilled, calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('mask', [False, True], ids=['faster', 'mask'])
 def test_detector(tmp_path, monkeypatch, mask):
     alone, distilled, calls = compare(

@@ -6,6 +6,8 @@ import pytest
 
 from tests.helpers.doc_examples import examples, run_examples
 
+pytestmark = pytest.mark.slow
+
 PAGE = """\
 # Page
 

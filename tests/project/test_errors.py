@@ -13,9 +13,9 @@ from mmkd_plugin.checkpoints.reading import load_strictly
 from mmkd_plugin.cli.errors import explain, explain_errors
 from mmkd_plugin.exceptions import MMKDTypeError, MMKDValueError
 from mmkd_plugin.losses import KDLoss
-from tests.errors import test_rows  # noqa: F401
+from tests.errors.cases import CASES
 from tests.helpers.data_sentences import CASES as DATA_ROWS
-from tests.helpers.errors_page import CASES, rows
+from tests.helpers.errors_page import rows
 
 REPO = Path(__file__).parents[2]
 # Errors that are brought about by `main` too, where the rest of what they are
@@ -145,6 +145,7 @@ def test_is_tested_elsewhere(name):
     assert f'def {test}(' in (REPO / path).read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh'])
 def test_scripts_ask_for_a_free_port(script):
     with socket.socket() as used:

@@ -103,6 +103,38 @@ def test_imports_follow_the_design(path):
     assert not wrong
 
 
+def imports_of_tests(text):
+    """Modules named test_* that a text imports, or imports from."""
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue
+        names = [alias.name for alias in node.names]
+        names += [getattr(node, 'module', None) or '']
+        parts = '.'.join(names).split('.')
+        yield from (part for part in parts if part.startswith('test_'))
+
+
+def test_nothing_is_imported_out_of_a_test():
+    """What several tests need is in tests/helpers/."""
+    found = {
+        str(path.relative_to(ROOT)): names
+        for path in (ROOT / 'tests').rglob('*.py')
+        if (names := [*imports_of_tests(path.read_text())])
+    }
+    assert not found
+
+
+def test_imports_of_tests_are_seen():
+    for text in (
+        'from tests.losses.test_kd import oracle',
+        'import tests.losses.test_kd as kd',
+        'from tests.losses import test_kd',
+        'from . import test_kd',
+    ):
+        assert [*imports_of_tests(text)]
+    assert not [*imports_of_tests('from tests.helpers import tiny')]
+
+
 def test_rules_can_fail():
     assert not is_allowed('mmdet.models', 'hooks')
     assert not is_allowed('mmkd_plugin.losses', 'hooks')
@@ -111,6 +143,27 @@ def test_rules_can_fail():
     assert not is_allowed('mmengine', 'losses')
 
 
+def test_no_room_imports_itself_through_others():
+    rooms = {
+        room: {
+            rule.split('.')[1]
+            for rule in rules
+            if rule.startswith('mmkd_plugin.')
+        }
+        & {*ALLOWED}
+        for room, rules in ALLOWED.items()
+    }
+    while rooms:
+        lowest = {room for room, below in rooms.items() if not below}
+        assert lowest, f'a circle among {sorted(rooms)}'
+        rooms = {
+            room: below - lowest
+            for room, below in rooms.items()
+            if room not in lowest
+        }
+
+
+@pytest.mark.slow
 def test_package_needs_torch_and_mmengine_alone():
     code = (
         'import sys\n'

@@ -7,6 +7,8 @@ import torch
 
 from tests.helpers.doc_examples import DOCS, examples, run_examples
 
+pytestmark = pytest.mark.slow
+
 PAGE = DOCS / 'other_code.md'
 NOTEBOOK = 'In a notebook'
 LOOP = "In a training loop of one's own"

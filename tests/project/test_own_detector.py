@@ -13,11 +13,14 @@ import torch
 pytest.importorskip('mmdet')
 pytest.importorskip('sklearn')
 
-import make_digits  # noqa: E402
+
 from mmdet.visualization import DetLocalVisualizer  # noqa: E402
 
 from mmkd_plugin.checkpoints.unpickling import load_from_local  # noqa: E402
 from tests.helpers.doc_examples import DOCS, examples  # noqa: E402
+from tools.quickstart import make_digits  # noqa: E402
+
+pytestmark = pytest.mark.slow
 
 PAGE = DOCS / 'own_detector.md'
 # Thin networks without first weights, small images, few of them, no workers.
@@ -45,7 +48,6 @@ for split in ('val', 'test'):
 @pytest.fixture
 def command(monkeypatch, capfd):
     """Runs one line of a shell block and returns what it printed."""
-    monkeypatch.syspath_prepend(DOCS.parent / 'tools')  # as Python does
 
     def run(line):
         script, *args = shlex.split(line)[1:]
@@ -64,7 +66,7 @@ def command(monkeypatch, capfd):
         DetLocalVisualizer._instance_dict.clear()
         monkeypatch.setattr(sys, 'argv', [script, *args])
         capfd.readouterr()
-        import_module(script.removesuffix('.py').replace('/', '.')).main()
+        import_module(Path(script).stem).main()
         return capfd.readouterr().out
 
     return run
@@ -74,11 +76,6 @@ def test_the_page_from_data_to_inference(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     sizes = {name: (2, pool) for name, (_, pool) in make_digits.SPLITS.items()}
     monkeypatch.setattr(make_digits, 'SPLITS', sizes)
-    # What a config looks like in the log takes yapf longer than a training.
-    for module in ('mmengine.config.config', 'yapf.yapflib.yapf_api'):
-        monkeypatch.setattr(
-            f'{module}.FormatCode', lambda text, **_: (text, 1), raising=False
-        )
     Path('my').mkdir()
     printed, names = {}, {}
     blocks = [*examples(PAGE), *examples(PAGE, 'bash')]

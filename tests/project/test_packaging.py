@@ -15,6 +15,8 @@ from mmengine.fileio import load
 
 import mmkd_plugin
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = (
     'mmkd_plugin',

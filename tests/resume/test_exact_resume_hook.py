@@ -19,6 +19,8 @@ from mmkd_plugin.checkpoints.unpickling import load_from_local
 from tests.helpers import interrupted, tiny
 from tests.helpers.interrupted import differences, final_state, make_runner
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -12,6 +12,8 @@ from mmengine.runner import CheckpointLoader, Runner
 from tests.helpers import tiny_cls
 from tests.helpers.classifier_runs import hook_cfg, make_runner
 
+pytestmark = pytest.mark.slow
+
 STAGES = [
     'before_run',
     'before_train',

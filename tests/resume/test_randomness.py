@@ -3,6 +3,7 @@
 import random
 
 import numpy as np
+import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -71,6 +72,7 @@ def test_sample_depends_on_seed_epoch_and_index_only():
     assert not torch.equal(SeededSamples(Noise(), seed=2)([0])[0], first[0])
 
 
+@pytest.mark.slow
 def test_loader_calls_it_in_living_workers_too():
     drawn = []
     for workers in (0, 2):

@@ -17,6 +17,8 @@ from mmkd_plugin.checkpoints.unpickling import load_from_local
 from mmkd_plugin.resume.readable import refuse_unreadable
 from tests.helpers import interrupted
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -167,6 +167,7 @@ def test_base_that_is_gone(start):
     assert 'old/frcnn.py was not found, which ' in printed
 
 
+@pytest.mark.slow
 def test_bases_in_a_circle(start):
     Path('other.py').write_text("_base_ = './teacher.py'\n")
     check(start("_base_ = './other.py'\n"), 'teacher-config-circle')

@@ -11,6 +11,8 @@ from mmkd_plugin.teachers.metric import CACHE
 from tests.helpers import tiny
 from tests.helpers.detector_runs import hook_cfg, make_runner
 
+pytestmark = pytest.mark.slow
+
 
 @METRICS.register_module()
 class ScoreSum(BaseMetric):

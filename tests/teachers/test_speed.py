@@ -161,6 +161,7 @@ def test_memory_format(trial, student_last, option):
     assert teacher_speed._is_channels_last(teacher.model) == expected
 
 
+@pytest.mark.slow
 def test_compiled(trial, monkeypatch):
     graphs, compile = [], torch.compile
 

@@ -154,6 +154,7 @@ def val_map(output):
     ]
 
 
+@pytest.mark.slow
 def test_train_logs_every_term_and_evaluates(trained):
     steps = [
         line for line in trained.output.splitlines() if 'Epoch(train)' in line
@@ -164,12 +165,14 @@ def test_train_logs_every_term_and_evaluates(trained):
     assert len(val_map(trained.output)) == 1
 
 
+@pytest.mark.slow
 def test_train_saves_the_plain_student(trained):
     saved, _ = read_checkpoint(str(trained.work / 'epoch_1.pth'))
     student = tiny.build_detector()
     assert saved.keys() == student.state_dict().keys()
 
 
+@pytest.mark.slow
 def test_resume_goes_on(trained):
     output = run(
         sys.executable, TOOLS / 'train.py', trained.config, '--work-dir',
@@ -182,6 +185,7 @@ def test_resume_goes_on(trained):
     assert (trained.work / 'epoch_2.pth').is_file()
 
 
+@pytest.mark.slow
 def test_test_needs_no_teacher(trained):
     dump = trained.root / 'predictions.pkl'
     output = run(
@@ -195,6 +199,7 @@ def test_test_needs_no_teacher(trained):
     assert len(pickle.loads(dump.read_bytes())) == 2
 
 
+@pytest.mark.slow
 def test_dist_train_and_dist_test(trained):
     (trained.root / 'start_gloo.py').write_text(GLOO)
     # A folder whose name a careless script would split.
@@ -228,6 +233,7 @@ model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
     assert len(val_map(output)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'arguments, expected',
     [
@@ -257,6 +263,7 @@ def test_slurm_train(tmp_path, arguments, expected):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'script, needed',
     [('dist_train.sh', 2), ('dist_test.sh', 3), ('slurm_train.sh', 3)],

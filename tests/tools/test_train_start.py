@@ -64,6 +64,7 @@ def save(state, **names):
     torch.save(dict(state_dict=state, meta={}), 'first.pth')
 
 
+@pytest.mark.slow
 def test_names_of_a_wrapper(start, state):
     save({f'architecture.{key}': value for key, value in state.items()})
     code, _ = start('load_from=first.pth')

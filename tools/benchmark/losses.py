@@ -121,7 +121,7 @@ def draw(case, dtype, device):
 def sides(case, compiled):
     """The loss of the package and the naive one, by name."""
     numbers = NUMBERS[case.loss]
-    ours = getattr(losses, f'{case.loss}Loss')(**numbers)
+    ours = getattr(losses, f'{case.loss}Loss')(**numbers, loss_weight=1.0)
     naive = partial(getattr(naive_losses, case.loss.lower()), **numbers)
     both = dict(zip(SIDES, (ours, naive)))
     if compiled:

@@ -45,6 +45,7 @@ def test_sentence(name, command):
     assert not list(command.glob('work/**/*.pth'))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'case',
     [data(), voc(), own(folder_data.entry())],

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.helpers import tiny
 from tests.helpers.coco_edits import first, from_zero
 from tests.helpers.commands import load_tool
@@ -33,6 +35,7 @@ def train(folder, monkeypatch, capsys, edit):
     return code, ''.join(log.read_text() for log in logs)
 
 
+@pytest.mark.slow
 def test_warnings_are_in_the_log(tmp_path, monkeypatch, capsys):
     def edit(content):
         from_zero(content)

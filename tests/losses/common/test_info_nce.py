@@ -142,6 +142,7 @@ def test_backward_may_be_repeated_but_not_differentiated(monkeypatch, block):
         grad.sum().backward()
 
 
+@pytest.mark.slow
 def test_compiled_for_any_number_of_rows(monkeypatch):
     """Once for all numbers; several blocks are left as they are."""
     torch.compiler.reset()

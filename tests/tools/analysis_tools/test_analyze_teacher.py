@@ -127,6 +127,7 @@ def test_tables():
     assert columns == {lines[2].count('|')} == {lines[3].count('|')}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('classifier', [True, False])
 def test_command(classifier, tmp_path, monkeypatch, capsys):
     kind = tiny_cls if classifier else tiny

@@ -179,6 +179,7 @@ def run(monkeypatch, config, *args):
     visualize.main()
 
 
+@pytest.mark.slow
 def test_command(config, monkeypatch, capsys):
     seen = []
 

@@ -16,6 +16,8 @@ from tests.helpers.benchmarks import rows  # noqa: E402
 from tests.helpers.teachers import Shown
 from tests.helpers.tiny import batch, detector_cfg  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 BCCD = Path(__file__).resolve().parents[3] / 'configs' / 'bccd'
 
 

@@ -8,6 +8,8 @@ from PIL import Image
 
 from tests.helpers.benchmarks import rows
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

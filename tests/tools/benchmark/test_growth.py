@@ -7,6 +7,8 @@ from PIL import Image
 
 from tests.helpers.benchmarks import rows
 
+pytestmark = pytest.mark.slow
+
 
 def test_growth(run_benchmark, tmp_path):
     out = run_benchmark(

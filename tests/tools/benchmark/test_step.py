@@ -8,6 +8,8 @@ import torch
 
 from tests.helpers.benchmarks import rows
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 DETECTOR = ROOT / 'configs' / 'bccd' / 'frcnn_r18w32_r18w8_ckd.py'
 CLASSIFIER = ROOT / 'configs' / 'cifar100' / 'resnet56_resnet20_rld.py'
@@ -59,14 +61,14 @@ def test_overhead(run_benchmark):
 
 
 def test_changes_of_logits(run_benchmark):
-    from types import SimpleNamespace as Record
+    from types import SimpleNamespace as Reading
 
     from teacher import changes
 
     wanted = [torch.tensor([[2.0, 1.0], [0.0, 4.0]])]
     found = [torch.tensor([[1.0, 2.0], [0.0, 4.0]])]
     student = torch.tensor([[0.0, 9.0], [0.0, 9.0]])
-    assert changes(found, wanted, [Record(logits=student)]) == dict(
+    assert changes(found, wanted, [Reading(student=student)]) == dict(
         largest_change=1.0,
         relative=0.25,
         other_choice=0.5,

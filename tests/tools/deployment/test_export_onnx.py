@@ -11,6 +11,8 @@ from PIL import Image
 
 from tests.helpers import tiny, tiny_cls
 
+pytestmark = pytest.mark.slow
+
 # Of one shape, which is no multiple of 32.
 INDICES = (0, 2, 4, 6)
 

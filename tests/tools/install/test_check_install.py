@@ -12,6 +12,8 @@ pytest.importorskip('mmcv')
 
 import check_install  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(check_install.__file__)
 
 

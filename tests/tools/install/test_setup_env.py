@@ -107,6 +107,7 @@ def test_jobs_are_bounded_by_cores_and_memory(monkeypatch):
     assert setup_env.count_jobs() == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'cuda, found', [('13.0', True), ('13.2', True), ('12.8', False)]
 )
@@ -235,6 +236,7 @@ def test_a_second_set_up_waits_for_the_first(env, capsys):
     assert 'Waiting for another set-up' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_outlives_a_killed_set_up_still_holds_the_lock(env, tmp_path):
     end = tmp_path / 'end'
     orphan = (
@@ -261,6 +263,7 @@ def test_what_outlives_a_killed_set_up_still_holds_the_lock(env, tmp_path):
 # Running commands
 
 
+@pytest.mark.slow
 def test_a_command_shows_signs_of_life(env, monkeypatch, capsys):
     monkeypatch.setattr(setup_env, 'BEAT', 0.2)
     code = 'import time; print("  [3/104] c++", flush=True); time.sleep(0.7)'
@@ -269,6 +272,7 @@ def test_a_command_shows_signs_of_life(env, monkeypatch, capsys):
     assert '0 min 00 s, 3/104 files compiled' in output
 
 
+@pytest.mark.slow
 def test_a_failed_command_shows_the_end_of_its_log(env, capsys):
     code = 'print(*range(100), sep="\\n"); raise SystemExit(3)'
     command = [sys.executable, '-c', code]

@@ -58,6 +58,7 @@ def test_networks_are_those_of_the_reference():
     assert {*tool.NETWORKS} == NETWORKS.keys() == PARAMETERS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', NETWORKS)
 def test_logits_stay_the_same(name, tmp_path, capsys):
     weights, images, expected = make_published(name)

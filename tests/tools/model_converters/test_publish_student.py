@@ -249,6 +249,7 @@ def test_values_that_cannot_be_published():
     ]
 
 
+@pytest.mark.slow
 def test_libraries_use_the_files_without_this_package(tmp_path, monkeypatch):
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     Image.fromarray(image).save(tmp_path / 'image.png')

@@ -8,6 +8,8 @@ import quickstart
 
 from tests.helpers.logs import write_log
 
+pytestmark = pytest.mark.slow
+
 
 def test_table():
     def run(value, **more):

@@ -22,6 +22,8 @@ from tests.helpers.sweeps import (
     send_when,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_seeds_are_finished_one_after_another(do):
     assert do(PLAN) == 0
@@ -107,11 +109,12 @@ def test_a_stopped_sweep_goes_on(do, number, capsys):
     assert left['seconds'] == pytest.approx(seconds)
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_when_its_trainings_have_ended(do, place):
     (place / 'plan.py').write_text(HANGING)
     code = (
         'import sys, pathlib\n'
-        f"sys.path.append('{REPO}/tools')\n"
+        f"sys.path.append('{REPO}/tools/sweep')\n"
         "sys.argv = ['sweep.py', 'plan.py']\n"
         'import sweep, sweep_job\n'
         "sweep_job.TRAIN = pathlib.Path('fake.py')\n"

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
 import sweep
 import sweep_report
 
@@ -18,6 +19,8 @@ from tests.helpers.sweeps import (
     run,
     send_when,
 )
+
+pytestmark = pytest.mark.slow
 
 
 def test_what_a_run_leaves(do):

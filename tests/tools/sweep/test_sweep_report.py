@@ -82,6 +82,7 @@ def test_report_of_nothing(do):
     assert not out('results.png').exists()
 
 
+@pytest.mark.slow
 def test_report_of_another_metric(do):
     """Beside the first, which stays; only for what is there."""
     assert do(PLAN) == 0

@@ -7,6 +7,8 @@ import sweep_job
 
 from tests.helpers.sweeps import CONFIG, NEEDY, PLAN, journal, out, report
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     'change', ['option', 'common', 'config', 'weights', 'teacher']
