@@ -3,7 +3,7 @@
 Importing the package registers its losses, taps, hooks, backbones, data sets
 and weight initialisers in MMEngine's root registries, where configs of
 MMDetection and MMPretrain find them by name, and changes nothing else.  It
-needs torch and mmengine alone.
+only needs torch and mmengine.
 """
 
 from .compat import check_versions

@@ -1,7 +1,7 @@
-"""Checks of what a config gives as arguments, each in one sentence.
+"""Checks of arguments from a config, each with a one-sentence error.
 
-``True`` is no number here, 1 no switch and 'False' neither; the numbers of
-numpy are numbers.
+``True`` is not a number here, 1 and 'False' are not switches, and NumPy's
+numbers are numbers.
 """
 
 from pathlib import Path
@@ -11,23 +11,23 @@ import numpy as np
 
 from .exceptions import MMKDTypeError, MMKDValueError
 
-# Within these, float32 holds z / tau of any logits that a network gives, and
-# tau^2; the size of a loss stays far from overflow.
+# In these ranges, z / tau of realistic logits and tau^2 fit into float32, and
+# the loss does not overflow.
 TAU = (0.0001, 10000)
 WEIGHT = (0, 100000)
 
 
 def shown(value: object, length: int = 200) -> str:
-    """What was got, in one line that is not endless."""
+    """A value for a message, in one line of limited length."""
     text = ' '.join(repr(value).split())
     return text if len(text) <= length else f'{text[:length]} ...'
 
 
 def check_number(name: str, value: object, least: float, most: float) -> None:
-    """Raise unless an argument is a number in a range, its ends included.
+    """Raise unless an argument is a number in a closed range.
 
     Raises:
-        ValueError: If it is none, NaN, or out of the range.
+        ValueError: If it is no number, NaN, or out of range.
     """
     if (
         not isinstance(value, (int, float, np.integer, np.floating))
@@ -41,13 +41,13 @@ def check_number(name: str, value: object, least: float, most: float) -> None:
 
 
 def check_tau(**arguments: object) -> None:
-    """Raise ValueError unless each argument can be a temperature."""
+    """Raise ValueError unless each argument is a valid temperature."""
     for name, value in arguments.items():
         check_number(name, value, *TAU)
 
 
 def check_weight(**arguments: object) -> None:
-    """Raise ValueError unless each argument can weigh a loss."""
+    """Raise ValueError unless each argument is a valid loss weight."""
     for name, value in arguments.items():
         check_number(name, value, *WEIGHT)
 
@@ -55,7 +55,7 @@ def check_weight(**arguments: object) -> None:
 def check_integer(
     name: str, value: object, least: int = 0, most: int | None = None
 ) -> None:
-    """Raise ValueError unless an argument is an integer of some size."""
+    """Raise ValueError unless an argument is an integer in a range."""
     if (
         not isinstance(value, (int, np.integer))
         or isinstance(value, bool)
@@ -80,7 +80,7 @@ def check_switch(**arguments: object) -> None:
 
 
 def check_choice(name: str, value: object, *choices: str) -> None:
-    """Raise ValueError unless an argument is one of several words."""
+    """Raise ValueError unless an argument is one of several strings."""
     if not isinstance(value, str) or value not in choices:
         raise MMKDValueError(
             f'Expected argument `{name}` to be one of {", ".join(choices)} '
@@ -89,7 +89,7 @@ def check_choice(name: str, value: object, *choices: str) -> None:
 
 
 def check_text(name: str, value: object) -> None:
-    """Raise TypeError unless an argument is text."""
+    """Raise TypeError unless an argument is a string."""
     if not isinstance(value, str):
         raise MMKDTypeError(
             f'Expected argument `{name}` to be text but got {shown(value)}.'
@@ -97,11 +97,11 @@ def check_text(name: str, value: object) -> None:
 
 
 def check_path(name: str, value: object, what: str = 'a path') -> None:
-    """Raise unless an argument can name a file; it need not be there.
+    """Raise unless an argument can name a file, which need not exist.
 
     Raises:
-        TypeError: If it is neither text nor a path.
-        ValueError: If it is empty, or the system takes no such name.
+        TypeError: If it is neither a string nor a path.
+        ValueError: If it is empty, or the system does not allow the name.
     """
     if not isinstance(value, (str, Path)):
         raise MMKDTypeError(
@@ -109,7 +109,7 @@ def check_path(name: str, value: object, what: str = 'a path') -> None:
         )
     reason = 'it is empty'
     try:
-        # The home of a user that nobody has, a NUL, a name too long.
+        # Raises for the home of an unknown user, a NUL or too long a name.
         if '://' in str(value):
             urlsplit(str(value))
         else:

@@ -1,4 +1,4 @@
-"""What the plugin needs of the packages around it.
+"""Versions of the packages that the plugin works with.
 
 Versions are checked by import name, because two families of distributions
 (OpenMMLab's own and the maintained ``onedl-*``) provide the same imports.
@@ -10,8 +10,8 @@ from mmengine.utils import digit_version
 
 from .exceptions import MMKDImportError
 
-# Import name -> oldest version that the plugin is tested to work with, and
-# the first one that it is known not to work with.
+# Import name -> oldest tested version, and the first version that is known not
+# to work.
 SUPPORTED = dict(
     torch=('2.1', None),
     mmengine=('0.10.0', None),
@@ -22,10 +22,10 @@ SUPPORTED = dict(
 
 
 def check_versions(*names: str) -> None:
-    """Refuse packages that the plugin cannot work with.
+    """Raise unless the versions of packages are supported.
 
     Args:
-        names: Import names out of :data:`SUPPORTED`.
+        names: Import names from :data:`SUPPORTED`.
 
     Raises:
         ImportError: If a package cannot be imported or its version is out

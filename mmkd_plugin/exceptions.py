@@ -1,33 +1,33 @@
-"""What the package raises on purpose.
+"""The exceptions that the package raises on purpose.
 
-Its message is one sentence on what was got, what was expected and what to
-do, and a command ends with that sentence.  All else that is raised is a
-mistake, of the package or of others, and shows its traceback.
+The message is one sentence on what was got, what was expected and what to
+do, and a command ends with that sentence.  Any other exception is a bug, of
+the package or of another one, and shows its traceback.
 """
 
 
 class MMKDError(Exception):
-    """Something is wrong with the input, and the message says what to do.
+    """The input is invalid, and the message says what to do.
 
-    A loss, tap or hook of your own may raise it, or one of the classes
-    below, which can be caught by the name of Python's own class too.
+    Your own loss, tap or hook may raise it, or one of the classes below,
+    which can also be caught as the built-in class of Python.
     """
 
 
 class MMKDValueError(MMKDError, ValueError):
-    """A value is not one that is expected."""
+    """A value is invalid."""
 
 
 class MMKDTypeError(MMKDError, TypeError):
-    """An object is of a kind that is not expected."""
+    """An object has the wrong type."""
 
 
 class MMKDOSError(MMKDError, OSError):
-    """The machine does not give what is needed."""
+    """The system does not provide what is needed."""
 
 
 class MMKDFileNotFoundError(MMKDOSError, FileNotFoundError):
-    """A file or folder is not there."""
+    """A file or folder is missing."""
 
 
 class MMKDRuntimeError(MMKDError, RuntimeError):
@@ -35,4 +35,4 @@ class MMKDRuntimeError(MMKDError, RuntimeError):
 
 
 class MMKDImportError(MMKDError, ImportError):
-    """A package is missing, or is of a version that does not do."""
+    """A package is missing, or its version is not supported."""

@@ -1,4 +1,4 @@
-"""From a config file to a model, as MMEngine's runner makes it."""
+"""From a config file to a model, as MMEngine's runner builds it."""
 
 from pathlib import Path
 
@@ -10,17 +10,17 @@ from .exceptions import MMKDError, MMKDFileNotFoundError, MMKDValueError
 
 
 def config_of(path: str, role: str = 'config') -> Config:
-    """Read a config file, whatever may be wrong with it.
+    """Read a config file, with a one-sentence error if that fails.
 
     Args:
-        path: A file.
+        path: Path of the file.
         role: What to call it in the message.
 
     Returns:
-        What the file and its bases say.
+        The config, merged with its bases.
 
     Raises:
-        FileNotFoundError: If it, or a base, is not there.
+        FileNotFoundError: If it, or one of its bases, is missing.
         ValueError: If it cannot be read, or its code fails.
     """
     if not Path(path).expanduser().is_file():
@@ -50,7 +50,7 @@ def config_of(path: str, role: str = 'config') -> Config:
         # MMEngine adds all of `sys.path` to a failed import.
         cause = error.__context__ if isinstance(error, ImportError) else None
         advice = 'correct it.'
-        # Of older MMEngines DistributionNotFound of `pkg_resources`.
+        # Older MMEngine raises DistributionNotFound of `pkg_resources`.
         if isinstance(error, ImportError) or (
             type(error).__name__ == 'DistributionNotFound'
         ):
@@ -68,11 +68,11 @@ def model_of(cfg: Config) -> nn.Module:
     """Build the model of a config, with random weights.
 
     Args:
-        cfg: With a ``model``.  A ``data_preprocessor`` may stand in
-            it or, as in MMPretrain's configs, beside it.
+        cfg: A config with ``model``.  ``data_preprocessor`` may be inside it
+            or, as in MMPretrain's configs, next to it.
 
     Returns:
-        nn.Module: The model that a runner of this config has.
+        The model that a runner of this config has.
     """
     model = cfg.model.copy()
     if cfg.get('data_preprocessor') is not None:
@@ -83,7 +83,7 @@ def model_of(cfg: Config) -> nn.Module:
 
 
 def reason_of(error: BaseException) -> str:
-    """Kind and first line of an error, for a message."""
+    """Class and first line of an error, for a message."""
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     lines = str(text).strip().splitlines()
     return (
@@ -94,7 +94,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def _place(error: BaseException, path: str) -> str:
-    """File, where it is another one, and line of an error in a config."""
+    """Line of an error in a config, and its file if it is a base."""
     files = _files(error)
     file = files[-1] if files else path
     line = getattr(error, 'lineno', None)

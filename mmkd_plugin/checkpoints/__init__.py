@@ -1,1 +1,1 @@
-"""What a file of weights is, and how it is read without running it."""
+"""Checkpoint files, read without running code that they may hold."""

@@ -1,7 +1,7 @@
-"""Writing files so that a process may be killed at any moment.
+"""Writing files atomically, so that a process may be killed at any moment.
 
-A file is written beside its place and moved there when it is whole, so that
-under its name there is always the old content or the new one.
+A file is written under a temporary name and moved when it is complete, so its
+own name always has either the old content or the new one.
 """
 
 import errno
@@ -15,23 +15,23 @@ from mmengine.dist import get_rank
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.fileio.backends.registry_utils import backends
 
-# Of the backend that `atomic_backend` registers, and how to ask for it.
+# Name of the backend that `atomic_backend` registers, and its arguments.
 NAME = 'mmkd_atomic'
 BACKEND_ARGS = dict(backend=NAME)
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file at once: a reader finds all of it or what was there.
+    """Write a file atomically: a reader gets all of it or the old content.
 
-    A file keeps its mode and, if this user may, its owner.  What is no
-    regular file, such as a pipe or a device, is written to, not replaced.
+    A file keeps its mode and, if this user may set it, its owner.  A pipe or
+    a device is written to, not replaced.
 
     Args:
         path: The file; its folder must exist.
         content: What to write.
 
     Raises:
-        OSError: If it cannot be written; the old file is then untouched.
+        OSError: If it cannot be written; the old file is then unchanged.
     """
     try:
         old = os.stat(path)
@@ -41,21 +41,21 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
         _write_through(path, content, old)
         return
     path = os.path.realpath(path)
-    # One name a rank, because several may write one file at a time, and no
-    # more, so that what a killed process left is written over.
+    # One name per rank, because several may write one file at a time, and only
+    # one, so that the file of a killed process is overwritten.
     part = f'{path}.{get_rank()}.part'
-    # Nobody may read while it is written what nobody may read afterwards.
+    # The temporary file must not be readable by more users than the final one.
     mode = 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o600
     try:
         with suppress(FileNotFoundError):
-            os.remove(part)  # its mode may be another one
+            os.remove(part)  # its mode may differ
         with open(
             part, 'wb', opener=lambda name, flags: os.open(name, flags, mode)
         ) as file:
             file.write(content)
             file.flush()
             if old is not None:
-                _take_over(file.fileno(), old)
+                _copy_owner_and_mode(file.fileno(), old)
             os.fsync(file.fileno())
         os.replace(part, path)
     except BaseException:
@@ -64,11 +64,11 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
         raise
 
 
-def _take_over(descriptor: int, old: os.stat_result) -> None:
+def _copy_owner_and_mode(descriptor: int, old: os.stat_result) -> None:
     """Give a file the owner and the mode of another one."""
     new = os.fstat(descriptor)
     if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
-        # Only root may give a file away.
+        # Only root may change the owner.
         with suppress(PermissionError):
             os.fchown(descriptor, old.st_uid, old.st_gid)
     os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
@@ -78,7 +78,7 @@ def _write_through(
     path: str | os.PathLike, content: bytes, old: os.stat_result
 ) -> None:
     """Write to a pipe or a device."""
-    # Else opening a pipe waits until somebody reads, perhaps for ever.
+    # Otherwise opening a pipe waits for a reader, perhaps for ever.
     flags = os.O_WRONLY | os.O_NONBLOCK * stat.S_ISFIFO(old.st_mode)
     try:
         descriptor = os.open(path, flags)
@@ -97,30 +97,30 @@ def _write_through(
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a UTF-8 file by :func:`write_bytes`."""
+    """Write a UTF-8 file with :func:`write_bytes`."""
     write_bytes(path, text.encode())
 
 
 class AtomicLocalBackend(LocalBackend):
-    """MMEngine's local files, written by :func:`write_bytes`."""
+    """MMEngine's local backend that writes with :func:`write_bytes`."""
 
     def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
-        """Write a file, and its folder if it is not there."""
+        """Write a file, and create its folder if needed."""
         os.makedirs(os.path.dirname(os.path.abspath(filepath)), exist_ok=True)
         write_bytes(filepath, obj)
 
     def put_text(
         self, obj: str, filepath: str | os.PathLike, encoding: str = 'utf-8'
     ) -> None:
-        """Write a text file, and its folder if it is not there."""
+        """Write a text file, and create its folder if needed."""
         self.put(obj.encode(encoding), filepath)
 
 
 @contextmanager
 def atomic_backend() -> Iterator[None]:
-    """Let MMEngine find :class:`AtomicLocalBackend` by :data:`NAME`.
+    """Register :class:`AtomicLocalBackend` as :data:`NAME`.
 
-    MMEngine's own ``local`` backend stays what it is.
+    MMEngine's own ``local`` backend is unchanged.
     """
     before = dict(backends)
     register_backend(NAME, AtomicLocalBackend, force=True)

@@ -1,4 +1,4 @@
-"""The last look at the content of a file: what it is made of, and how."""
+"""The final check of the content of a file: only known types, not too many."""
 
 import argparse
 import collections
@@ -19,7 +19,7 @@ from .stand_in import StandIn, children
 from .stored_tensors import expect
 
 DEEPEST = 100
-# Objects that a file may hold when each is counted as often as it is found.
+# Objects that a file may hold, each counted once per occurrence.
 MOST_OBJECTS = 1 << 20
 LEAVES = frozenset((
     bool, bytearray, bytes, complex, float, int, range, str, type(None),
@@ -40,19 +40,19 @@ TEXTS = frozenset((str, bytes, bytearray))
 
 
 def check_content(content: object, size: int) -> None:
-    """Refuse what is not plain data.
+    """Raise unless the content of a file is plain data.
 
     Args:
-        content: What was made of a file.
+        content: The content.
         size: Bytes of the file.
 
     Raises:
-        ValueError: If it holds something that is no value, holds itself, is
-            nested too deeply, or shares parts so that following all of them
-            would never end.
+        ValueError: If it holds something other than a value, holds itself, is
+            nested too deeply, or shares parts so often that traversing all
+            of them would not end.
     """
     limit = MOST_OBJECTS + size
-    # id -> (depth, number of objects below); None while it is looked at.
+    # id -> (depth, number of objects below); None while it is visited.
     known: dict[int, tuple[int, int] | None] = {}
     stack: list[tuple[object, list | None]] = [(content, None)]
     while stack:

@@ -1,4 +1,4 @@
-"""Fetching a file from a URL."""
+"""Downloading a file from a URL."""
 
 import hashlib
 import os
@@ -21,22 +21,22 @@ CHUNK = 1 << 20
 
 
 def download(url: str) -> Path:
-    """Fetch a URL into torch's hub directory, once a node.
+    """Download a URL into torch's hub directory, once per node.
 
-    What was fetched of a file is kept and continued. Files of one name from
-    two URLs are two files.
+    An interrupted download is continued. Files with the same name from two
+    URLs are kept apart.
 
     Args:
         url: An http(s) URL.
 
     Returns:
-        The file; one that is already there is not fetched again.
+        The file; an existing one is not downloaded again.
 
     Raises:
-        FileNotFoundError: If the file cannot be fetched.
-        ValueError: If it is not the one whose checksum its name tells.
+        FileNotFoundError: If the file cannot be downloaded.
+        ValueError: If it does not have the checksum in its name.
     """
-    path = place_of(url)
+    path = path_of(url)
     failure: Exception | None = None
     if int(os.environ.get('LOCAL_RANK', 0)) == 0 and not path.is_file():
         try:
@@ -57,11 +57,11 @@ def download(url: str) -> Path:
     return path
 
 
-def place_of(url: str) -> Path:
-    """Where the file of a URL lies, or will.
+def path_of(url: str) -> Path:
+    """Path of the file of a URL, whether or not it exists.
 
-    One that other programs have downloaded is taken if the checksum in its
-    name is its own.
+    A file that other programs have downloaded is used if it has the checksum
+    in its name.
     """
     folder = Path(torch.hub.get_dir(), 'checkpoints')
     name = re.split('[?#]', url)[0].rsplit('/', 1)[-1] or 'file'
@@ -73,7 +73,7 @@ def place_of(url: str) -> Path:
 
 
 def checksum_in(name: str) -> str | None:
-    """The first digits of the sha256, as OpenMMLab and torch write them."""
+    """The first digits of the sha256 in a file name of OpenMMLab or torch."""
     found = re.search(r'-([0-9a-f]{8})\.(pth|pt|safetensors)$', name)
     return found[1] if found else None
 
@@ -92,19 +92,19 @@ def _digest(path: Path) -> str:
 
 
 def fetch(url: str, path: Path) -> None:
-    """Fetch a URL, whole or what is missing of it.
+    """Download a URL, or the part of it that is missing.
 
     Args:
         url: An http(s) URL.
-        path: The file to make; until it is whole, it is called
-            ``*.part``, and another process that fetches it waits.
+        path: The file to write; until it is complete, it is called
+            ``*.part``, and other processes that download it wait.
 
     Raises:
-        OSError, HTTPException: If it cannot be fetched.
-        ValueError: If it is not the one whose checksum its name tells.
+        OSError, HTTPException: If it cannot be downloaded.
+        ValueError: If it does not have the checksum in its name.
     """
     part = path.with_name(f'{path.name}.part')
-    with _alone(path.with_name(f'{path.name}.lock')):
+    with _locked(path.with_name(f'{path.name}.lock')):
         if path.is_file():
             return
         print_log(f'Downloading {url} to {path}', logger='current')
@@ -122,7 +122,7 @@ def fetch(url: str, path: Path) -> None:
             part.unlink()
             tag_of(part).unlink(missing_ok=True)
             raise MMKDValueError(
-                f'The file {url} is not the one that its name tells: its '
+                f'The file {url} does not have the checksum in its name: its '
                 f'sha256 begins with {found} instead of '
                 f'{checksum_in(path.name)}. It was removed: download it '
                 'again, or give the path of a local file.'
@@ -132,12 +132,12 @@ def fetch(url: str, path: Path) -> None:
 
 
 def tag_of(part: Path) -> Path:
-    """The file that keeps what the server calls this state of the file."""
+    """The file with the ETag of a partial download."""
     return part.with_name(f'{part.name}.tag')
 
 
 def _continue(url: str, part: Path) -> None:
-    """Fetch what a partial file lacks; all of it if the server cannot.
+    """Download the rest of a partial file; all of it if the server must.
 
     Raises:
         OSError: If the connection ends before the file.
@@ -147,12 +147,12 @@ def _continue(url: str, part: Path) -> None:
     headers = {'User-Agent': 'mmkd_plugin'}
     if part.is_file() and tag.is_file() and part.stat().st_size:
         have = part.stat().st_size
-        # If the file has changed, the server gives all of it.
+        # If the file has changed, the server sends all of it.
         headers |= {'Range': f'bytes={have}-', 'If-Range': tag.read_text()}
     try:
         answer = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
-        if have and error.code == 416:  # nothing is missing, or it changed
+        if have and error.code == 416:  # complete, or changed
             part.unlink()
             raise OSError('the server has another file now') from error
         raise
@@ -181,8 +181,8 @@ def _continue(url: str, part: Path) -> None:
 
 
 @contextmanager
-def _alone(path: Path):
-    """Let other processes of this machine wait."""
+def _locked(path: Path):
+    """Make other processes on this machine wait."""
     try:
         import fcntl
     except ImportError:  # not on Windows

@@ -1,4 +1,4 @@
-"""What a file of weights is, told by its first bytes and not by its name."""
+"""The format of a checkpoint file, by its first bytes and not by its name."""
 
 import os
 import re
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from ..exceptions import MMKDFileNotFoundError, MMKDValueError
 
-# A pickle of torch's magic number, as every file of torch before 1.6 begins.
+# A pickle of torch's magic number, the start of every file of torch < 1.6.
 LEGACY = re.compile(
     rb'\x80[\x02-\x05](\x95.{8})?\x8a\x0a'
     + re.escape(0x1950A86A20F9469CFC6C.to_bytes(10, 'little')),
     re.DOTALL,
 )
 ZIP = b'PK\x03\x04'
-# What others begin with, and what to call them.
+# How other files begin, and what to call them.
 OTHERS = (
     (rb'$', 'it is empty'),
     (rb'(?s).{257}ustar', 'it is a tar archive'),
@@ -30,18 +30,18 @@ OTHERS = (
 
 @contextmanager
 def open_checkpoint(path: Path, name: str, advice: str = 'the path'):
-    """Open a regular file; a pipe or device is not even opened.
+    """Open a regular file, without opening a pipe or device.
 
     Args:
         path: The file.
         name: What to call it in a message.
-        advice: What of an existing file to give.
+        advice: What to give instead, for the message.
 
     Yields:
         BinaryIO: The file, at its beginning.
 
     Raises:
-        FileNotFoundError: If there is none, or it is no regular file.
+        FileNotFoundError: If it is missing, or no regular file.
     """
     try:
         mode = os.stat(path).st_mode
@@ -63,10 +63,10 @@ def open_checkpoint(path: Path, name: str, advice: str = 'the path'):
 
 
 def kind_of(file) -> str:
-    """Tell what a file is.
+    """Detect the format of a file.
 
     Args:
-        file (BinaryIO): At its beginning, where it is left.
+        file (BinaryIO): At its beginning; the position is kept.
 
     Returns:
         ``'zip'``, ``'legacy'`` or ``'safetensors'``.

@@ -1,7 +1,7 @@
-"""The weights that a training begins with: did they reach the model?
+"""Check that pretrained weights really reach the model.
 
-MMEngine loads what fits by name and shape, lists the rest in the log, and goes
-on, from random weights if nothing fits.
+MMEngine loads what fits by name and shape, logs the rest and continues, even
+from random weights if nothing fits.
 """
 
 from collections.abc import Iterator
@@ -13,25 +13,25 @@ from mmengine.model import is_model_wrapper
 
 from ..exceptions import MMKDFileNotFoundError, MMKDValueError
 
-# A head for other classes, or a neck that is new, is random on purpose; a
-# backbone hardly ever is. One that is changed keeps most of its entries, and
-# one of another depth or width loses most.
-LEAST_SHARE = 0.5
+# A head for other classes or a new neck is random on purpose, a backbone
+# hardly ever. A modified backbone keeps most of its entries; one of another
+# depth or width loses most.
+MIN_FRACTION = 0.5
 
 
 @contextmanager
-def watched(runner) -> Iterator[None]:
-    """Check what is loaded meanwhile into the model of a runner.
+def check_first_weights(runner) -> Iterator[None]:
+    """Check the weights that are loaded within this context.
 
-    ``load_from``, or else every ``init_cfg`` of type ``Pretrained``.  What
-    is resumed is none of them.
+    These are ``load_from``, or otherwise every ``init_cfg`` of type
+    ``Pretrained``, but not a resumed checkpoint.
 
     Args:
-        runner (Runner): Whose model gets its first weights.
+        runner (Runner): The runner whose model gets the weights.
 
     Raises:
         FileNotFoundError: If a file is not there.
-        ValueError: As :func:`check_fit`.
+        ValueError: See :func:`report_fit`.
     """
     model = runner.model
     if is_model_wrapper(model):
@@ -61,7 +61,7 @@ def watched(runner) -> Iterator[None]:
 
 
 class _Report:
-    """Pre-hook of a module's loading: refuses a file that fits too little."""
+    """Load-state-dict pre-hook that refuses a file that hardly fits."""
 
     def __init__(self, part, checkpoint, option, name, logger) -> None:
         self.part: nn.Module = part
@@ -69,36 +69,36 @@ class _Report:
         self.name, self.logger = name, logger
 
     def __call__(self, state: dict, prefix: str, *_) -> None:
-        if not prefix:  # with one, a module around this one is loaded
+        if not prefix:  # with a prefix, an outer module is loaded
             self.logger.info(
-                check_fit(
+                report_fit(
                     self.part, state, self.checkpoint, self.option, self.name
                 )
             )
 
 
-def check_fit(
+def report_fit(
     part: nn.Module,
     state: dict,
     checkpoint: str,
     option: str = '`load_from`',
     name: str = '',
 ) -> str:
-    """Refuse a state dict that fills less than half of a backbone.
+    """Report how a state dict fits; refuse less than half of a backbone.
 
     Args:
-        part: What is loaded: a model, or a part of it.
-        state: Names to tensors.
-        checkpoint: Where they come from, for the message.
-        option: Who asks for them, for the message.
+        part: The model to load into, or a part of it.
+        state: The state dict.
+        checkpoint: Its source, for the message.
+        option: The option that names it, for the message.
         name: Name of the part in the model; '' is the model.
 
     Returns:
         How many entries fit, and which do not.
 
     Raises:
-        ValueError: If fewer than half of the backbone's entries, or of all
-            entries of what is no model with a backbone, fit.
+        ValueError: If fewer than half of the entries of the backbone, or of
+            the whole part if it has none, fit.
     """
     wanted = {
         key: value.shape
@@ -107,10 +107,10 @@ def check_fit(
     }
     fitting = [key for key in wanted if _fits(state, key, wanted[key])]
     core = [key for key in wanted if key.startswith('backbone.')] or [*wanted]
-    share = _share(state, core, wanted)
+    fraction = _fraction(state, core, wanted)
     where = 'backbone' if core != [*wanted] else name or 'model'
-    if core and share < LEAST_SHARE:
-        found = round(share * len(core))
+    if core and fraction < MIN_FRACTION:
+        found = round(fraction * len(core))
         raise MMKDValueError(
             f'{checkpoint} of {option} fits {found} of the {len(core)} '
             f'entries of the {where}, fewer than half, and the rest would '
@@ -127,7 +127,7 @@ def check_fit(
                 [key for key in wanted if key in state and key not in fitting],
             ),
             (
-                'that nothing takes',
+                'unexpected',
                 [key for key in state if key not in part.state_dict()],
             ),
         )
@@ -148,7 +148,7 @@ def _advice(
     for key in state:
         prefix = key.removesuffix(last)
         if prefix not in ('', key) and (
-            _share(state, core, wanted, prefix) >= LEAST_SHARE
+            _fraction(state, core, wanted, prefix) >= MIN_FRACTION
         ):
             if option == '`load_from`':
                 return (
@@ -166,9 +166,9 @@ def _advice(
             for key in core
             if key.startswith(prefix)
         }
-        if inner and _share(state, [*inner], inner) >= LEAST_SHARE:
+        if inner and _fraction(state, [*inner], inner) >= MIN_FRACTION:
             return (
-                'it holds a backbone alone; give it by '
+                'it holds only a backbone; give it by '
                 "model.backbone.init_cfg=dict(type='Pretrained', "
                 f'checkpoint={checkpoint!r}) instead.'
             )
@@ -181,8 +181,8 @@ def _advice(
             'weights of this network.'
         )
     return (
-        f'its first name is {next(iter(state), None)!r}, where {core[0]!r} '
-        'was looked for; give weights of this network.'
+        f'its first name is {next(iter(state), None)!r}, but {core[0]!r} '
+        'was expected; give weights of this network.'
     )
 
 
@@ -190,14 +190,16 @@ def _fits(state: dict, key: str, shape) -> bool:
     return key in state and getattr(state[key], 'shape', None) == shape
 
 
-def _share(state: dict, keys: list, wanted: dict, prefix: str = '') -> float:
-    """Share of names that a file has, with the right shape."""
+def _fraction(
+    state: dict, keys: list, wanted: dict, prefix: str = ''
+) -> float:
+    """Fraction of names that a file has with the right shape."""
     fitting = [key for key in keys if _fits(state, prefix + key, wanted[key])]
     return len(fitting) / max(len(keys), 1)
 
 
 def _pretrained(part: nn.Module) -> str | None:
-    """The file that ``init_cfg`` of a module names."""
+    """The file in ``init_cfg`` of a module."""
     cfgs = getattr(part, 'init_cfg', None) or []
     for cfg in [cfgs] if isinstance(cfgs, dict) else cfgs:
         if isinstance(cfg, dict) and cfg.get('type') == 'Pretrained':

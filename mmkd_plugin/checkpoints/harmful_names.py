@@ -1,6 +1,6 @@
-"""Names of code, which a file of data has no reason to hold."""
+"""Names of code, which a file with data has no reason to contain."""
 
-# Functions, and modules with all in them.
+# Functions, and modules with everything in them.
 CODE = frozenset(
     """
     _ctypes _imp _io.FileIO _io.open _io.open_code _operator.attrgetter
@@ -35,9 +35,9 @@ CODE = frozenset(
 
 
 def names_code(full: str) -> bool:
-    """Whether a full name is one of code, which no data needs.
+    """Whether a full name is that of code, which no data needs.
 
-    Such a file is an attack and is refused; other names that are not known
+    A file with such a name is an attack and is refused; other unknown names
     are kept as text.
     """
     parts = full.split('.')[:8]

@@ -1,6 +1,6 @@
-"""The classes and functions that a file may name, and what each becomes.
+"""The classes and functions that a file may name, and what replaces each.
 
-Each is made by a function of this package that looks at what it is given.
+Each object is built by a function of this package that checks its arguments.
 """
 
 import argparse
@@ -34,7 +34,7 @@ class UnsafeFileError(MMKDError, pickle.UnpicklingError):
 
 
 def refuse_unless(condition: object, what: str) -> None:
-    """Refuse what no library writes, but an attack does.
+    """Refuse something that no library writes, but an attack may.
 
     Raises:
         UnsafeFileError: If the condition does not hold.
@@ -55,7 +55,7 @@ def refuse_name(full: str) -> None:
     )
 
 
-# Numbers that are longer cannot be printed by Python.
+# Python cannot print longer integers.
 MOST_DIGITS = 4000
 LONGEST_RANGE = 1 << 20
 STATISTICS = ('min', 'max', 'current', 'mean')
@@ -67,20 +67,20 @@ def _numbers(*values) -> bool:
 
 
 def _int(value=0) -> int:
-    expect(_numbers(value), 'a number is none')
+    expect(_numbers(value), 'a value is no number')
     return int(value)
 
 
 def _float(value=0.0) -> float:
     if isinstance(value, str):
-        expect(value in ('nan', 'inf', '-inf'), 'a number is none')
+        expect(value in ('nan', 'inf', '-inf'), 'a value is no number')
         return float(value)
-    expect(_numbers(value), 'a number is none')
+    expect(_numbers(value), 'a value is no number')
     return float(value)
 
 
 def _complex(real=0.0, imaginary=0.0) -> complex:
-    expect(_numbers(real, imaginary), 'a number is none')
+    expect(_numbers(real, imaginary), 'a value is no number')
     return complex(real, imaginary)
 
 
@@ -132,7 +132,7 @@ def _deque(items=(), length=None) -> collections.deque:
 
 
 def _bytes(text='', encoding='latin1') -> bytes:
-    """What pickle writes for bytes in protocol 2, and nothing more."""
+    """``_codecs.encode`` for bytes as pickle protocol 2 writes them."""
     if isinstance(text, bytes) and encoding == 'latin1':
         return text
     refuse_unless(
@@ -280,12 +280,12 @@ def _version(text='') -> TorchVersion:
 
 def _config_dict(items=None) -> ConfigDict:
     made = ConfigDict()
-    dict.update(made, _dict(items))  # its own way copies all that is below
+    dict.update(made, _dict(items))  # its own update copies everything below
     return made
 
 
 def _named(make: Callable) -> Callable:
-    """From the names and values that complete an object."""
+    """A maker for an object that is built from its attributes."""
 
     def start() -> Unfinished:
         def finish(state):
@@ -330,7 +330,7 @@ def _history(state: dict) -> HistoryBuffer:
         'a history of the log is damaged',
     )
     made = HistoryBuffer(max_length=length)
-    # What looks up its statistics is left out: its class has them.
+    # The statistics in the state are left out: the class has them.
     made._log_history, made._count_history = values, counts
     return made
 
@@ -351,9 +351,9 @@ def _config() -> Unfinished:
 
 
 def look_up(owner, name) -> StandIn:
-    """Stand in for ``getattr``, of what a pickled history refers to.
+    """Replace ``getattr``, which a pickled HistoryBuffer uses.
 
-    Enum members and methods of unknown classes are written so too.
+    Enum members and methods of unknown classes are pickled with it too.
     """
     refuse_unless(isinstance(name, str), 'it looks up what has no name')
     if isinstance(owner, StandIn):
@@ -380,7 +380,7 @@ def _reconstructor(kind, base, state=None):
     return make() if state is None else make(state)  # type: ignore[misc]
 
 
-# What is named by itself and called: class -> what makes one.
+# Class -> the function that is called instead of it.
 MAKERS: dict = {
     int: _int,
     float: _float,
@@ -418,7 +418,7 @@ MAKERS: dict = {
 }
 for _kind in (pathlib.PurePosixPath, pathlib.PureWindowsPath):
     MAKERS[_kind] = _path(_kind)
-# Classes that are named only, and have no way to be called.
+# Classes that may be named but not called.
 CLASSES = (
     bool, str, object, np.ndarray, pathlib.Path, torch.Tensor,
     torch.nn.Parameter,
@@ -426,12 +426,12 @@ CLASSES = (
 
 
 def _names() -> dict:
-    """Full name of all that is known, to what it stands for."""
+    """Everything that is known, by full name."""
     known: dict = {
         f'{kind.__module__}.{kind.__qualname__}': kind
         for kind in (*MAKERS, *CLASSES)
     }
-    # A path of another system is kept as a pure one.
+    # A path of another system becomes a pure path.
     here = type(pathlib.Path())
     MAKERS[here] = _path(here)
     for package in ('pathlib', 'pathlib._local'):
@@ -474,7 +474,7 @@ FUNCTIONS = (
 
 
 def names_of(tensors: Tensors) -> dict:
-    """What makes the tensors of one file, by full name."""
+    """The functions that build the tensors of a file, by full name."""
     return {
         'torch._utils._rebuild_tensor': tensors.plain,
         'torch._utils._rebuild_tensor_v2': tensors.plain,

@@ -1,4 +1,4 @@
-"""A pickle machine that calls nothing but functions of this package."""
+"""An unpickler that calls only functions of this package."""
 
 import pickle
 import struct
@@ -24,14 +24,14 @@ from .stand_in import StandIn, brief
 from .stored_arrays import Unfinished
 from .stored_tensors import OVERHEAD, expect
 
-# Bytes of memory at most, beside twice the file.
+# Limit of memory in bytes, in addition to twice the file size.
 ROOM = 96 << 20
-# Keys of a dict or members of a set that are not text or small integers: one
-# who chooses them can make each look like all others.
+# Limit of dict keys or set members that are not strings or small integers, as
+# an attacker can give them colliding hashes.
 MOST_KEYS = 10_000
 LARGEST_KEY = (1 << 61) - 1
 LONGEST_INT = 1024
-# Opcode -> bytes that it takes; those of `SIZED` say it themselves.
+# Opcode -> bytes of memory; for `SIZED` the size of the result is added.
 COSTS = dict.fromkeys(range(256), 16)
 for _name, _cost in dict(
     MARK=160, EMPTY_SET=480, EMPTY_DICT=320, EMPTY_LIST=320,
@@ -58,11 +58,11 @@ SCALARS = frozenset(
 
 
 class Window:
-    """A part of a file, of which no more can be asked than is there.
+    """A part of a file, with reads limited to it.
 
     Args:
         file (BinaryIO): The file.
-        start, size: Where the part begins, and its length.
+        start, size: Offset and length of the part.
     """
 
     def __init__(self, file, start: int, size: int) -> None:
@@ -89,17 +89,17 @@ class Window:
 
 
 class Machine(pickle._Unpickler):
-    """Turns a pickle into data.
+    """Unpickler that turns a pickle into data.
 
     Args:
-        window: Where the pickle is.
-        tensors (Tensors): What makes its tensors.
-        storage_of (Callable): From the parts of an id to a
+        window: The part of the file with the pickle.
+        tensors (Tensors): Builds the tensors.
+        storage_of (Callable): From the parts of a persistent id to a
             :class:`~mmkd_plugin.checkpoints.stored_tensors.Storage`.
-        room: Bytes of memory that it may take.
+        room: Limit of memory in bytes.
 
     Attributes:
-        stand_ins (int): How many were made.
+        stand_ins (int): Number of stand-ins that were made.
     """
 
     memo: dict[int, Any]
@@ -127,7 +127,7 @@ class Machine(pickle._Unpickler):
         Raises:
             UnsafeFileError: If it names code.
             ValueError, EOFError, KeyError, TypeError: If it is damaged, or
-                would take too much memory.
+                would need too much memory.
         """
         window = self._window
         self._unframer = pickle._Unframer(  # type: ignore[attr-defined]
@@ -156,7 +156,7 @@ class Machine(pickle._Unpickler):
             return stop.value
 
     def find_class(self, module: str, name: str) -> object:
-        """What a name stands for; nothing is imported."""
+        """The replacement of a name; nothing is imported."""
         if self.proto < 3:
             both = pickle._compat_pickle.NAME_MAPPING.get(  # type: ignore[attr-defined]
                 (module, name)
@@ -174,7 +174,7 @@ class Machine(pickle._Unpickler):
         return StandIn(full)
 
     def _is_of_known_class(self, full: str) -> bool:
-        """Whether a name is that of a method of what is really made."""
+        """Whether a name is a method of a class that is really built."""
         owner, _, name = full.rpartition('.')
         known = self._known.get(owner)
         if known is HistoryBuffer and name in STATISTICS:
@@ -182,14 +182,14 @@ class Machine(pickle._Unpickler):
         return isinstance(known, type)
 
     def persistent_load(self, pid) -> object:
-        """A storage, the only thing that is kept outside of the pickle."""
+        """A storage, the only object that is kept outside of the pickle."""
         if (
             isinstance(pid, tuple)
             and len(pid) == 4
             and pid[0] == 'module'
             and isinstance(pid[1], StandIn)
         ):
-            return pid[1]  # old files have the sources of modules with them
+            return pid[1]  # old files contain the source code of modules
         expect(
             isinstance(pid, tuple)
             and len(pid) in (5, 6)
@@ -199,7 +199,7 @@ class Machine(pickle._Unpickler):
         return self._storage_of(*pid[1:])
 
     def _make(self, kind, args, kwargs=None) -> object:
-        """Call what is known; keep the arguments of what is not."""
+        """Call what is known; keep the arguments for what is not."""
         expect(type(args) in (tuple, list), 'a call has no arguments')
         if isinstance(kind, StandIn):
             refuse_unless(kind.args is None, 'it calls what it has made')
@@ -218,7 +218,7 @@ class Machine(pickle._Unpickler):
         return self._count(make(*args))
 
     def _maker_of(self, kind):
-        """The function of this package that is called for what is named."""
+        """The function of this package that is called instead of `kind`."""
         make = None
         if isinstance(kind, type):
             make = MAKERS.get(kind)
@@ -231,12 +231,12 @@ class Machine(pickle._Unpickler):
         return make
 
     def _count(self, made):
-        """Charge the memory of a new object."""
+        """Subtract the memory of a new object from the limit."""
         self._room -= getsizeof(made)
         return made
 
     def _check_keys(self, keys) -> None:
-        """Refuse keys that were chosen to make a table slow."""
+        """Refuse keys that are chosen to make a hash table slow."""
         self._room -= 64 * len(keys)
         for key in keys:
             kind = type(key)
@@ -279,7 +279,7 @@ class Machine(pickle._Unpickler):
             refuse_unless(_is_metadata(state), 'it sets attributes of a dict')
             target._metadata = state['_metadata']  # type: ignore[attr-defined]
         else:
-            # Exceptions of empty state are written for plain containers.
+            # Plain containers may have an empty state.
             refuse_unless(not state, f'it changes {_kind(target)}')
 
     def _memoize(self, place: int) -> None:
@@ -339,7 +339,7 @@ class Machine(pickle._Unpickler):
         )
         self._check_keys(items[::2])
         self._room -= 32 * len(items)
-        # Counter would add the numbers, and ConfigDict copy what is below.
+        # Counter would add the numbers, and ConfigDict copy the values.
         kind = OrderedDict if type(target) is OrderedDict else dict
         kind.update(target, pairs)
 
@@ -387,7 +387,7 @@ class Machine(pickle._Unpickler):
         return struct.unpack(form, self.read(size))[0]
 
     def _decode_string(self, value: bytes) -> str:
-        """Text of Python 2, which may be bytes."""
+        """A string of Python 2, which may be bytes."""
         try:
             return value.decode('ascii')
         except UnicodeDecodeError:
@@ -402,7 +402,7 @@ class Machine(pickle._Unpickler):
 
 
 for _code, _function in list(Machine.dispatch.items()):
-    # What is overridden above, by the name that pickle gave it.
+    # Methods that are overridden above, under the same names.
     Machine.dispatch[_code] = getattr(Machine, _function.__name__)
 
 
@@ -435,7 +435,7 @@ def _is_key(key, depth: int = 0) -> bool:
 
 
 def _is_metadata(state) -> bool:
-    """Whether this is what torch notes of the versions of modules."""
+    """Whether this is the ``_metadata`` that torch adds to a state dict."""
     return (
         type(state) is dict
         and list(state) == ['_metadata']

@@ -23,16 +23,14 @@ def read_checkpoint(
     Args:
         checkpoint: Path, http(s) URL or name such as
             ``torchvision://resnet50`` of a file of ``torch.save`` or of
-            safetensors.  A URL is downloaded once a node into torch's hub
+            safetensors.  A URL is downloaded once per node into torch's hub
             directory.
-        prefix: Keep only names that begin so, and cut it off.
-        trust_checkpoint: Whether to run the code that the file may
-            hold.
+        prefix: Keep only names with this prefix, and remove it.
+        trust_checkpoint: Whether code in the file may run.
 
     Returns:
-        Names to tensors on the CPU, and the ``meta`` that
-        OpenMMLab keeps beside them, empty if there is none. What it says of
-        itself is data: nothing of it may be built or imported.
+        The state dict on the CPU, and OpenMMLab's ``meta``, empty if there is
+        none. ``meta`` is data: nothing in it may be built or imported.
 
     Raises:
         FileNotFoundError: If there is no such file, or it cannot be
@@ -53,7 +51,7 @@ def read_checkpoint(
     content = _unpack(path, trust_checkpoint, *names)
     content = as_named(str(checkpoint), content)
     state, meta = split_checkpoint(content, str(path))
-    # What DistributedDataParallel adds.
+    # The prefix that DistributedDataParallel adds.
     if not prefix and all(key.startswith('module.') for key in state):
         prefix = 'module.'
     kept = {
@@ -70,14 +68,14 @@ def read_checkpoint(
 
 
 def split_checkpoint(content: object, source: str) -> tuple[dict, dict]:
-    """Take the weights out of what a file holds.
+    """Split the content of a file into weights and ``meta``.
 
     Args:
-        content: What was read.
-        source: Where from, for the message.
+        content: The content.
+        source: Its source, for the message.
 
     Returns:
-        Names to tensors, and the ``meta`` beside them.
+        The state dict, and ``meta``.
 
     Raises:
         ValueError: If there are no weights, or ``meta`` is no dict.
@@ -95,7 +93,7 @@ def split_checkpoint(content: object, source: str) -> tuple[dict, dict]:
 
 
 def _unpack(path: Path, trust_checkpoint: bool, *names: str) -> object:
-    """Read a file, and name the teacher's way out where it is refused."""
+    """Read a file; if it is refused, name the option of the teacher."""
     if trust_checkpoint:
         return load_trusted(path, 'cpu', *names)
     try:
@@ -119,11 +117,11 @@ def load_strictly(
 
     Args:
         model: The model to fill.
-        state: Names to tensors.
-        source: Where the state dict comes from, for the message.
+        state: The state dict.
+        source: Its source, for the message.
         role: What to call the model in the message.
-        advice: A sentence on what to do; by default it is
-            concluded from what does not fit.
+        advice: A sentence on what to do; by default, one that is chosen by
+            what does not fit.
 
     Raises:
         ValueError: If names are missing, unexpected or of another shape.
@@ -140,7 +138,7 @@ def load_strictly(
         for key, value in state.items()
         if key not in wanted or value.shape == wanted[key].shape
     }
-    # Not compared by name alone: modules rename what older versions saved.
+    # Names alone are not enough: modules rename entries of older versions.
     missing, unexpected = model.load_state_dict(fitting, strict=False)
     missing = [
         key
@@ -178,7 +176,7 @@ def _likely_cause(
     unexpected: list,
     shapes: list,
 ) -> str:
-    """One sentence on what to change, from what does not fit."""
+    """One sentence on what to change, chosen by what does not fit."""
     last = max(wanted, key=len)
     for key in state:
         prefix = key[: -len(last)] if key.endswith(last) else ''

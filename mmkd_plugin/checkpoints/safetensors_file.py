@@ -1,4 +1,4 @@
-"""Reading a safetensors file: a header in JSON, then plain numbers."""
+"""Reading a safetensors file: a JSON header, then raw numbers."""
 
 import json
 from math import prod
@@ -41,18 +41,18 @@ def read_safetensors(file: BinaryIO, size: int) -> dict[str, torch.Tensor]:
         size: Bytes of the file.
 
     Returns:
-        By name, on the CPU.
+        Tensors by name, on the CPU.
 
     Raises:
         ValueError: If the header does not fit the file.
     """
     length = int.from_bytes(file.read(8), 'little')
     expect(length <= min(size - 8, LONGEST_HEADER), 'its header is too long')
-    header = json.loads(file.read(length), object_pairs_hook=_no_twice)
+    header = json.loads(file.read(length), object_pairs_hook=_unique_keys)
     expect(isinstance(header, dict), 'its header is no dict')
     header.pop('__metadata__', None)
     end, tensors = 0, {}
-    for name, entry in sorted(header.items(), key=_begin_of):
+    for name, entry in sorted(header.items(), key=_data_offsets):
         dtype, shape = DTYPES.get(entry.get('dtype')), entry.get('shape')
         expect(dtype is not None, 'a tensor has an unknown dtype')
         expect(is_size(shape), 'a tensor has no shape')
@@ -72,12 +72,12 @@ def read_safetensors(file: BinaryIO, size: int) -> dict[str, torch.Tensor]:
 
 
 def bytes_of(tensor: torch.Tensor) -> memoryview:
-    """The memory of a tensor, to be written."""
+    """The writable memory of a tensor."""
     flat = torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())
     return memoryview(flat.numpy())  # type: ignore[arg-type]
 
 
-def _begin_of(entry: tuple) -> tuple:
+def _data_offsets(entry: tuple) -> tuple:
     _, value = entry
     offsets: Any = None
     if isinstance(value, dict):
@@ -91,7 +91,7 @@ def _begin_of(entry: tuple) -> tuple:
     return offsets[0], offsets[1]
 
 
-def _no_twice(pairs: list) -> dict:
+def _unique_keys(pairs: list) -> dict:
     found = dict(pairs)
     expect(len(found) == len(pairs), 'its header holds a name twice')
     return found

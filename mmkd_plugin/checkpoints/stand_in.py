@@ -1,4 +1,4 @@
-"""What stands for an object of a file whose class is not known."""
+"""Stand-ins for objects of unknown classes."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -10,15 +10,14 @@ import numpy as np
 class StandIn:
     """The data of an object, without its class and without behaviour.
 
-    It is pickled as a plain dict, so a file that is written anew does not
-    need this package.
+    It is pickled as a plain dict, so a file that is saved again does not need
+    this package.
 
     Attributes:
         name: Full name of the class or function.
-        args: What it was called with; None if the file names
-            it and nothing more.
-        state: What its attributes were set from.
-        items: What was appended, added or set as (key, value).
+        args: Its arguments; None if the file only names it.
+        state: The state that sets its attributes.
+        items: Appended or added items, or pairs (key, value).
     """
 
     __slots__ = ('args', 'items', 'name', 'state')
@@ -33,7 +32,7 @@ class StandIn:
         return OrderedDict, (), None, None, iter(self.parts())
 
     def parts(self) -> list:
-        """Pairs of name and value of all that is kept."""
+        """Pairs of name and value of all attributes."""
         return [(name, getattr(self, name)) for name in self.__slots__]
 
     def __repr__(self) -> str:
@@ -41,13 +40,13 @@ class StandIn:
 
 
 def brief(text: object) -> str:
-    """A name out of a file, short and in one line of printable letters."""
+    """A name from a file, short and on one line of printable characters."""
     shown = str(text)[:100].encode('unicode_escape').decode()
     return shown if len(shown) <= 100 else f'{shown[:97]}...'
 
 
 def children(value: object) -> Iterator[tuple[object, object]]:
-    """What an object of a file holds, with what to call each in a path."""
+    """The children of an object, each with its name in a path."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield key, item
@@ -77,25 +76,24 @@ HOLDERS = ('deque', 'Namespace', 'SimpleNamespace', 'Config')
 
 
 def stand_ins(content: object) -> list[tuple[str, str]]:
-    """Where in the content of a file stand-ins are.
+    """Find the stand-ins in the content of a file.
 
     Args:
-        content: What a loader of this package gave.
+        content: Content that this package has loaded.
 
     Returns:
-        Path, such as ``meta.dataset_meta.root``, and
-        name of the class of each.
+        Path, such as ``meta.dataset_meta.root``, and class name of each.
     """
-    found, seen = [], set()
+    found, visited = [], set()
     stack: list[tuple[tuple, object]] = [((), content)]
     while stack:
         path, value = stack.pop()
-        if id(value) in seen:
+        if id(value) in visited:
             continue
         if isinstance(value, StandIn):
             found.append(('.'.join(map(brief, path)), brief(value.name)))
         below = [(path + (name,), item) for name, item in children(value)]
         if below:
-            seen.add(id(value))
+            visited.add(id(value))
         stack += reversed(below)
     return found

@@ -1,24 +1,24 @@
-"""What weights look like in the content of a file."""
+"""Checks of state dicts in the content of a file."""
 
 import torch
 
 from ..exceptions import MMKDValueError
 from .stand_in import brief
 
-# Letters of a name; longer ones are no names of modules.
+# Longest name in characters; no module has a longer one.
 LONGEST_NAME = 500
 
 
 def check_state(state: object, source: object) -> None:
-    """Refuse what is no state dict.
+    """Raise unless an object is a state dict.
 
     Args:
-        state: Names to tensors, it is expected.
-        source: Where it comes from, for the message.
+        state: The object.
+        source: Its source, for the message.
 
     Raises:
-        ValueError: If it is anything else, or has tensors that no weight of
-            a model can be filled from.
+        ValueError: If it is something else, or has tensors that cannot be
+            loaded into a model.
     """
     if (
         not isinstance(state, dict)
@@ -49,17 +49,17 @@ def check_state(state: object, source: object) -> None:
 
 
 def check_loaded(content: object, source: object) -> object:
-    """Refuse what MMEngine would stumble over.
+    """Raise unless MMEngine can load the weights of a file.
 
     Args:
         content: The content of a file.
-        source: Where it comes from, for the message.
+        source: Its source, for the message.
 
     Returns:
-        The same.
+        The content.
 
     Raises:
-        ValueError: If its weights are none.
+        ValueError: If it has no valid weights.
     """
     if not isinstance(content, dict):
         check_state(None, source)

@@ -1,4 +1,4 @@
-"""Arrays and scalars of NumPy out of a file, every number checked before."""
+"""NumPy arrays and scalars from a file, with every number checked first."""
 
 import re
 from math import prod
@@ -8,17 +8,17 @@ import numpy as np
 from .stand_in import StandIn
 from .stored_tensors import expect
 
-# Kinds whose items are plain numbers, text or bytes.
+# Dtypes whose items are plain numbers, text or bytes.
 PLAIN = re.compile(r'[<>|=]?(b1|[iu][1248]|f(2|4|8|12|16)|c(8|16|24|32))')
 SIZED = re.compile(r'[<>|=]?([SUV])(\d{1,9})')
 TIMES = re.compile(r'[<>|=]?([mM])8')
 UNITS = ('Y', 'M', 'W', 'D', 'h', 'm', 's', 'ms', 'us', 'ns', 'ps', 'fs', 'as')
-# Items that an array without any byte may have.
+# Limit of items of an array without bytes.
 MOST_EMPTY = 1 << 20
 
 
 class Unfinished:
-    """An object between its call and the state that completes it.
+    """An object that is built once its state is known.
 
     Args:
         finish (Callable): From the state to the object.
@@ -30,7 +30,7 @@ class Unfinished:
 
 
 def dtype(code, align=False, copy=False) -> Unfinished:
-    """``numpy.dtype``, to be completed by its state."""
+    """``numpy.dtype``, completed by its state."""
     expect(isinstance(code, str), 'a dtype of NumPy has no code')
     return Unfinished(lambda state: _finish_dtype(code, state))
 
@@ -68,7 +68,7 @@ def _finish_dtype(code: str, state) -> np.dtype:
 
 
 def _unit(state: tuple) -> str:
-    """The unit of times, such as ``25us``."""
+    """The unit of a time, such as ``25us``."""
     if len(state) == 8:
         return 'generic'
     expect(
@@ -141,7 +141,7 @@ def _structure(names, fields, size: int, flags) -> np.dtype:
 
 
 def is_shape(value) -> bool:
-    """Whether a value is a shape, of as many dimensions as NumPy can."""
+    """Whether a value is a shape with dimensions that NumPy supports."""
     return (
         isinstance(value, tuple)
         and len(value) <= 32
@@ -150,7 +150,7 @@ def is_shape(value) -> bool:
 
 
 def _fill(kind, shape, raw, order) -> np.ndarray:
-    """An array of exactly the bytes that the file has for it."""
+    """An array from exactly the bytes in the file."""
     expect(
         isinstance(kind, np.dtype) and is_shape(shape),
         'an array of NumPy has no shape',
@@ -181,7 +181,7 @@ def _fill(kind, shape, raw, order) -> np.ndarray:
 
 
 def array(kind, shape, code) -> Unfinished | StandIn:
-    """``numpy.core.multiarray._reconstruct``, to be completed."""
+    """``numpy.core.multiarray._reconstruct``, completed by its state."""
     if isinstance(kind, StandIn):
         return StandIn(kind.name, (shape, code))
     expect(kind is np.ndarray, 'an array is of an unknown class')

@@ -1,4 +1,4 @@
-"""Tensors out of the storages of a file, every number checked before."""
+"""Tensors from the storages of a file, with every number checked first."""
 
 from math import prod
 from typing import Any, NamedTuple
@@ -26,10 +26,10 @@ STORAGES = dict(
     QInt32Storage=torch.qint32,
     UntypedStorage=torch.uint8,
 )
-# Bytes that an object of torch takes beside its numbers.
+# Bytes of memory of a tensor without its numbers.
 OVERHEAD = 1024
-# Tensors may share a storage, and repeat it by a stride of 0; what they would
-# take if each was copied is limited to twice the file and this.
+# Tensors may share a storage, and repeat it with a stride of 0; their memory
+# if each was copied is limited to twice the file size plus this.
 VIEWS = 64 << 20
 LAYOUTS = (
     torch.sparse_csr,
@@ -40,21 +40,21 @@ LAYOUTS = (
 
 
 class StorageType(NamedTuple):
-    """What a file names as ``torch.FloatStorage`` and the like."""
+    """A storage class, such as ``torch.FloatStorage``, in a file."""
 
     name: str
     dtype: torch.dtype
 
 
 class Storage(NamedTuple):
-    """Bytes of a file, and what kind of numbers they are."""
+    """Bytes from a file, and their dtype."""
 
     data: torch.UntypedStorage
     dtype: torch.dtype
 
 
 def expect(condition: object, what: str) -> None:
-    """Refuse a file.
+    """Refuse a file unless a condition holds.
 
     Raises:
         ValueError: If the condition does not hold.
@@ -64,7 +64,7 @@ def expect(condition: object, what: str) -> None:
 
 
 def is_size(value: object) -> bool:
-    """Whether a value is a shape, of as many dimensions as torch can."""
+    """Whether a value is a shape with dimensions that torch supports."""
     return (
         isinstance(value, (tuple, list))
         and len(value) <= 64
@@ -73,11 +73,11 @@ def is_size(value: object) -> bool:
 
 
 class Tensors:
-    """Makes the tensors of one file.
+    """Builds the tensors of one file.
 
     Args:
         size: Bytes of the file.
-        dry: Make empty ones, where the storages are not read yet.
+        dry: Build empty ones, because the storages are not read yet.
     """
 
     def __init__(self, size: int, dry: bool = False) -> None:
@@ -86,7 +86,7 @@ class Tensors:
         self.count = 0
 
     def _view(self, storage, offset, size, stride, dtype) -> Any:
-        """A tensor of a storage, of which it does not leave the bounds."""
+        """A tensor within the bounds of a storage."""
         expect(isinstance(storage, Storage), 'a tensor has no storage')
         expect(
             is_size(size) and is_size(stride) and len(size) == len(stride),
@@ -149,7 +149,7 @@ class Tensors:
         return tensor.requires_grad_() if grad else tensor
 
     def parameter(self, data, grad, hooks, state=None) -> torch.nn.Parameter:
-        """``_rebuild_parameter``; attributes hung onto it are left out."""
+        """``_rebuild_parameter``; additional attributes are left out."""
         expect(isinstance(data, torch.Tensor), 'a parameter has no numbers')
         expect(type(grad) is bool and not hooks, 'a parameter has hooks')
         self.count += 1
@@ -160,7 +160,7 @@ class Tensors:
         expect(isinstance(data, tuple), 'a sparse tensor has no parts')
         *parts, size = data
         if layout is torch.sparse_coo and type(size) is not torch.Size:
-            *parts, size = parts  # whether it is coalesced came last
+            *parts, size = parts  # the last item is whether it is coalesced
         expect(
             is_size(size) and all(isinstance(p, torch.Tensor) for p in parts),
             'a sparse tensor has no shape',
@@ -185,7 +185,7 @@ class Tensors:
     def quantized(
         self, storage, offset, size, stride, params, grad, hooks
     ) -> torch.Tensor:
-        """``torch._utils._rebuild_qtensor``, for one scale a tensor."""
+        """``torch._utils._rebuild_qtensor``, for one scale per tensor."""
         expect(
             isinstance(params, tuple)
             and len(params) == 3
@@ -218,7 +218,7 @@ class Tensors:
     def of_type(self, make, kind, args, state) -> object:
         """``torch._tensor._rebuild_from_type_v2``.
 
-        Attributes that were hung onto a plain tensor are left out.
+        Additional attributes of a plain tensor are left out.
         """
         expect(
             isinstance(kind, (type, StandIn))

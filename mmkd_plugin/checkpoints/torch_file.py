@@ -1,4 +1,4 @@
-"""From a file of ``torch.save`` to its content."""
+"""Reading a file of ``torch.save``."""
 
 import os
 import sys
@@ -15,12 +15,12 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 def read_zip(file, move: Callable) -> tuple[object, int]:
-    """Read a zip file, as torch writes since 1.6.
+    """Read a zip file, the format of torch since 1.6.
 
     Args:
         file (BinaryIO): The file.
-        move: From a storage and the name of the device that it
-            was saved on to the storage as wanted.
+        move: From a storage and the name of its device when it was saved to
+            the storage on the wanted device.
 
     Returns:
         The content, and the number of stand-ins in it.
@@ -37,7 +37,7 @@ def read_zip(file, move: Callable) -> tuple[object, int]:
     def storage_of(kind, key, location, count) -> Storage:
         kind, key, location, size = _described(kind, key, location, count)
         if key not in loaded:
-            # Kept as it was: the pickle goes on where it is.
+            # The pickle continues at its position.
             place = file.tell()
             begin, length = records.place(f'data/{key}')
             expect(length == size, 'a storage has another size')
@@ -59,10 +59,10 @@ def read_zip(file, move: Callable) -> tuple[object, int]:
 
 
 def read_legacy(file, move: Callable) -> tuple[object, int]:
-    """Read a file of before 1.6: five pickles, then the storages.
+    """Read a file of torch before 1.6: five pickles, then the storages.
 
-    The pickle of the content is run twice: first to learn the storages,
-    which lie behind it, then with them.
+    The pickle of the content is run twice: first to find the storages, which
+    come after it, then with them.
     """
     size = file.seek(0, os.SEEK_END)
     window = Window(file, 0, size)
@@ -85,7 +85,7 @@ def read_legacy(file, move: Callable) -> tuple[object, int]:
 
     for wanted in (LEGACY_MAGIC, 1001):
         expect(run(True).load() == wanted, 'it is of an unknown version')
-    run(True).load()  # the machine that wrote it
+    run(True).load()  # the system that wrote it
     begin = size - window.left
     run(True).load()
     keys = run(True).load()
@@ -112,7 +112,7 @@ def read_legacy(file, move: Callable) -> tuple[object, int]:
 
 
 def _described(kind, key, location, count) -> tuple:
-    """Check what a file says of a storage."""
+    """Check the description of a storage."""
     dtype = kind.dtype if isinstance(kind, StorageType) else None
     expect(dtype is not None and kind.name in STORAGES, 'a storage is unknown')
     expect(

@@ -1,9 +1,9 @@
-"""Reading files of weights without running code that they may hold.
+"""Reading checkpoint files without running code that they may hold.
 
-A file is told by its first bytes, and one of ``torch.save`` is read by a
-pickle machine that calls nothing but functions of this package.  That works
-alike on every torch, while ``weights_only`` of ``torch.load`` knows nothing
-of OpenMMLab and differs from version to version.
+The format is detected by the first bytes. A file of ``torch.save`` is read by
+an unpickler that calls only functions of this package. It works the same on
+every version of torch, while ``weights_only`` of ``torch.load`` does not know
+the classes of OpenMMLab and differs between versions.
 """
 
 import warnings
@@ -33,17 +33,17 @@ WAY_OUT = (
 
 
 def read_file(path: Path, map_location='cpu', *names: str) -> object:
-    """Read a file of tensors and of what is kept beside them.
+    """Read a file of tensors and other data.
 
-    What a file says of itself is data: what is of a class that is not known
-    becomes a :class:`~mmkd_plugin.checkpoints.stand_in.StandIn`, and a
-    warning names the class.
+    An object of an unknown class becomes a
+    :class:`~mmkd_plugin.checkpoints.stand_in.StandIn`, and a warning names
+    the class.
 
     Args:
         path: A file written by ``torch.save``, or of safetensors.
         map_location: As in :func:`torch.load`; None is the CPU.
-        names: What to call the file if it is not there, and what of
-            another to give.
+        names: What to call the file if it is missing, and what to give
+            instead.
 
     Returns:
         The content of the file.
@@ -92,7 +92,7 @@ def _warn_of_stand_ins(path: Path, content: object) -> None:
 
 
 def _mover(map_location) -> Callable:
-    """From a storage on the CPU, and where it was, to the one wanted."""
+    """From a CPU storage, and its saved device, to the wanted storage."""
 
     def move(storage, location):
         target = map_location
@@ -111,7 +111,7 @@ def _mover(map_location) -> Callable:
 
 
 def load_from_local(filename, map_location='cpu') -> object:
-    """Read a local file, see :func:`read_file`, as MMEngine's loaders do.
+    """Read a local file with :func:`read_file`, as a loader of MMEngine.
 
     ``meta['config']``, which MMEngine would run as Python, is left out.
 
@@ -123,17 +123,17 @@ def load_from_local(filename, map_location='cpu') -> object:
 
 
 def load_trusted(filename, map_location='cpu', *names: str) -> object:
-    """Read a file by ``torch.load``, which runs the code in it.
+    """Read a file with ``torch.load``, which runs the code in it.
 
     Args:
         filename (str | Path): Its path.
         map_location: As in :func:`torch.load`.
-        names: As of :func:`read_file`.
+        names: See :func:`read_file`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, or of another kind than torch's or
-            safetensors; TorchScript is refused.
+        ValueError: If it is damaged, TorchScript, or neither of torch nor of
+            safetensors.
     """
     path = _path(filename)
     names = names or (f'The checkpoint {path}',)
@@ -175,11 +175,11 @@ def _without_config(content):
 
 @contextmanager
 def explain_damage(path: Path):
-    """Name the file in what is raised while it is read.
+    """Name the file in errors that are raised while it is read.
 
     Raises:
-        UnsafeFileError: If that was raised, or the file is a program.
-        ValueError: For whatever else is raised.
+        UnsafeFileError: For an UnsafeFileError.
+        ValueError: For any other error.
     """
     try:
         yield
@@ -188,7 +188,7 @@ def explain_damage(path: Path):
             f'The checkpoint {path} was refused: {error} {WAY_OUT}'
         ) from error
     except (PermissionError, torch.cuda.OutOfMemoryError):
-        raise  # not for what the file holds
+        raise  # not caused by the file
     except Exception as error:
         if TORCHSCRIPT in str(error):
             raise MMKDValueError(
@@ -204,10 +204,10 @@ def explain_damage(path: Path):
 
 
 def check_switch(value: object, name: str) -> None:
-    """Refuse what is neither True nor False.
+    """Raise unless a value is True or False.
 
     Raises:
-        ValueError: If it is anything else, 1 and 'True' included.
+        ValueError: If it is anything else, such as 1 or 'True'.
     """
     if value is not True and value is not False:
         raise MMKDValueError(
@@ -218,14 +218,14 @@ def check_switch(value: object, name: str) -> None:
 
 @contextmanager
 def safe_loading(trust: bool = False):
-    """Let MMEngine read every checkpoint by this package for a while.
+    """Make MMEngine read every checkpoint with this package in this context.
 
-    Its own loaders, depending on its and torch's version, refuse the log
-    history in its own checkpoints or run what a file holds.
+    Depending on the versions of MMEngine and torch, MMEngine's own loaders
+    refuse the log history in its own checkpoints, or run code in a file.
 
     Args:
-        trust: Whether to run the code that files may hold. Within
-            another block that does, this one does too.
+        trust: Whether code in files may run. Inside another context that
+            allows it, this one does too.
 
     Raises:
         ValueError: If `trust` is neither True nor False.
@@ -250,7 +250,7 @@ def _trusting(filename, map_location='cpu') -> object:
 
 
 def _loader(prefix: str, read: Callable) -> Callable:
-    """What reads a checkpoint whose name begins with a prefix."""
+    """The loader of checkpoints whose name begins with a prefix."""
 
     def load_from_anywhere(filename, map_location='cpu', logger=None):
         path = filename

@@ -1,4 +1,4 @@
-"""The records of a zip file as torch writes it: stored one by one."""
+"""The records of a zip file of torch, which are not compressed."""
 
 import os
 import struct
@@ -11,21 +11,21 @@ END_64 = struct.Struct('<4sQ2H2L4Q')
 LOCATOR_64 = struct.Struct('<4sLQL')
 ENTRY = struct.Struct('<4s6H3L5H2L')
 LOCAL = struct.Struct('<4s5H3L2H')
-# Memory for what is kept of an entry.
+# Memory per entry.
 BYTES_PER_ENTRY = 400
 TORCHSCRIPT = 'it is a TorchScript archive, which is a program and not weights'
 
 
 class Records:
-    """Where in a file each record lies.
+    """The offset of each record in a file.
 
     Args:
         file: A zip file.
-        room: Bytes of memory that the list may take.
+        room: Limit of memory of the list, in bytes.
 
     Raises:
-        ValueError: If it is damaged, compressed, TorchScript, or not of
-            torch.
+        ValueError: If it is damaged, compressed, TorchScript, or not written
+            by torch.
     """
 
     def __init__(self, file: BinaryIO, room: int) -> None:
@@ -51,7 +51,7 @@ class Records:
         """Offset and length of a record.
 
         Raises:
-            ValueError: If it is not there.
+            ValueError: If it is missing.
         """
         try:
             offset, size = self._places[self.root + name]
@@ -94,7 +94,7 @@ class Records:
         return start, length, count
 
     def _read_directory(self, content: bytes, count: int, end: int) -> None:
-        """Note all entries, which may not overlap or repeat."""
+        """Read all entries, which must not overlap or repeat."""
         at, spans = 0, []
         for _ in range(count):
             if at + ENTRY.size > len(content):
@@ -129,7 +129,7 @@ class Records:
 
 
 def _widen(extra: bytes, *numbers: int) -> list[int]:
-    """Take from the extra field the numbers that need 64 bits."""
+    """Read the 64-bit numbers from the extra field."""
     wide: list[int] = []
     at = 0
     while at + 4 <= len(extra):

@@ -1,4 +1,4 @@
-"""Names such as ``torchvision://resnet50``, as MMEngine knows them."""
+"""MMEngine's checkpoint names, such as ``torchvision://resnet50``."""
 
 from pathlib import Path
 
@@ -28,10 +28,10 @@ SCHEMES = (*URLS, *ZOOS)
 
 
 def fetch(name: str) -> Path:
-    """Download what a URL or a name of a model zoo stands for.
+    """Download a URL, or a model of a model zoo.
 
     Args:
-        name: Beginning with one of `SCHEMES`.
+        name: A name that begins with one of `SCHEMES`.
 
     Returns:
         The file.
@@ -64,14 +64,14 @@ def fetch(name: str) -> Path:
 
 
 def as_named(name: str, content: object) -> object:
-    """The backbone alone where MMEngine gives nothing more.
+    """The content that MMEngine returns for a name: ``mmcls://`` has no head.
 
     Args:
-        name: As of :func:`fetch`.
-        content: What the file holds.
+        name: See :func:`fetch`.
+        content: Content of the file.
 
     Returns:
-        The same, but for ``mmcls://``.
+        For ``mmcls://`` only the backbone, otherwise ``content``.
     """
     if not name.startswith('mmcls://') or not isinstance(content, dict):
         return content

@@ -1,1 +1,1 @@
-"""What the commands in tools/ share."""
+"""Code that the commands in tools/ share."""

@@ -1,4 +1,4 @@
-"""A config file, and what ``--cfg-options`` changes in it."""
+"""Applying ``--cfg-options`` to a config."""
 
 import os
 from difflib import get_close_matches
@@ -20,7 +20,7 @@ DATA_KEYS = (
     'val_evaluator',
     'test_evaluator',
 )
-# What MMEngine reads of a config: the arguments of its runner, and these.
+# Keys of a config that MMEngine reads: the arguments of its runner, and these.
 CONFIG_KEYS = {
     *signature(Runner.__init__).parameters,
     'activation_checkpointing',
@@ -33,7 +33,7 @@ CONFIG_KEYS = {
 
 
 class KeyValues(DictAction):
-    """``DictAction`` with a sentence where an option is not complete."""
+    """``DictAction`` with a one-sentence error for an incomplete option."""
 
     def __call__(self, parser, namespace, values, option_string=None):
         for value in values:

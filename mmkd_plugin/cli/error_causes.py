@@ -1,8 +1,8 @@
-"""Errors that others raise for a cause that lies in the input."""
+"""Errors of other packages that are caused by the input."""
 
 from urllib.error import URLError
 
-# Of a call whose arguments come from the config.
+# Errors of a call whose arguments come from the config.
 MISMATCH = (
     r'(?:got an unexpected|got multiple values|missing \d+ required|'
     'takes no arguments)'
@@ -10,8 +10,8 @@ MISMATCH = (
 CORRECT = (
     '{0}: correct the arguments of {1} in the config or in --cfg-options.'
 )
-# Type, pattern of the message, what to say. `{0}` is the message, `{1}` ...
-# its groups.
+# Class, pattern of the message, sentence. `{0}` is the message, `{1}` ... are
+# the groups of the pattern.
 CAUSES = (
     (
         FileNotFoundError,
@@ -65,7 +65,7 @@ CAUSES = (
         'config.',
     ),
     (TypeError, rf'(\w+)\.__init__\(\) {MISMATCH}', CORRECT),
-    # A function that the config names; not a method, which the code calls.
+    # A function that the config names, not a method, which code calls.
     (TypeError, rf'(?:^|[^.\w])(\w+)\(\) {MISMATCH}', CORRECT),
     (
         TypeError,

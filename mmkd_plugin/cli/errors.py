@@ -1,4 +1,4 @@
-"""From an exception to the one sentence that a command prints."""
+"""From an exception to the sentence that a command prints."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from ..exceptions import MMKDError
 from .error_causes import CAUSES
 
-# What the machine or a path is to blame for, not the code.
+# Errors caused by the system or a path, not by code.
 DISK_ERRORS = (
     errno.EACCES,
     errno.EPERM,
@@ -29,9 +29,9 @@ DISK_ERRORS = (
 def explain_errors():
     """End a command on an error in its input with one sentence.
 
-    What the plugin raises on purpose is such a sentence; of what others
-    raise, known causes are put into one.  All else passes unchanged, and
-    with ``MMKD_TRACEBACK=1`` in the environment everything does.
+    The plugin's own exceptions are such sentences; known errors of other
+    packages are turned into one.  Any other error passes unchanged, and with
+    ``MMKD_TRACEBACK=1`` in the environment every error does.
 
     Raises:
         SystemExit: Instead of the error; the exit code is 1.
@@ -49,10 +49,10 @@ def explain(error: BaseException) -> str | None:
     """Say in one line what is wrong with the input.
 
     Args:
-        error: As caught, with what it was raised from.
+        error: The error as caught, with its cause.
 
     Returns:
-        None if the error is not known to come from the input.
+        None if the error is not known to be caused by the input.
     """
     error = _as_raised(error)
     text = _message(error)
@@ -72,8 +72,8 @@ def explain(error: BaseException) -> str | None:
 
 
 def _message(error: BaseException) -> str:
-    """The message in one line, without the traceback of a loader process."""
-    # `str` of a KeyError would be in quotes.
+    """The message in one line, without the traceback of a loader worker."""
+    # `str` of a KeyError is quoted.
     is_key = isinstance(error, KeyError) and error.args
     text = str(error.args[0] if is_key else error)
     in_worker = _in_worker(text)
@@ -83,26 +83,26 @@ def _message(error: BaseException) -> str:
 
 
 def _in_worker(text: str) -> tuple | None:
-    """Module, class and message of an error that a loader process met.
+    """Module, class and message of an error in a loader worker.
 
     PyTorch raises it again in the main process with the whole traceback as
-    its message, by the same class where that takes one argument.
+    message, and with the same class if that takes one argument.
     """
     if 'Original Traceback' not in text:
         return None
     last = text.rpartition('Traceback (most recent call last):\n')[2]
-    # A class that puts its message together itself has added to it.
+    # A class that builds its own message has added a line.
     last = last.rpartition('\n')[0]
     found = re.search(r'^([\w.]*?)\.?(\w+)(?:: |$)(.*)', last, re.M | re.S)
     return found and found.groups()
 
 
 def _as_raised(error):
-    """Look through those that raise an error again as their own.
+    """Find the original error of one that was raised again.
 
-    ``from`` names the error that is to blame, wherever it is of ours.
-    MMEngine raises the TypeError of a hook anew, with the hook in its
-    message and ``from None``.
+    If one in the chain of ``from`` is an MMKDError, it is that one.
+    MMEngine raises a TypeError of a hook again, with the hook in its message
+    and ``from None``.
     """
     chain, origin = [], error
     while origin is not None and origin not in chain:
@@ -118,7 +118,7 @@ def _as_raised(error):
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Whether it was raised on purpose, here or in a loader process."""
+    """Whether it is an MMKDError, here or in a loader worker."""
     if isinstance(error, MMKDError):
         return True
     in_worker = _in_worker(str(error))
@@ -129,7 +129,7 @@ def _is_ours(error: BaseException) -> bool:
 
 
 def _kinds(kind) -> Iterator:
-    """A class and all that are derived from it."""
+    """A class and all its subclasses."""
     yield kind
     for derived in kind.__subclasses__():
         yield from _kinds(derived)

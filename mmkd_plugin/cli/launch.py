@@ -1,4 +1,4 @@
-"""What ``tools/train.py`` and ``tools/test.py`` share: options to config."""
+"""From command-line options to a config, for the commands in tools/."""
 
 import argparse
 import os
@@ -24,7 +24,7 @@ from .config_options import (
     move_data,
 )
 
-# Launcher -> variables that it sets, and how it is started.
+# Launcher -> environment variables that it sets, and how to start it.
 LAUNCHERS = dict(
     pytorch=(
         ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'),
@@ -39,20 +39,20 @@ LAUNCHERS = dict(
         "Open MPI's mpirun",
     ),
 )
-# Those of them that are no number.
+# Variables that are not numbers.
 TEXTS = {'MASTER_ADDR', 'SLURM_NODELIST'}
-# Bytes in the work directory for the log and the config.
+# Least free bytes in the work directory, for log and config.
 LEAST_SPACE = 1 << 20
 
 
 def build_parser(description):
-    """Make a parser of the options that every tool takes.
+    """Make a parser with the options that all tools share.
 
     Args:
         description (str): What the tool does.
 
     Returns:
-        argparse.ArgumentParser: To be completed with the tool's own options.
+        argparse.ArgumentParser: To which a tool adds its own options.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', help='path of the config file')
@@ -93,7 +93,7 @@ def build_parser(description):
 
 
 def load_config(args):
-    """Read the config that the options name, and apply them to it.
+    """Read the config that the options name, and apply the options.
 
     ``--cfg-options data_root=...`` moves all of the data: every path of a
     dataset or evaluator that begins with the config's ``data_root``.
@@ -106,7 +106,7 @@ def load_config(args):
 
     Raises:
         FileNotFoundError: If the file is not there.
-        ValueError: If it cannot be read, or an option does not fit it.
+        ValueError: If it cannot be read, or an option does not fit.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = config_of(args.config, 'config file')
@@ -127,17 +127,17 @@ def load_config(args):
 
 
 def check_start(cfg, *needed):
-    """Refuse what would fail, or be passed over, after minutes of loading.
+    """Refuse what would fail, or be ignored, after minutes of loading.
 
     Nothing is written.
 
     Args:
-        cfg (Config): As :func:`load_config` returned it.
+        cfg (Config): Result of :func:`load_config`.
         needed (str): Keys that the config must have.
 
     Raises:
-        TypeError, ValueError: If a key is missing or of another kind, or
-            the process was not started as the launcher does it.
+        TypeError, ValueError: If a key is missing or of the wrong type, or
+            the process was not started by the launcher.
         OSError: If the work directory cannot be written.
     """
     for key in needed:
@@ -171,7 +171,7 @@ def check_start(cfg, *needed):
 
 
 def _check_hooks(hooks):
-    """Refuse what MMEngine could not build hooks of."""
+    """Refuse what MMEngine could not build hooks from."""
     if hooks is None:
         return
     if not isinstance(hooks, (list, tuple)):
@@ -199,7 +199,7 @@ def _check_hooks(hooks):
 
 
 def _check_launcher(launcher):
-    """Compare what the launcher should have set with what is there."""
+    """Check the environment variables that the launcher sets."""
     numbers = {'LOCAL_RANK', *LAUNCHERS.get(launcher, ((), ''))[0]} - TEXTS
     for name in sorted(numbers):
         value = os.environ.get(name, '0')
@@ -216,8 +216,8 @@ def _check_launcher(launcher):
     if missing:
         raise MMKDValueError(
             f'--launcher {launcher} expects the environment of {command}, '
-            f'but {missing[0]} is not set: start it so, or leave --launcher '
-            'out to train in one process.'
+            f'but {missing[0]} is not set: start it this way, or leave '
+            '--launcher out to train in one process.'
         )
     if get_device() == 'cpu':
         raise MMKDValueError(
@@ -227,8 +227,8 @@ def _check_launcher(launcher):
 
 
 def _check_work_dir(path):
-    """Ask whether a folder can be made and written, without doing so."""
-    # Not `Path.exists`, which raises where a folder may not be looked into.
+    """Check that a folder can be created and written, without doing so."""
+    # Not `Path.exists`, which raises where a folder may not be read.
     there = next(
         parent
         for parent in (path, *path.absolute().parents)

@@ -1,4 +1,4 @@
-"""Data sets that are faster than their library counterparts."""
+"""Data sets that are faster than those of the libraries."""
 
 from .cifar100 import InMemoryCIFAR100, take_batch
 

@@ -1,4 +1,4 @@
-"""CIFAR-100, decoded once and augmented a batch at a time."""
+"""CIFAR-100, decoded once and augmented per batch."""
 
 import torch
 import torch.nn.functional as F
@@ -17,13 +17,13 @@ from .cifar100_files import SIZE, read_cifar100
 
 @FUNCTIONS.register_module()
 def take_batch(batch: dict) -> dict:
-    """Collate what a data set has made a batch of already.
+    """Collate function for a data set that returns whole batches.
 
     Args:
-        batch: What its ``__getitems__`` returned.
+        batch: Result of its ``__getitems__``.
 
     Returns:
-        The same.
+        ``batch``.
     """
     return batch
 
@@ -32,23 +32,22 @@ def take_batch(batch: dict) -> dict:
 class InMemoryCIFAR100(Dataset):
     """CIFAR-100 as one tensor, from which whole batches are taken.
 
-    With images of 32 x 32 pixels a pipeline that handles them one by one
-    costs more than a small network.  Here a batch is one indexing of a
-    tensor, which pads, crops and flips on the way.  It needs
-    ``collate_fn=dict(type='take_batch')`` in the data loader, and no loading
-    workers, because there is next to nothing to be done.
+    For images of 32 x 32 pixels, a pipeline per image costs more than a small
+    network.  Here a batch is one indexing of a tensor, which also pads, crops
+    and flips.  It needs ``collate_fn=dict(type='take_batch')`` in the data
+    loader, and no workers, because there is hardly any work.
 
     Args:
         data_root: See
             :func:`~mmkd_plugin.datasets.cifar100_files.read_cifar100`.
         split: 'train' or 'test'.
-        padding: Pixels of zeros around an image, out of which a random
-            32 x 32 is cropped; 0 does not crop.
-        flip_prob: Share of images that are mirrored, in [0, 1].
+        padding: Pixels of zeros around an image, from which a random 32 x 32
+            is cropped; 0: no cropping.
+        flip_prob: Probability of a horizontal flip, in [0, 1].
 
     Raises:
-        FileNotFoundError, ValueError: If the data is not there or damaged,
-            or an argument is out of its range.
+        FileNotFoundError, ValueError: If the data is missing or damaged, or
+            an argument is out of range.
 
     Example:
         >>> train = InMemoryCIFAR100(root, 'train', padding=4, flip_prob=0.5)
@@ -72,26 +71,26 @@ class InMemoryCIFAR100(Dataset):
         self.labels = torch.from_numpy(labels)
         self.padding = padding
         self.flip_prob = flip_prob
-        # Padded once; the crop of a batch is then a matter of indices.
+        # Padded once; the crops of a batch are then only indices.
         self._images = F.pad(torch.from_numpy(images), (padding,) * 4)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> dict:
-        """One image, as mmpretrain's ``PackInputs`` gives it."""
+        """One image, as from mmpretrain's ``PackInputs``."""
         batch = self.__getitems__([index])
         return {key: value[0] for key, value in batch.items()}
 
     def __getitems__(self, indices: list[int]) -> dict:
-        """A batch, as mmpretrain's ``ClsDataPreprocessor`` takes it.
+        """A batch for mmpretrain's ``ClsDataPreprocessor``.
 
         Args:
-            indices: Of N images.
+            indices: Indices of N images.
 
         Returns:
-            ``inputs``, uint8 RGB (N, 3, 32, 32), and
-            ``data_samples``, N of them with ``gt_label``.
+            ``inputs``, uint8 RGB (N, 3, 32, 32), and N ``data_samples`` with
+            ``gt_label``.
         """
         # Not at the top: importing the plugin must not need mmpretrain.
         from mmpretrain.structures import DataSample
@@ -103,15 +102,15 @@ class InMemoryCIFAR100(Dataset):
         )
 
     def _crops(self, indices: Tensor) -> Tensor:
-        """Cut the images out of their padding, some of them mirrored."""
+        """Crop the images from their padding, some of them flipped."""
         if not self.padding and not self.flip_prob:
             return self._images[indices]
         corner = torch.randint(2 * self.padding + 1, (2, len(indices), 1))
         rows, columns = corner + torch.arange(SIZE)
         mirrored = torch.rand(len(indices), 1) < self.flip_prob
         columns = torch.where(mirrored, columns.flip(1), columns)
-        # Where each pixel lies in memory: `take` costs a quarter of indexing
-        # by four tensors.
+        # Flat index of each pixel: `take` costs a quarter of indexing by four
+        # tensors.
         side = SIZE + 2 * self.padding
         planes = 3 * indices[:, None] + torch.arange(3)
         lines = side * planes[:, :, None] + rows[:, None]

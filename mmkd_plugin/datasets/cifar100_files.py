@@ -12,7 +12,7 @@ from ..exceptions import MMKDFileNotFoundError, MMKDValueError
 ARCHIVE = 'cifar-100-python.tar.gz'
 FOLDER = 'cifar-100-python'
 URL = f'https://www.cs.toronto.edu/~kriz/{ARCHIVE}'
-# What unpickling can do is known for these contents alone.
+# Only for these contents unpickling is known to be harmless.
 MD5 = dict(
     train='16019d7e3df5f24257cddd939b257f8d',
     test='f0ef6b0ae62326f3e7ffdfab6717acfc',
@@ -24,23 +24,23 @@ SIZE = 32
 def read_cifar100(
     data_root: str, split: str
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Read one split of CIFAR-100, in whichever form it is there.
+    """Read one split of CIFAR-100, in any of three forms.
 
     Args:
         data_root: Folder with one of: the archive
-            ``cifar-100-python.tar.gz``; the folder ``cifar-100-python`` that
-            is in it; folders ``train`` and ``test`` with an image a class,
-            ``<class>.webp`` or ``.png``, whose tiles of 32 x 32 pixels are
-            the pictures.
+            ``cifar-100-python.tar.gz``; its unpacked folder
+            ``cifar-100-python``; folders ``train`` and ``test`` with one file
+            per class, ``<class>.webp`` or ``.png``, whose tiles of 32 x 32
+            pixels are the images.
         split: 'train' or 'test'.
 
     Returns:
-        Images, uint8 RGB (N, 3, 32, 32); fine labels, int64 (N,), by
-        the alphabetical order of the classes; names of the 100 classes.
+        Images, uint8 RGB (N, 3, 32, 32); fine labels, int64 (N,), in
+        alphabetical order of the classes; names of the 100 classes.
 
     Raises:
-        FileNotFoundError: If nothing of that is there.
-        ValueError: If a file is not what its name says.
+        FileNotFoundError: If there is none of them.
+        ValueError: If a file has other contents than expected.
     """
     root = Path(data_root).expanduser()
     if (root / FOLDER).is_dir():

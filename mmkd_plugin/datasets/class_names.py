@@ -1,4 +1,4 @@
-"""Matching the classes of a teacher with those of a student, by name."""
+"""Class names from arguments, checkpoints and data sets."""
 
 import re
 from collections.abc import Sequence
@@ -7,18 +7,18 @@ from ..exceptions import MMKDTypeError, MMKDValueError
 
 
 def read_names(names, where: str, advice: str = '') -> tuple[str, ...] | None:
-    """Check class names that a user or a file tells.
+    """Read class names that a user or a file gives.
 
     Args:
         names: None, or a list or tuple of names.
-        where: What tells them, for the message.
+        where: Their source, for the message.
         advice: What else to do, for the message.
 
     Returns:
-        The names, numbers as text.
+        The names, numbers as strings.
 
     Raises:
-        TypeError: If they are one text, or no list of names.
+        TypeError: If they are one string, or no list of names.
         ValueError: If there is none.
     """
     if names is None:
@@ -48,16 +48,16 @@ def read_names(names, where: str, advice: str = '') -> tuple[str, ...] | None:
 def classes_of(
     metainfo, where: str, advice: str = ''
 ) -> tuple[str, ...] | None:
-    """Class names of what a data set says of itself.
+    """Class names in the ``metainfo`` of a data set.
 
     Args:
-        metainfo (dict | list[dict] | None): Of MMDetection's
-            ``ConcatDataset`` a list, where its parts differ in anything.
-        where: What has it, for the message.
+        metainfo (dict | list[dict] | None): A list for MMDetection's
+            ``ConcatDataset``, if its parts differ.
+        where: Its source, for the message.
         advice: What else to do, for the message.
 
     Returns:
-        None if it names no classes.
+        None if it has no classes.
 
     Raises:
         TypeError, ValueError: If the names are not a list, or those of the
@@ -80,15 +80,15 @@ def classes_of(
 
 
 def names_of(dataset, which: str = 'train') -> tuple[str, ...] | None:
-    """Class names of a data set, if it tells them.
+    """Class names of a data set, if it has them.
 
     Args:
-        dataset (Dataset): Of MMEngine, or another.
+        dataset (Dataset): Any data set.
         which: What to call its data in the message.
 
     Raises:
-        TypeError, ValueError: As of :func:`classes_of`, or if they stand
-            where they are not read.
+        TypeError, ValueError: See :func:`classes_of`, or if they are where
+            they are not read.
     """
     metainfo = getattr(dataset, 'metainfo', None)
     if isinstance(metainfo, dict) and 'CLASSES' in metainfo:

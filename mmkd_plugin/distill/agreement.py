@@ -1,4 +1,4 @@
-"""How often student and teacher choose the same class.
+"""How often student and teacher predict the same class.
 
 N samples, C classes.
 """
@@ -6,8 +6,8 @@ N samples, C classes.
 import torch
 from torch import Tensor
 
-# What follows the prefix in the names in the log.
-NAMES = ('agreement', 'teacher_acc')
+# Suffixes of the names in the log.
+AGREEMENT = ('agreement', 'teacher_acc')
 
 
 @torch.no_grad()
@@ -19,29 +19,29 @@ def agreement(
     *,
     prefix: str,
 ) -> dict[str, Tensor]:
-    """Shares of the samples of weight > 0.
+    """Agreement and teacher accuracy, over the samples with weight > 0.
 
     Args:
         student: Logits, (N, C).
         teacher: Logits, (N, C).
-        labels: Class ids (N,), or shares of classes (N, C), of
-            which the largest counts.
+        labels: Class ids (N,), or soft labels (N, C), of which the argmax
+            is taken.
         weights: (N,).
-        prefix: What the names begin with.
+        prefix: Prefix of the names.
 
     Returns:
-        Scalars in [0, 1]. ``{prefix}_agreement``: student
-        and teacher choose the same class. ``{prefix}_teacher_acc``: the
-        teacher chooses the label.
+        Scalars in [0, 1]. ``{prefix}_agreement``: student and teacher predict
+        the same class. ``{prefix}_teacher_acc``: the teacher predicts the
+        label.
     """
     counted = (weights > 0).float()
     total = counted.sum().clamp(min=1)
     if labels.ndim == 2:
         labels = labels.argmax(1)
-    choice = teacher.argmax(1)
-    same = ((choice == student.argmax(1)) * counted).sum()
-    right = ((choice == labels) * counted).sum()
+    predicted = teacher.argmax(1)
+    same = ((predicted == student.argmax(1)) * counted).sum()
+    right = ((predicted == labels) * counted).sum()
     return {
-        f'{prefix}_{name}': found / total
-        for name, found in zip(NAMES, (same, right))
+        f'{prefix}_{name}': count / total
+        for name, count in zip(AGREEMENT, (same, right))
     }

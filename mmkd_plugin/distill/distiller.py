@@ -11,8 +11,8 @@ from ..arguments import check_text
 from ..exceptions import MMKDTypeError, MMKDValueError
 from ..teachers.averaged import AveragedTeachers
 from ..teachers.teacher import Teacher
-from .agreement import NAMES, agreement
-from .term_guard import NAME, TermGuard
+from .agreement import AGREEMENT, agreement
+from .term_guard import SKIPPED, TermGuard
 from .terms import build_terms, default_tap
 
 
@@ -20,36 +20,34 @@ class Distiller:
     """Adds distillation terms to the losses of a model in training.
 
     Once attached, every ``model(inputs, data_samples, mode='loss')`` in
-    training mode returns its dict of losses with the terms in it, and beside
-    them ``kd_agreement``, the share of samples of which student and teacher
-    choose the same class, and ``kd_teacher_acc``, the share of which the
-    teacher chooses the label (of mixed labels, the one with the largest
-    share); both in [0, 1].  What MMPretrain calls ``loss`` is then called
-    ``loss_cls``, because MMEngine logs the sum of all terms as ``loss``.
+    training mode returns its dict of losses with the terms added, along with
+    ``kd_agreement``, the fraction of samples for which student and teacher
+    predict the same class, and ``kd_teacher_acc``, the fraction for which the
+    teacher predicts the label (of mixed labels, the largest); both in [0, 1].
+    MMPretrain's ``loss`` is renamed to ``loss_cls``, because MMEngine logs
+    the sum of all terms as ``loss``.
 
     Args:
-        losses: Name of each term to its loss, an ``nn.Module``, or to
-            the config of one.  A config may have a ``tap`` of its own.  A
-            name must contain 'loss', because MMEngine back-propagates no
-            other.
-        tap: Tap, or config of the tap, that reads for all
-            other losses; by default the first registered one that fits the
-            student.
+        losses: Name of each term to its loss, an ``nn.Module``, or to its
+            config.  A config may have its own ``tap``.  A name must contain
+            'loss', because MMEngine back-propagates nothing else.
+        tap: Tap, or its config, for all other losses; by default the first
+            registered one that fits the student.
         on_nonfinite: 'raise' or 'skip' a term that is NaN or Inf.
-        log_prefix: What the names of the two shares, and of the share
-            of terms that were skipped, begin with.
+        log_prefix: Prefix of the names of the agreement, the teacher's
+            accuracy and the fraction of skipped terms.
 
     Attributes:
         terms (dict[str, Term]): Loss and tap by name.
-        teachers: Those attached.
-        factor (float): Factor of all terms in the next step; with 0, no
+        teachers: The attached teachers.
+        factor (float): Factor of all terms in the next step; at 0, no
             teacher runs.
 
     Raises:
-        TypeError, ValueError: If an argument is not as said above.
+        TypeError, ValueError: If an argument is invalid.
 
     Example:
-        A loop of one's own: see ``docs/other_code.md``.
+        Your own training loop: see ``docs/other_code.md``.
     """
 
     def __init__(
@@ -67,7 +65,7 @@ class Distiller:
                 f'got {log_prefix!r}: MMEngine would back-propagate it.'
             )
         self.terms = build_terms(losses, tap)
-        self.guard = TermGuard(on_nonfinite, f'{log_prefix}_{NAME}')
+        self.guard = TermGuard(on_nonfinite, f'{log_prefix}_{SKIPPED}')
         self.log_prefix = log_prefix
         self.factor = 1.0
         self.teachers: list[Teacher] = []
@@ -86,8 +84,8 @@ class Distiller:
 
     @property
     def diagnostics(self) -> list[str]:
-        """What is logged beside the terms."""
-        return [f'{self.log_prefix}_{name}' for name in (*NAMES, NAME)]
+        """Names of what is logged in addition to the terms."""
+        return [f'{self.log_prefix}_{name}' for name in (*AGREEMENT, SKIPPED)]
 
     def attach(
         self,
@@ -98,10 +96,9 @@ class Distiller:
         """Connect student and teachers.
 
         Args:
-            student: The model in training, not wrapped, on its
-                device.
-            teachers: One or more; of several the
-                averaged probabilities teach, as logits.
+            student: The model in training, not wrapped, on its device.
+            teachers: One or more; of several, the probabilities are averaged
+                and used as logits.
             classes: The student's class names.
 
         Raises:
@@ -115,7 +112,7 @@ class Distiller:
                 raise MMKDTypeError(
                     f'Expected one teacher for {type(tap).__name__}, which '
                     f'reads no logits, but got {len(teachers)}: give each '
-                    'teacher a hook of its own.'
+                    'teacher its own hook.'
                 )
         for teacher in teachers:
             for tap in self.taps:
@@ -145,7 +142,7 @@ class Distiller:
         ]
 
     def _find_taps(self, student: nn.Module) -> None:
-        """Give the terms without a tap the one that fits."""
+        """Give the terms without a tap the default tap of the student."""
         if any(term.tap is None for term in self.terms.values()):
             tap = default_tap(student)
             self.terms = {
@@ -154,7 +151,7 @@ class Distiller:
             }
 
     def detach(self) -> None:
-        """Give the student back as it was, and free the teachers."""
+        """Remove all hooks from the student, and free the teachers."""
         for handle in self._handles:
             handle.remove()
         if self._handles:
@@ -166,9 +163,8 @@ class Distiller:
     def show(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
         """Forward pre-hook of the model: show the images to the teachers.
 
-        Now, because the maps of the student, which are kept for its backward
-        pass, are not there yet: this way a teacher adds less to the peak of
-        memory.
+        Before the student's forward, whose feature maps are kept for the
+        backward pass: this way a teacher adds less to the peak memory.
         """
         call = _loss_call(model, args, kwargs)
         if call and self.factor:
@@ -179,10 +175,10 @@ class Distiller:
     def add(
         self, model: nn.Module, args: tuple, kwargs: dict, output: dict
     ) -> dict | None:
-        """Forward hook of the model: the losses, with the terms added.
+        """Forward hook of the model: add the terms to its losses.
 
         Raises:
-            ValueError: If the model logs something under the name of a term.
+            ValueError: If the model logs a value under the name of a term.
         """
         call = _loss_call(model, args, kwargs)
         if not call:
@@ -208,7 +204,7 @@ class Distiller:
         return {**output, **added}
 
     def _terms(self, readings: dict, inputs: Tensor) -> dict[str, Tensor]:
-        """The terms, and what is logged beside them."""
+        """The terms, and what is logged in addition to them."""
         self.guard.clear()
         added = {}
         for name, (loss, tap) in self.terms.items():
@@ -229,11 +225,11 @@ class Distiller:
         return added
 
     def check(self, values: Mapping[str, float], step: int) -> None:
-        """Check the terms of the step that was just made.
+        """Check the terms of the last step.
 
         Args:
-            values: By name, what was logged of it; at
-                least the terms and, where terms are skipped, their share.
+            values: Logged values by name; at least the terms and, where
+                terms are skipped, their fraction.
             step: Its number, for the message.
 
         Raises:
@@ -245,6 +241,6 @@ class Distiller:
 
 
 def _loss_call(model: nn.Module, args: tuple, kwargs: dict) -> dict | None:
-    """Arguments of the model's forward, if it is one that trains it."""
+    """Arguments of a forward call, if it computes the training losses."""
     call = dict(zip(('inputs', 'data_samples', 'mode'), args), **kwargs)
     return call if model.training and call.get('mode') == 'loss' else None

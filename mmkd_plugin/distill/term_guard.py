@@ -1,4 +1,4 @@
-"""Watching that distillation terms really train the student."""
+"""Checks that the distillation terms really train the student."""
 
 import math
 from collections.abc import Mapping
@@ -13,22 +13,22 @@ from ..exceptions import MMKDRuntimeError
 
 # Training may start with images in which the detector samples no RoI.
 PATIENCE = 10
-# What follows the prefix in the name in the log.
-NAME = 'skipped'
+# Suffix of the name in the log.
+SKIPPED = 'skipped'
 
 
 class TermGuard:
-    """Checks the terms: each once thoroughly, then for NaN and Inf.
+    """Checks each term once thoroughly, then for NaN and Inf.
 
-    The thorough check is that of the first step in which a term has samples,
-    on every rank: the backward pass must reach it, and it must give the
-    student a finite gradient that is not 0.  Nothing here waits for the GPU
-    after that: values are read where the engine has logged them.
+    The thorough check is in the first step in which a term has samples, on
+    every rank: the backward pass must reach the term, and it must give the
+    student a finite gradient that is not 0.  After that, nothing here
+    synchronizes the GPU: values are read once the engine has logged them.
 
     Args:
-        on_nonfinite: What a term that is NaN or Inf does, 'raise' or
-            'skip', which leaves it out of that step.
-        log_name: Name in the log of the share that was left out.
+        on_nonfinite: What to do with a term that is NaN or Inf: 'raise', or
+            'skip' it in that step.
+        log_name: Name in the log of the fraction of skipped terms.
 
     Raises:
         ValueError: If ``on_nonfinite`` is something else.
@@ -38,8 +38,8 @@ class TermGuard:
         check_choice('on_nonfinite', on_nonfinite, 'raise', 'skip')
         self.skip = on_nonfinite == 'skip'
         self.log_name = log_name
-        self._proven: set[str] = set()
-        self._waited = 0
+        self._checked: set[str] = set()
+        self._steps_without_samples = 0
         self._gradients: dict[str, Tensor] = {}
         self.clear()
 
@@ -50,7 +50,7 @@ class TermGuard:
         self._finite: dict[str, Tensor] = {}
 
     def term(self, name: str, loss, factor: float, reading: tuple) -> Tensor:
-        """Compute one term under watch.
+        """Compute one term, and record what :meth:`check` needs.
 
         Args:
             name: Its name in the log.
@@ -59,11 +59,11 @@ class TermGuard:
             reading: What the loss is called with.
 
         Returns:
-            The term, a scalar; with 'skip' it is 0, and its gradient
-            is, if the loss is not finite.
+            The term, a scalar; with 'skip', it and its gradient are 0 if the
+            loss is not finite.
         """
         student, *rest = reading
-        # In float32, where the engine's loss scale does not overflow.
+        # In float32, in which the engine's loss scale does not overflow.
         dtype = torch.promote_types(student.dtype, torch.float32)
         branch = student.view_as(student).to(dtype)
         value = factor * loss(branch, *rest)
@@ -77,7 +77,7 @@ class TermGuard:
                 )
         if len(student):
             self._ranges[name] = _range(student), _range(rest[0])
-            if name not in self._proven and branch.requires_grad:
+            if name not in self._checked and branch.requires_grad:
                 branch.register_hook(
                     lambda grad: self._gradients.update(
                         {name: grad.abs().max()}
@@ -86,7 +86,7 @@ class TermGuard:
         return value
 
     def skipped(self) -> dict[str, Tensor]:
-        """Share of the terms of this step that were left out, to be logged."""
+        """Fraction of skipped terms of this step, for the log."""
         if not self._finite:
             return {}
         finite = torch.stack(list(self._finite.values())).float()
@@ -95,16 +95,16 @@ class TermGuard:
     def check(
         self, values: Mapping[str, float], losses: Mapping, step: int
     ) -> None:
-        """Check the step that was just made.
+        """Check the last step.
 
         Args:
-            values: What was logged of the terms.
-            losses: Name to loss of the terms.
+            values: Logged values of the terms.
+            losses: Loss of each term by name.
             step: Number of the step, for the message.
 
         Raises:
             RuntimeError: If no sample reached a term in the first steps, a
-                term has no gradient at its first, or one is not finite.
+                term gave no gradient in its first step, or is not finite.
         """
         for name in losses:
             if not math.isfinite(values[name]):
@@ -122,49 +122,54 @@ class TermGuard:
                 'current',
                 30,  # a warning
             )
-        self._prove(values, losses)
+        self._check_first_steps(values, losses)
 
-    def _prove(self, values: Mapping[str, float], losses: Mapping) -> None:
-        pending = [name for name in losses if name not in self._proven]
-        waiting = [name for name in pending if name not in self._ranges]
-        if waiting:
-            self._waited += 1
-            if self._waited >= PATIENCE:
+    def _check_first_steps(
+        self, values: Mapping[str, float], losses: Mapping
+    ) -> None:
+        pending = [name for name in losses if name not in self._checked]
+        without_samples = [
+            name for name in pending if name not in self._ranges
+        ]
+        if without_samples:
+            self._steps_without_samples += 1
+            if self._steps_without_samples >= PATIENCE:
                 raise MMKDRuntimeError(
-                    f'No sample reached {", ".join(waiting)} in the first '
-                    f'{PATIENCE} iterations on rank {get_rank()}: the model '
-                    'classified nothing there. Check that its training '
+                    f'No sample reached {", ".join(without_samples)} in the '
+                    f'first {PATIENCE} iterations on rank {get_rank()}: the '
+                    'model classified nothing there. Check that its training '
                     'images have boxes and that its head is the one that the '
-                    'tap listens to.'
+                    'tap reads.'
                 )
         for name in pending:
-            if name in waiting:
+            if name in without_samples:
                 continue
-            self._proven.add(name)
+            self._checked.add(name)
             if getattr(losses[name], 'loss_weight', 1) == 0:
                 continue
             gradient = self._gradients.pop(name, None)
-            found = 'none' if gradient is None else f'{float(gradient)}'
+            largest = 'none' if gradient is None else f'{float(gradient)}'
             if gradient is None or not 0 < float(gradient) < math.inf:
                 raise MMKDRuntimeError(
                     f'{name} is {values[name]} at the first step on rank '
                     f'{get_rank()}, and the largest gradient that it gives '
-                    f'to the logits of the student is {found}, so it cannot '
-                    f'teach ({self._describe(name)}): check that the student '
-                    'is not its own teacher, that the weights of the loss '
-                    'are not 0, and that the head of the student is neither '
-                    'frozen nor cut off by `activation_checkpointing`, as '
-                    'that of an RoI extractor does.'
+                    f'to the logits of the student is {largest}, so it does '
+                    f'not train it ({self._describe(name)}): check that the '
+                    'student is not its own teacher, that the weights of the '
+                    'loss are not 0, and that the head of the student is '
+                    'neither frozen nor cut off from the graph by '
+                    '`activation_checkpointing`, for example of the RoI '
+                    'extractor.'
                 )
 
     def _describe(self, name: str) -> str:
-        """Ranges of the logits; waits for the GPU."""
+        """Ranges of the logits; synchronizes the GPU."""
         return ' and '.join(
             f"the {role}'s logits lie in [{low:.4g}, {high:.4g}]"
-            for role, found in zip(
+            for role, limits in zip(
                 ('student', 'teacher'), self._ranges.get(name, ())
             )
-            for low, high in [found.tolist()]
+            for low, high in [limits.tolist()]
         )
 
 

@@ -1,4 +1,4 @@
-"""The terms of a config: a loss each, and the tap that it reads by."""
+"""The terms of a config: each a loss, and the tap that feeds it."""
 
 import inspect
 from typing import Any, NamedTuple
@@ -9,9 +9,9 @@ from mmengine.registry import MODELS, TASK_UTILS, Registry
 from ..arguments import check_text, shown
 from ..exceptions import MMKDTypeError, MMKDValueError
 
-# What a loss is called with.
+# Arguments of a loss.
 LOSS_CALL = ('student', 'teacher', 'labels', 'weights')
-# What is called of a tap.
+# Methods that a tap must have.
 TAP_METHODS = ('fits', 'refuse', 'attach', 'take', 'detach')
 
 
@@ -19,8 +19,8 @@ class Term(NamedTuple):
     """One distillation term.
 
     Attributes:
-        loss: Called with what the tap reads.
-        tap: The tap; None takes the first that fits the student.
+        loss: Called with the reading of the tap.
+        tap: The tap; None: the first one that fits the student.
     """
 
     loss: nn.Module
@@ -28,22 +28,21 @@ class Term(NamedTuple):
 
 
 def build_terms(losses: object, tap: object = None) -> dict[str, Term]:
-    """Build losses and taps, and see whether they are some.
+    """Build the losses and taps, and check that they are such.
 
     Args:
-        losses: Name of each term to its loss, or to the config of
-            one, which may have a ``tap`` of its own.
-        tap: Tap, or config of the tap, of the other losses.
+        losses: Name of each term to its loss, or to its config, which may
+            have its own ``tap``.
+        tap: Tap, or its config, for the other losses.
 
     Returns:
-        In the order of ``losses``; those with equal configs
-        of a tap share one.
+        In the order of ``losses``; losses with equal tap configs share one
+        tap.
 
     Raises:
-        TypeError: If ``losses`` is no dict, or empty, or a config is no dict
-            with ``type``, or what it builds is no loss or tap.
-        ValueError: If a name cannot be that of a term, or nothing registers
-            a type.
+        TypeError: If ``losses`` is no dict or empty, a config is no dict with
+            ``type``, or it builds neither a loss nor a tap.
+        ValueError: If a name is invalid, or a type is not registered.
     """
     if not isinstance(losses, dict) or not losses:
         raise MMKDTypeError(
@@ -55,15 +54,15 @@ def build_terms(losses: object, tap: object = None) -> dict[str, Term]:
     built: list[tuple] = []
     terms = {}
     for name, cfg in losses.items():
-        where, own = '`tap`', tap
+        where, tap_cfg = '`tap`', tap
         if isinstance(cfg, dict) and 'tap' in cfg:
             cfg = dict(cfg)
-            where, own = f'`losses.{name}.tap`', cfg.pop('tap')
+            where, tap_cfg = f'`losses.{name}.tap`', cfg.pop('tap')
         loss = _build_loss(name, cfg)
-        found = [built_tap for known, built_tap in built if known == own]
+        found = [built_tap for known, built_tap in built if known == tap_cfg]
         if not found:
-            found = [None if own is None else _build_tap(where, own)]
-            built.append((own, found[0]))
+            found = [None if tap_cfg is None else _build_tap(where, tap_cfg)]
+            built.append((tap_cfg, found[0]))
         terms[name] = Term(loss, found[0])
     return terms
 
@@ -135,7 +134,7 @@ def _build_tap(what: str, cfg: object):
 
 
 def _build(registry: Registry, cfg: object, what: str, package: str):
-    """Build a loss or tap, or say which ones the plugin has."""
+    """Build a loss or tap, or raise and list those of the plugin."""
     if isinstance(cfg, nn.Module):
         return cfg
     if not isinstance(cfg, dict) or 'type' not in cfg:
@@ -167,4 +166,4 @@ def _is_class(registry: Registry, scope: str | None, kind: object) -> bool:
         with registry.switch_scope_and_registry(scope) as current:
             return isinstance(current.get(kind), type)
     except Exception:
-        return False  # a name with dots, which MMEngine tries to import
+        return False  # a dotted name that MMEngine fails to import

@@ -1,1 +1,1 @@
-"""What must hold in a run, whichever hook asks for it."""
+"""What several hooks need of a run: ranks, signals, finite weights."""

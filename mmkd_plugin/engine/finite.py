@@ -1,4 +1,4 @@
-"""Nothing that is NaN or Inf is saved, whichever rank it comes from."""
+"""Save no NaN or Inf, whichever rank it comes from."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,30 +9,30 @@ from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.model import is_model_wrapper
 
 from ..exceptions import MMKDRuntimeError
-from .largest import Largest
+from .async_max import AsyncMax
 from .lost_rank import OtherRankError
 
 
 class FiniteSteps:
-    """Whether the last step was in order on all ranks.
+    """Whether the last step passed its check on all ranks.
 
-    A term that is NaN on one rank has spoilt the weights of all in the same
-    step, and the others do not see it.
+    A term that is NaN on one rank makes the weights of all ranks NaN in the
+    same step, and the other ranks do not notice.
     """
 
     def __init__(self) -> None:
-        self._failed = Largest()
+        self._failed = AsyncMax()
         self._iteration = 0
 
     @contextmanager
     def step(self, iteration: int) -> Iterator[None]:
-        """Tell the other ranks whether a check of this one passes.
+        """Tell the other ranks whether the check of this rank passes.
 
         Args:
             iteration: Counted from 1.
 
         Raises:
-            Exception: What the check raises, after the others were told.
+            Exception: From the check, after the other ranks were told.
         """
         self._iteration = iteration
         try:
@@ -45,16 +45,16 @@ class FiniteSteps:
         self._failed.give(0)
 
     def check(self) -> None:
-        """Hear of the last step; it costs no wait an iteration later.
+        """Raise if the last step failed; one iteration later it does not wait.
 
         Raises:
-            RuntimeError: If the check of a rank did not pass.
+            RuntimeError: If the check of a rank failed.
         """
         failed = int(self._failed.read())
         if failed:
             raise OtherRankError(
                 f'Rank {failed - 1} stopped at iteration {self._iteration} '
-                'because a distillation term was not in order there, so this '
+                'because a distillation term failed its check there, so this '
                 'rank stops too and nothing of that step is saved: the '
                 'output of that rank says what was wrong.'
             )
@@ -63,7 +63,7 @@ class FiniteSteps:
 def saves_now(runner) -> bool:
     """Whether a checkpoint is due at the end of this iteration.
 
-    An epoch's comes after the epoch.
+    A checkpoint by epoch is saved after the epoch.
     """
     return any(
         isinstance(hook, CheckpointHook)
@@ -97,7 +97,7 @@ def refuse_nonfinite(runner, checkpoint: dict) -> None:
     states = [
         checkpoint.get('state_dict', {}),
         checkpoint.get('ema_state_dict', {}),
-        # That hook may not have come yet.
+        # EMAHook may not have added its own yet.
         *(
             hook.ema_model.state_dict()
             for hook in runner.hooks
@@ -108,7 +108,7 @@ def refuse_nonfinite(runner, checkpoint: dict) -> None:
         for name, value in state.items():
             if not _can_be_nan(value):
                 continue
-            if value.dtype.itemsize == 1:  # torch does not ask float8
+            if value.dtype.itemsize == 1:  # no isnan for float8 in torch
                 value = value.float()
             bad = value.isnan()
             if name.removeprefix('module.') in parameters:

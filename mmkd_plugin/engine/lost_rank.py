@@ -1,9 +1,9 @@
-"""Which rank ended, when the others cannot reach it any more.
+"""Which rank ended, once the others cannot reach it any more.
 
-The backends of ``torch.distributed`` say that a connection was closed and
-not by whom.  So the ranks tell each other once which processes they are.
-When talking fails, each looks which of them are gone, and a rank that ends
-leaves a file that says whether it was the first.
+The backends of ``torch.distributed`` say that a connection was closed, but
+not by which rank.  Therefore the ranks exchange once which processes they
+are.  When communication fails, each looks which processes have ended, and a
+rank that ends leaves a file that says whether it was the first.
 """
 
 import json
@@ -21,7 +21,7 @@ from ..exceptions import MMKDRuntimeError
 
 # Seconds to look for a rank that has ended.
 PATIENCE = 5.0
-# In what torch raises when a rank cannot be reached.
+# Part of what torch raises when a rank cannot be reached.
 UNREACHABLE = re.compile(
     r'gloo|nccl|connection (was )?(closed|reset|refused)|broken pipe|'
     r'tcpstore|socket|process ?group|rank \d+ .*timed? ?out',
@@ -33,48 +33,48 @@ class OtherRankError(MMKDRuntimeError):
     """This rank stops only because another one did."""
 
 
-def call_roll(runner) -> None:
-    """Tell the other ranks which process this one is, once a runner.
+def exchange_identities(runner) -> None:
+    """Tell the other ranks which process this one is, once per runner.
 
     Raises:
-        RuntimeError: If a rank has ended before.
+        RuntimeError: If a rank has already ended.
     """
-    if get_world_size() == 1 or hasattr(runner, '_mmkd_roll'):
+    if get_world_size() == 1 or hasattr(runner, '_mmkd_processes'):
         return
     try:
-        runner._mmkd_roll = all_gather_object(_identity())
+        runner._mmkd_processes = all_gather_object(_identity())
     except RuntimeError as error:
-        raise OtherRankError(_unknown(error)) from error
+        raise OtherRankError(_unknown_rank(error)) from error
 
 
 @contextmanager
 def name_lost_rank(runner) -> Iterator[None]:
-    """Name the rank in errors that its end causes on the others.
+    """Name the lost rank in the errors that its end causes on the others.
 
     Raises:
-        RuntimeError: In place of what torch raises.
+        RuntimeError: Instead of the error of torch.
     """
-    roll = getattr(runner, '_mmkd_roll', None)
-    if roll is None:
+    processes = getattr(runner, '_mmkd_processes', None)
+    if processes is None:
         yield
         return
-    with suppress(OSError):  # of an earlier try of this runner
-        _farewell(runner, get_rank()).unlink()
+    with suppress(OSError):  # of an earlier run of this runner
+        _end_file(runner, get_rank()).unlink()
     try:
         yield
     except BaseException as error:
         if isinstance(error, OtherRankError):
-            _leave(runner, None)
+            _write_end(runner, None)
             raise
-        if not _is_of_ranks(error):
-            _leave(runner, error)
+        if not _is_connection_error(error):
+            _write_end(runner, error)
             raise
-        _leave(runner, None)
-        sentence = _find(runner, roll) or _unknown(error)
+        _write_end(runner, None)
+        sentence = _find_lost(runner, processes) or _unknown_rank(error)
         raise OtherRankError(sentence) from error
 
 
-def _is_of_ranks(error: BaseException) -> bool:
+def _is_connection_error(error: BaseException) -> bool:
     return (
         isinstance(error, RuntimeError)
         and not isinstance(error, MMKDRuntimeError)
@@ -82,13 +82,12 @@ def _is_of_ranks(error: BaseException) -> bool:
     )
 
 
-def _leave(runner, error: BaseException | None) -> None:
-    """Leave a file that says why this rank ends.
+def _write_end(runner, error: BaseException | None) -> None:
+    """Write the file that says why this rank ends.
 
     Args:
-        runner (Runner): Whose log directory it goes to.
-        error: Its own error; None if it ends
-            because of another rank.
+        runner (Runner): The file goes to its log directory.
+        error: Its own error; None if it ends because of another rank.
     """
     reason = None
     if error is not None:
@@ -99,29 +98,29 @@ def _leave(runner, error: BaseException | None) -> None:
             else (type(error).__name__)
         )
     with suppress(OSError):
-        _farewell(runner, get_rank()).write_text(json.dumps(reason))
+        _end_file(runner, get_rank()).write_text(json.dumps(reason))
 
 
-def _farewell(runner, rank: int) -> Path:
+def _end_file(runner, rank: int) -> Path:
     return Path(runner.log_dir, f'rank_{rank}_ended.json')
 
 
-def _find(runner, roll: list[dict]) -> str | None:
-    """Wait until it is clear who ended first, for a while."""
+def _find_lost(runner, processes: list[dict]) -> str | None:
+    """Wait for at most `PATIENCE` until it is clear which rank ended first."""
     here = _identity()['machine']
-    others = [rank for rank in range(len(roll)) if rank != get_rank()]
+    others = [rank for rank in range(len(processes)) if rank != get_rank()]
     end = time.monotonic() + PATIENCE
     while True:
-        # In this order: a process leaves its file before it goes.
+        # In this order: a process writes its file before it ends.
         gone = [
             rank
             for rank in others
-            if roll[rank]['machine'] == here and _is_gone(roll[rank])
+            if processes[rank]['machine'] == here and _is_gone(processes[rank])
         ]
         for rank in others:
-            who = f'Rank {rank} (process {roll[rank]["pid"]} on '
-            who += f'{roll[rank]["host"]})'
-            left = _read(_farewell(runner, rank))
+            who = f'Rank {rank} (process {processes[rank]["pid"]} on '
+            who += f'{processes[rank]["host"]})'
+            left = _read_end(_end_file(runner, rank))
             if left.get('reason'):
                 return (
                     f'{who} stopped with an error, so this rank stops too: '
@@ -129,25 +128,25 @@ def _find(runner, roll: list[dict]) -> str | None:
                 )
             if rank in gone and not left:
                 return (
-                    f'{who} is gone without an error of its own, so this '
-                    'rank stops too: it was killed, as the system does when '
-                    'memory runs out; look at its output and the log of the '
-                    'system, and go on with --resume.'
+                    f'{who} ended without an error, so this rank stops too: '
+                    'it was killed, as the system does when memory runs out; '
+                    'look at its output and the log of the system, and go on '
+                    'with --resume.'
                 )
         if time.monotonic() > end:
             return None
         time.sleep(0.1)
 
 
-def _read(file: Path) -> dict:
-    """What a rank left: a `reason`, perhaps None, or nothing yet."""
+def _read_end(file: Path) -> dict:
+    """The content of the file of a rank: a `reason`, or nothing yet."""
     try:
         return dict(reason=json.loads(file.read_text()))
     except (OSError, ValueError):
         return {}
 
 
-def _unknown(error: BaseException) -> str:
+def _unknown_rank(error: BaseException) -> str:
     text = str(error).strip().splitlines()[0][:200].rstrip('.:')
     return (
         'Another rank has ended or cannot be reached, so this rank '
@@ -157,13 +156,15 @@ def _unknown(error: BaseException) -> str:
 
 
 def _identity() -> dict:
-    """Which process this is, among all of all machines."""
+    """Which process this is, unique over all machines."""
     space = ''
-    with suppress(OSError):  # Linux: process ids mean something within it
+    with suppress(OSError):  # Linux: process ids are unique within it
         space = os.readlink('/proc/self/ns/pid')
     pid = os.getpid()
     host = socket.gethostname()
-    return dict(host=host, pid=pid, machine=(host, space), began=_began(pid))
+    return dict(
+        host=host, pid=pid, machine=(host, space), began=_start_time(pid)
+    )
 
 
 def _is_gone(process: dict) -> bool:
@@ -174,17 +175,17 @@ def _is_gone(process: dict) -> bool:
         except ProcessLookupError:
             return True
         except PermissionError:
-            pass  # it is there, and another user's
+            pass  # it runs, and belongs to another user
         return False
-    return _began(process['pid']) != process['began']
+    return _start_time(process['pid']) != process['began']
 
 
-def _began(pid: int) -> str | None:
-    """When a process began, in the clock ticks of Linux; None if it ended."""
+def _start_time(pid: int) -> str | None:
+    """Start of a process in Linux clock ticks; None if it has ended."""
     try:
         text = Path(f'/proc/{pid}/stat').read_text()
     except OSError:
         return None
-    # After the name, which may hold anything: the state is the 3rd field.
+    # After the name, which may contain anything: the state is the 3rd field.
     fields = text.rpartition(')')[2].split()
     return None if fields[0] in 'ZX' else fields[19]

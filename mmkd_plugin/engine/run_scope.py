@@ -1,7 +1,7 @@
-"""What holds while a run loads and trains, and ends however that ends.
+"""Context managers around the loading and training of a run.
 
-MMEngine has no stage for hooks after an error or Ctrl-C.  So a hook's
-``before_run`` shadows, on this runner and loop and for one call, the methods
+MMEngine has no hook stage after an error or Ctrl-C.  Therefore a hook's
+``before_run`` replaces, on this runner and loop and for one call, the methods
 that load and train.
 """
 
@@ -13,31 +13,31 @@ from mmengine.runner.base_loop import BaseLoop
 from ..checkpoints.unpickling import safe_loading
 from .lost_rank import name_lost_rank
 
-# Of a runner: makes what a method shall run in.
+# From a runner to the context in which a method runs.
 Context = Callable[..., AbstractContextManager]
 
 
 def enclose(
     runner, training: Context | None = None, loading: Context | None = None
 ) -> None:
-    """Have the coming run of a runner load and train within contexts.
+    """Make the next run of a runner load and train within contexts.
 
     Loading and training are always within
-    :func:`~mmkd_plugin.checkpoints.unpickling.safe_loading`, and errors
-    that another rank caused name it.
+    :func:`~mmkd_plugin.checkpoints.unpickling.safe_loading`, and errors that
+    another rank caused name that rank.
 
     Args:
         runner (Runner): In ``before_run``.
-        training: Makes the context of the train loop.
-        loading: Makes the one of first weights,
-            ``load_from`` and resuming.
+        training: Returns the context of the train loop.
+        loading: Returns the context of ``init_cfg``, ``load_from`` and
+            resuming.
     """
     for name in ('_init_model_weights', 'load_or_resume'):
         if hasattr(runner, name):
-            _shadow(runner, name, runner, _always, loading)
+            _wrap_next_call(runner, name, runner, _always, loading)
     loop = runner._train_loop
     if isinstance(loop, BaseLoop):  # none yet where only `val` is called
-        _shadow(loop, 'run', runner, _always, training)
+        _wrap_next_call(loop, 'run', runner, _always, training)
 
 
 @contextmanager
@@ -46,8 +46,10 @@ def _always(runner):
         yield
 
 
-def _shadow(owner, name: str, runner, *contexts: Context | None) -> None:
-    """Have the next call of a method run in contexts."""
+def _wrap_next_call(
+    owner, name: str, runner, *contexts: Context | None
+) -> None:
+    """Make the next call of a method run within contexts."""
     wanted = [context for context in contexts if context is not None]
     before = vars(owner).get(name)
     found = getattr(before, 'contexts', None)

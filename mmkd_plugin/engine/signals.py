@@ -1,8 +1,8 @@
 """Handlers of signals that no other process inherits.
 
-A process that is forked has the handlers of its parent.  One that asks the
-parent's training to stop would keep a worker of somebody's pool alive, and
-the parent, which waits for it, for ever.
+A forked process has the handlers of its parent.  A handler that stops the
+training would keep a worker of somebody's pool alive, and the parent would
+wait for it for ever.
 """
 
 import os
@@ -17,16 +17,16 @@ _held = threading.local()
 
 
 def take_over(number: int, act: Callable[[], None]) -> Callable[[], None]:
-    """Handle a signal in this process alone.
+    """Handle a signal in this process only.
 
     Args:
         number: The signal, out of :data:`SIGNALS`.
         act: What to do.
 
     Returns:
-        Gives the handling back, unless somebody has taken it over
-        since.  Outside the main thread, where Python handles no signals,
-        nothing is done at all.
+        A function that restores the old handler, unless it was replaced
+        again.  Outside the main thread, where Python handles no signals,
+        nothing is done.
     """
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
@@ -44,7 +44,7 @@ def take_over(number: int, act: Callable[[], None]) -> Callable[[], None]:
         if os.getpid() == owner:
             act()
         else:
-            # Forked by C code, which tells Python nothing.
+            # Forked by C code, without Python's fork handlers.
             _give_back(number)
             os.kill(os.getpid(), number)
 
@@ -61,7 +61,7 @@ def take_over(number: int, act: Callable[[], None]) -> Callable[[], None]:
 
 
 def _hold_back() -> None:
-    # Python forgets a signal that reaches a new process before it is ready.
+    # Python loses a signal that reaches a new process before it is ready.
     _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
@@ -76,7 +76,7 @@ def _give_back_all() -> None:
 
 
 def _give_back(number: int) -> None:
-    """Set what was there before any handler of ours."""
+    """Restore the handler from before any of ours."""
     current: Any = signal.getsignal(number)
     before = current
     while hasattr(before, 'before'):

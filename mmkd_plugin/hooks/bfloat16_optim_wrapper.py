@@ -14,8 +14,8 @@ class BFloat16OptimWrapper(OptimWrapper):
     """Compute the forward of a training step under bfloat16 autocast.
 
     For CPUs, which MMEngine's ``AmpOptimWrapper`` refuses; it works on GPUs
-    too.  bfloat16 has the range of float32, so there is no loss to be
-    scaled.  Weights, gradients and the distillation terms stay in float32.
+    too.  bfloat16 has the range of float32, so no loss scaling is
+    needed.  Weights, gradients and the distillation terms stay in float32.
 
     Args:
         **kwargs: The arguments of ``OptimWrapper``.

@@ -7,10 +7,10 @@ from mmengine.registry import HOOKS
 
 @HOOKS.register_module()
 class ChannelsLastHook(Hook):
-    """Keep the weights of convolutions, and so all maps, channels last.
+    """Keep convolution weights, and with them all feature maps, channels last.
 
-    Convolutions are faster so on many CPUs and, in half precision, on GPUs.
-    A teacher takes over the memory format of its student.
+    This makes convolutions faster on many CPUs and, in half precision, on
+    GPUs. A teacher gets the memory format of its student.
     """
 
     # Before DistillHook builds the teacher.

@@ -10,16 +10,16 @@ class CKDHook(DistillHook):
     """Train with a teacher by sample-wise contrastive distillation.
 
     ``DistillHook`` with :class:`~mmkd_plugin.losses.CKDLoss` as ``loss_ckd``
-    and a weight for detection.  The released 0.1 goes beside a distillation
-    of features; alone it is a hundredth of what the cross entropy does to
-    the logits.  10 is about as much as it, whatever N is; see
+    and a weight for detection.  The released weight 0.1 is used together with
+    feature distillation; alone, its gradient in the logits is a hundredth of
+    that of the cross entropy.  With 10 the two are about equal for any N, see
     ``docs/results.md``; ``tools/analysis_tools/weigh_terms.py`` measures it.
 
     Args:
         teacher: See :class:`DistillHook`.
         tau: Temperature, > 0.
         loss_weight: Weight of the term, >= 0.
-        gather: Whether the samples of all processes are negatives,
+        gather: Whether the samples of all ranks are negatives,
             see :class:`~mmkd_plugin.losses.CKDLoss`.
         same_class_negatives: Whether samples of the anchor's class
             are negatives too.

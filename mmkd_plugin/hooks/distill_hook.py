@@ -13,14 +13,14 @@ from ..datasets.check import check_data
 from ..datasets.class_names import names_of
 from ..distill import Distiller
 from ..engine.finite import FiniteSteps, refuse_nonfinite, saves_now
-from ..engine.lost_rank import call_roll
+from ..engine.lost_rank import exchange_identities
 from ..engine.run_scope import enclose
 from ..teachers.metric import (
     check_min_metric,
-    check_teacher,
     check_validation,
+    refuse_weak_teacher,
 )
-from ..teachers.teacher import Teacher, check_teachers
+from ..teachers.teacher import Teacher, read_teachers
 from .schedule import Schedule
 from .start_check_hook import StartCheckHook
 
@@ -32,7 +32,7 @@ class DistillHook(Hook):
     The terms of a :class:`~mmkd_plugin.distill.Distiller` join the dict of
     losses that the model's forward returns, so the engine sums, scales,
     accumulates and logs them like any other.  The teacher is an attribute
-    and never part of the model: it is in no checkpoint, optimiser, EMA copy
+    and never part of the model: it is in no checkpoint, optimizer, EMA copy
     or DDP bucket, and testing never builds it.
 
     The first step is checked on every rank: each term must be finite and
@@ -41,8 +41,8 @@ class DistillHook(Hook):
     Args:
         teacher: Arguments of
             :class:`~mmkd_plugin.teachers.teacher.Teacher`, ``config`` and
-            ``checkpoint`` among them.  Of several teachers the averaged
-            probabilities teach, as logits; to give each its own losses, use
+            ``checkpoint`` among them.  The probabilities of several teachers
+            are averaged and used as logits; to give each its own losses, use
             one hook per teacher.
         losses, tap, on_nonfinite, log_prefix: See
             :class:`~mmkd_plugin.distill.Distiller`.
@@ -54,7 +54,7 @@ class DistillHook(Hook):
             name to value; implies ``evaluate_teacher``.
 
     Raises:
-        TypeError, ValueError: If an argument is not as said above.
+        TypeError, ValueError: If an argument is invalid.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class DistillHook(Hook):
         on_nonfinite: str = 'raise',
         log_prefix: str = 'kd',
     ) -> None:
-        self.teacher_cfgs = check_teachers(teacher)
+        self.teacher_cfgs = read_teachers(teacher)
         check_switch(evaluate_teacher=evaluate_teacher)
         check_min_metric(min_metric)
         self.distiller = Distiller(
@@ -83,11 +83,11 @@ class DistillHook(Hook):
         self._steps = FiniteSteps()
 
     def before_run(self, runner) -> None:
-        """Have the start checked, and the model given back at the end."""
-        call_roll(runner)
+        """Prepare the check of the start and the detach at the end."""
+        exchange_identities(runner)
         enclose(runner, self._training)
         if not any(isinstance(hook, StartCheckHook) for hook in runner.hooks):
-            # Its priority is lower, so that this stage calls it too.
+            # Its priority is lower, so this stage still calls it.
             runner.register_hook(StartCheckHook())
 
     @contextmanager
@@ -102,8 +102,8 @@ class DistillHook(Hook):
         """Build the teachers and connect them to the model.
 
         Raises:
-            FileNotFoundError, TypeError, ValueError: If there is no teacher
-                that fits the model.
+            FileNotFoundError, TypeError, ValueError: If a teacher cannot be
+                built, or does not fit the model.
         """
         self.schedule.check(runner)
         model = runner.model
@@ -126,23 +126,23 @@ class DistillHook(Hook):
                 f'{", ".join(self.distiller.terms)}'
             )
             if self.evaluate_teacher:
-                check_teacher(runner, teacher, self.min_metric)
+                refuse_weak_teacher(runner, teacher, self.min_metric)
 
     def before_train_iter(
         self, runner, batch_idx: int, data_batch=None
     ) -> None:
-        """Set the factor of this iteration; hear of the last one."""
+        """Set the factor of this iteration; raise if the last one failed."""
         self._steps.check()
         self.distiller.factor = self.schedule.factor_now(runner)
         if self.distiller.factor == 0:
-            # The log shows the last value of a key that is not written.
+            # Otherwise the log would repeat the last value.
             for name in self.distiller.diagnostics:
                 runner.message_hub.log_scalars.pop(f'train/{name}', None)
 
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        """Check the terms of this iteration, on all ranks together."""
+        """Check the terms of this iteration on all ranks."""
         with self._steps.step(runner.iter + 1):
             if self.distiller.factor:
                 scalars = runner.message_hub.log_scalars
@@ -159,14 +159,14 @@ class DistillHook(Hook):
             self._steps.check()
 
     def after_train_epoch(self, runner) -> None:
-        """Hear of the last iteration, before anything is saved."""
+        """Raise if the last iteration failed, before anything is saved."""
         self._steps.check()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Save nothing of a step that was not finite."""
+        """Raise instead of saving a step that was not finite."""
         self._steps.check()
         refuse_nonfinite(runner, checkpoint)
 
     def after_train(self, runner) -> None:
-        """Give the model back as it was, and free the teachers."""
+        """Remove all hooks from the model, and free the teachers."""
         self.distiller.detach()

@@ -10,19 +10,19 @@ class RLDHook(DistillHook):
     """Train with a teacher by refined logit distillation.
 
     ``DistillHook`` with :class:`~mmkd_plugin.losses.RLDLoss` as ``loss_rld``,
-    and numbers for detection.  The paper has no detection experiment; these
-    are those of DKD there, which RLD equals where the teacher is right.  For
-    image classification give the paper's, which differ by data set: see
+    and defaults for detection.  The paper has no detection experiment; these
+    are DKD's, which RLD equals where the teacher is right.  For image
+    classification give the paper's, which differ between data sets: see
     ``configs/cifar100`` and ``configs/imagenet``.
 
     Args:
         teacher: See :class:`DistillHook`.
         alpha: Weight of sample confidence distillation, >= 0.
         beta: Weight of masked correlation distillation, >= 0.
-        tau_scd: Temperature of the first, > 0.
-        tau_mcd: Temperature of the second, > 0.
+        tau_scd: Temperature of sample confidence distillation, > 0.
+        tau_mcd: Temperature of masked correlation distillation, > 0.
         loss_weight: Weight of the sum of both, >= 0.
-        standardize: Whether both logits are first standardised, see
+        standardize: Whether to standardise both logits first, see
             :class:`~mmkd_plugin.losses.RLDLoss`.
         **kwargs: The other arguments of :class:`DistillHook`.
 

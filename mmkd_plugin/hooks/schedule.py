@@ -1,4 +1,4 @@
-"""How much distillation counts as training goes on."""
+"""The weight of distillation over the course of training."""
 
 import math
 
@@ -12,11 +12,11 @@ class Schedule:
     """Factor of the distillation terms by epoch or iteration.
 
     Args:
-        warmup: The factor grows linearly over this many epochs, the
-            first being 1 / warmup.
-        begin: Epochs before the first one that distils.
-        end: Last epoch that distils, counted from 1.
-        by_epoch: Whether the three count epochs or iterations.
+        warmup: Epochs over which the factor grows linearly, from 1 / warmup
+            in the first one.
+        begin: Number of epochs before distillation begins.
+        end: Last epoch with distillation, counted from 1.
+        by_epoch: Whether the three are in epochs or in iterations.
 
     Raises:
         TypeError: If ``by_epoch`` is neither True nor False.
@@ -53,7 +53,7 @@ class Schedule:
         return min((step - self.begin) / max(self.warmup, 1), 1.0)
 
     def factor_now(self, runner) -> float:
-        """Factor of the iteration that the runner is about to make."""
+        """Factor of the next iteration of the runner."""
         return self.factor_at(
             (runner.epoch if self.by_epoch else runner.iter) + 1
         )
@@ -61,7 +61,7 @@ class Schedule:
     def check(self, runner) -> None:
         """Refuse to count epochs where the loop counts iterations.
 
-        A training that ends before it distils is warned of.
+        Warns if the training ends before distillation begins.
 
         Raises:
             ValueError: If the loop has no epochs to count.
@@ -79,7 +79,7 @@ class Schedule:
             )
         if not self.begin:
             return
-        # A loop of one's own may not tell its end.
+        # A custom loop may have no such attribute.
         name = 'max_epochs' if self.by_epoch else 'max_iters'
         total = getattr(loop, name, math.inf)
         if self.begin >= total:

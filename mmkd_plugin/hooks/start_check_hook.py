@@ -1,4 +1,4 @@
-"""What must be right before the first step, whatever is trained."""
+"""Checks before the first step of any training."""
 
 from mmengine.dataset import DefaultSampler
 from mmengine.dist import all_gather_object
@@ -6,19 +6,18 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 
-from ..checkpoints.first_weights import watched
+from ..checkpoints.first_weights import check_first_weights
 from ..engine.run_scope import enclose
 from ..exceptions import MMKDValueError
 
 
 @HOOKS.register_module()
 class StartCheckHook(Hook):
-    """Refuse a training that would begin from nothing, or train nothing.
+    """Refuse a training without the pretrained weights, or without a step.
 
     * ``load_from`` and ``init_cfg`` of type ``Pretrained`` must fill at least
       half of the backbone; the log says how many entries they filled.
-    * There must be an iteration: a batch on every process, and at least one
-      epoch.
+    * There must be at least one epoch, and a batch on every rank.
 
     ``tools/train.py`` and every distillation hook add it.
     """
@@ -27,25 +26,24 @@ class StartCheckHook(Hook):
     priority = 'LOW'
 
     def before_run(self, runner) -> None:
-        """Check the length of the training, and watch what is loaded.
+        """Check the length of the training, and what is loaded.
 
         Raises:
-            FileNotFoundError, ValueError: If something is not as it should
-                be.
+            FileNotFoundError, ValueError: If a check fails.
         """
         if runner._train_loop is None or isinstance(runner._train_loop, dict):
             return  # a test or a validation
         _check_length(runner.train_loop)
-        enclose(runner, loading=watched)
+        enclose(runner, loading=check_first_weights)
 
     def after_train_epoch(self, runner, metrics=None) -> None:
-        """Refuse to save what nothing was trained by.
+        """Refuse to save a model that was not trained.
 
-        A batch sampler may find fewer batches than it announces, as one that
-        sorts images by their shape and drops what does not fill a batch.
+        A batch sampler may give fewer batches than its length, such as one
+        that groups images by shape and drops incomplete batches.
 
         Raises:
-            ValueError: If no iteration has been made.
+            ValueError: If there was no iteration.
         """
         if runner.iter == 0:
             raise MMKDValueError(
@@ -57,7 +55,7 @@ class StartCheckHook(Hook):
 
 
 def _check_length(loop) -> None:
-    """Refuse a loop of no iteration, on all processes alike."""
+    """Refuse a loop without iterations, on all ranks."""
     by_epoch = isinstance(loop, EpochBasedTrainLoop)
     name = 'max_epochs' if by_epoch else 'max_iters'
     if getattr(loop, name, 1) <= 0:
@@ -72,7 +70,7 @@ def _check_length(loop) -> None:
         return  # a stream
     batches = loader.batch_sampler
     sampler = getattr(batches, 'sampler', None)
-    # Others may go round the data without an end, whatever they announce.
+    # Other samplers may be infinite, whatever their length.
     endless = not by_epoch and not isinstance(sampler, DefaultSampler)
     lengths = all_gather_object(1 if endless and images else length)
     if 0 not in lengths:

@@ -1,7 +1,7 @@
-"""How far apart student and teacher are: a file per method.
+"""The losses: how far apart student and teacher are, a file per method.
 
-Every module of this folder is imported, which registers its losses, and what
-its ``__all__`` names can be imported from here.
+Every module of this folder is imported, which registers its losses. The names
+in its ``__all__`` can be imported from here.
 """
 
 from importlib import import_module

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..arguments import check_switch, check_tau, check_weight
-from .common.gather import gather_rows, others
+from .common.gather import gather_rows, other_ranks
 from .common.info_nce import info_nce
 from .common.reduction import (
     check_labels,
@@ -42,24 +42,24 @@ def ckd_loss(
     The teacher's row is the anchor, the student's row of the same sample the
     positive, the student's other rows the negatives.
 
-    The value grows with N and is to be read against ln N, which is no
-    information at all; with tau = 1, perfect positives and orthogonal
-    negatives it is ln(1 + (N - 1) / e), and N = 1 gives 0.  So values of one N
-    cannot be compared with those of another.  Weights can: the gradient of
-    the mean in a row s_i is (sum_k p_ki t_k - t_i) / (N tau), where p_ki is
-    the softmax over the rows; with tau = 1 no p_ki is far from 1 / N, and
-    the bracket hardly depends on N.
+    The value grows with N: compare it with ln N, the value at chance. With
+    tau = 1, perfect positives and orthogonal negatives it is
+    ln(1 + (N - 1) / e); N = 1 gives 0. Values for different N cannot be
+    compared. Weights can: the gradient of the mean with respect to s_i is
+    (sum_k p_ki t_k - t_i) / (N tau), where p_ki is the softmax over the rows.
+    With tau = 1 every p_ki is close to 1 / N, and the bracket hardly depends
+    on N.
 
     Args:
         student: Logits z^S of shape (N, C), any floating type.
         teacher: Logits z^T of shape (N, C); they get no gradient.
         tau: Temperature, positive.
-        valid: Bool of shape (N,). A row that is not valid takes no part: it
-            is no one's negative and its own loss is 0. None: all are valid.
+        valid: Bool of shape (N,). A row that is not valid is ignored: it
+            is no negative, and its own loss is 0. None: all are valid.
         negatives: Logits of shape (M, C), further rows of the student that
             are negatives only. N above then stands for N + M.
-        labels: Class ids of shape (N + M,). A row of the anchor's class is
-            then none of its negatives. None: every other row is one.
+        labels: Class ids of shape (N + M,). Rows of the anchor's
+            class are then not its negatives. None: every other row is one.
 
     Returns:
         Losses of shape (N,), float32 (float64 for float64 logits). Memory
@@ -97,25 +97,25 @@ def ckd_loss(
 class CKDLoss(nn.Module):
     """``loss_weight`` times the mean of :func:`ckd_loss`.
 
-    Accumulating gradients over several batches is not the same as one big
-    batch: each batch has its own negatives, so N stays that of one.
+    Gradient accumulation is not the same as one big batch: each small batch
+    has its own negatives, so N does not grow.
 
     Args:
         tau: Temperature, positive.
         loss_weight: Factor of the loss, 0 or above.
-        gather: Whether the student's rows of all processes are negatives, as
-            in one big batch. Value and, under ``DistributedDataParallel``,
-            gradients are then those of that batch, however its rows are
-            spread. It costs four collectives forward and two backward, and
-            waiting for the GPU three times. If False, as in the authors'
-            code, each process has its own negatives and takes its own mean.
-        same_class_negatives: Whether rows of the anchor's own class are its
-            negatives too, as in the paper. If False, N varies with the
-            sample: the background rows of an RoI head, most of them, are
-            then compared with the foreground alone.
+        gather: Whether the student's rows of all ranks are negatives, as in
+            one big batch. The value and, under ``DistributedDataParallel``,
+            the gradients are then those of that batch, however its rows are
+            split. It costs four collectives in the forward pass, two in the
+            backward pass and three GPU synchronizations. If False, as in the
+            authors' code, each rank has its own negatives and its own mean.
+        same_class_negatives: Whether rows of the anchor's class are negatives
+            too, as in the paper. If False, N varies with the sample: the
+            background rows of an RoI head, which are most of them, are then
+            compared with foreground rows only.
 
     Raises:
-        TypeError, ValueError: An argument is of another kind or out of its
+        TypeError, ValueError: An argument has the wrong type or is out of
             range.
     """
 
@@ -152,42 +152,42 @@ class CKDLoss(nn.Module):
             teacher: Logits of shape (N, C).
             labels: Class ids of shape (N,). Not used if
                 ``same_class_negatives``; they may then be anything.
-            weights: Row weights of shape (N,), 0 or above. A weight belongs
-                to the anchor; a row of weight 0 takes no part at all, not as
-                a negative either. See
+            weights: Row weights of shape (N,), 0 or above. The
+                weight is that of the anchor; a row of weight 0 is ignored,
+                as a negative too. See
                 :func:`~mmkd_plugin.losses.common.reduction.weighted_mean`.
 
         Returns:
             A scalar; 0 and attached to the graph if N = 0. With ``gather``
-            it is the same in all processes.
+            it is the same on all ranks.
 
         Raises:
-            TypeError, ValueError: ``labels`` are used and are not class ids.
+            TypeError, ValueError: ``labels`` are used but are not class ids.
         """
-        valid = negatives = classes = None
+        valid = negatives = class_ids = None
         if weights is not None:
             check_weights(weights, student)
             valid = weights > 0
         if not self.same_class_negatives:
             check_labels(labels, student)
-            classes = labels
+            class_ids = labels
         if self.gather:
             # Upcast first, so that gradients are summed in full precision.
             student, teacher = prepare_logits(student, teacher)
             kept: slice | Tensor = slice(None)
             if valid is not None:
                 kept = valid.nonzero().squeeze(1)
-            negatives = others(gather_rows(student[kept]))
-            if classes is not None:
-                theirs = others(gather_rows(classes[kept]))
-                classes = torch.cat([classes, theirs])
+            negatives = other_ranks(gather_rows(student[kept]))
+            if class_ids is not None:
+                other_labels = other_ranks(gather_rows(class_ids[kept]))
+                class_ids = torch.cat([class_ids, other_labels])
         losses = ckd_loss(
             student,
             teacher,
             tau=self.tau,
             valid=valid,
             negatives=negatives,
-            labels=classes,
+            labels=class_ids,
         )
         if self.gather:
             if weights is None:

@@ -16,8 +16,8 @@ from .common.reduction import (
     weighted_mean,
 )
 
-# That of the authors' code. Probabilities that hardly vary, as those of a
-# class that nobody predicts, have a correlation near 0 because of it.
+# From the authors' code. It makes the correlation of probabilities that hardly
+# vary, such as those of a class that is never predicted, nearly 0.
 EPS = 1e-8
 
 __all__ = ['DISTLoss', 'dist_loss']
@@ -32,7 +32,7 @@ def dist_loss(
     tau: float,
     valid: Tensor | None = None,
 ) -> Tensor:
-    """Correlation of the classes of a sample, and of the samples of a class.
+    """Correlation between the classes of a sample and the samples of a class.
 
     With p = softmax(z / tau), r(a, b) the Pearson correlation, p_i the row of
     sample i and ``p_:c`` the column of class c::
@@ -46,9 +46,9 @@ def dist_loss(
     parallelism the columns are those of one process, as in the authors' code.
 
     Rows and columns that are constant up to rounding have no correlation: it
-    counts as 0, adds 1 to its term, and has gradient 0. That is every column
-    if N = 1, every row if C = 1. The value has a floor above 0 wherever the
-    probabilities of a class hardly vary.
+    counts as 0, adds 1 to its term, and has gradient 0. This holds for every
+    column if N = 1, and every row if C = 1. The minimum is above 0 wherever
+    the probabilities of a class hardly vary.
 
     Args:
         student: Logits z^S of shape (N, C), any floating type.
@@ -56,8 +56,8 @@ def dist_loss(
         beta: Factor of the relations between classes, inter.
         gamma: Factor of the relations within a class, intra.
         tau: Temperature, positive.
-        valid: Bool of shape (N,). A row that is not valid is in no column,
-            and its own loss is 0. None: all are valid.
+        valid: Bool of shape (N,). A row that is not valid is left out of
+            the columns, and its loss is 0. None: all are valid.
 
     Returns:
         Losses of shape (N,), float32 (float64 for float64 logits), in
@@ -83,9 +83,9 @@ def dist_loss(
     student, teacher = prepare_logits(student, teacher)
     if valid is None:
         valid = student.new_ones(len(student), dtype=torch.bool)
-    pair = (student / tau).softmax(dim=1), (teacher / tau).softmax(dim=1)
-    inter = 1 - _correlation(*pair, valid, dim=1)
-    intra = (1 - _correlation(*pair, valid, dim=0)).mean()
+    probs = (student / tau).softmax(dim=1), (teacher / tau).softmax(dim=1)
+    inter = 1 - _correlation(*probs, valid, dim=1)
+    intra = (1 - _correlation(*probs, valid, dim=0)).mean()
     losses = tau**2 * (beta * inter + gamma * intra)
     return losses.masked_fill(~valid, 0)
 
@@ -98,7 +98,7 @@ def _correlation(a: Tensor, b: Tensor, valid: Tensor, dim: int) -> Tensor:
 
 
 def _centre(values: Tensor, valid: Tensor, dim: int) -> Tensor:
-    """Take off the mean; constants, and rows that are not valid, give 0."""
+    """Subtract the mean; constants, and rows that are not valid, give 0."""
     absent = ~valid.unsqueeze(1)
     values = values.masked_fill(absent, 0)
     count = (~absent).expand_as(values).sum(dim=dim, keepdim=True)
@@ -121,7 +121,7 @@ class DISTLoss(nn.Module):
         loss_weight: Factor of the loss, 0 or above.
 
     Raises:
-        ValueError: An argument is not a number or out of its range.
+        ValueError: An argument is not a number or is out of range.
     """
 
     extra_repr = numbers_in_use
@@ -154,10 +154,10 @@ class DISTLoss(nn.Module):
         Args:
             student: Logits of shape (N, C).
             teacher: Logits of shape (N, C).
-            labels: Not used; here so that all losses are called alike.
-            weights: Row weights of shape (N,), 0 or above. Within a class
-                all rows of a weight above 0 count alike; those of weight 0
-                take no part. See
+            labels: Not used; all losses have the same signature.
+            weights: Row weights of shape (N,), 0 or above. Within a class,
+                all rows with weight > 0 count equally; rows of weight 0 are
+                ignored. See
                 :func:`~mmkd_plugin.losses.common.reduction.weighted_mean`.
 
         Returns:

@@ -30,12 +30,12 @@ def dkd_loss(
     tau: float,
     standardize: bool = False,
 ) -> Tensor:
-    """Target-class and non-target-class distillation, weighed apart.
+    """Target-class and non-target-class distillation, weighted separately.
 
     With p = softmax(z / tau) and y the label::
 
         TCKD = tau^2 * KL((p^T_y, 1 - p^T_y) || (p^S_y, 1 - p^S_y))
-        NCKD = tau^2 * KL(softmax of z^T / tau over the classes but y
+        NCKD = tau^2 * KL(softmax of z^T / tau over all classes but y
                           || the same of z^S / tau)
         loss = alpha * TCKD + beta * NCKD
 
@@ -96,7 +96,7 @@ class DKDLoss(nn.Module):
             `Logit Standardization <https://arxiv.org/abs/2403.01427>`_.
 
     Raises:
-        TypeError, ValueError: An argument is of another kind or out of its
+        TypeError, ValueError: An argument has the wrong type or is out of
             range.
     """
 

@@ -1,4 +1,4 @@
-"""KD, knowledge distillation: match the teacher's softened classes.
+"""KD, knowledge distillation: match the teacher's softened probabilities.
 
 Shapes: N samples (images or sampled RoIs), C classes (K + 1 for an RoI head,
 background last).
@@ -25,10 +25,10 @@ def kd_loss(
     tau: float,
     standardize: bool = False,
 ) -> Tensor:
-    """Divergence of the student's softened classes from the teacher's.
+    """KL divergence from the teacher's to the student's soft probabilities.
 
     ``tau^2 * KL(softmax(z^T / tau) || softmax(z^S / tau))``; the factor
-    tau^2 keeps the size of the gradient from falling with tau.
+    tau^2 keeps the gradient from shrinking as tau grows.
 
     Args:
         student: Logits z^S of shape (N, C), any floating type.
@@ -71,11 +71,9 @@ class KDLoss(nn.Module):
         loss_weight: Factor of the loss, 0 or above.
         standardize: Whether both logits are first standardised, as in
             `Logit Standardization <https://arxiv.org/abs/2403.01427>`_.
-            ``loss_weight`` is then multiplied by 9, and the attribute of that
-            name is the product.
 
     Raises:
-        TypeError, ValueError: An argument is of another kind or out of its
+        TypeError, ValueError: An argument has the wrong type or is out of
             range.
     """
 
@@ -108,7 +106,7 @@ class KDLoss(nn.Module):
         Args:
             student: Logits of shape (N, C).
             teacher: Logits of shape (N, C).
-            labels: Not used; here so that all losses are called alike.
+            labels: Not used; all losses have the same signature.
             weights: Row weights of shape (N,), 0 or above; see
                 :func:`~mmkd_plugin.losses.common.reduction.weighted_mean`.
 

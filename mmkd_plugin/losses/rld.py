@@ -40,10 +40,10 @@ def rld_loss(
                              || the same of z^S / tau_mcd)
         loss = alpha * SCD + beta * MCD
 
-    So the teacher's confidence is taught on the label, whatever class the
-    teacher chose, and its ranking on those classes alone that it puts below
-    the label. MCD is 0 with gradient 0 where fewer than two are left, so
-    always if C = 2.
+    SCD gives the teacher's confidence to the label, whichever class the
+    teacher predicts. MCD matches only the classes that the teacher ranks
+    below the label; it is 0 with gradient 0 where fewer than two remain, and
+    therefore always if C = 2.
 
     Args:
         student: Logits z^S of shape (N, C), any floating type.
@@ -53,8 +53,7 @@ def rld_loss(
         beta: Factor of MCD.
         tau_scd: Temperature of SCD, positive.
         tau_mcd: Temperature of MCD, positive.
-        standardize: Whether both logits are first, before the mask,
-            standardised by
+        standardize: Whether both logits are standardised, before the mask, by
             :func:`~mmkd_plugin.losses.common.reduction.standardize_logits`.
 
     Returns:
@@ -67,7 +66,7 @@ def rld_loss(
     References:
         Sun, Chen, Lyu, Chen, Wang. Knowledge Distillation with Refined
         Logits. ICCV 2025, arXiv 2408.07703, Section "Method", the terms SCD
-        and MCD. The paper writes one temperature, the authors' code has two.
+        and MCD. The paper has one temperature, the authors' code two.
 
     Example:
         >>> import torch
@@ -106,7 +105,7 @@ class RLDLoss(nn.Module):
             `Logit Standardization <https://arxiv.org/abs/2403.01427>`_.
 
     Raises:
-        TypeError, ValueError: An argument is of another kind or out of its
+        TypeError, ValueError: An argument has the wrong type or is out of
             range.
     """
 

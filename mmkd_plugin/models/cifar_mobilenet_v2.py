@@ -21,14 +21,14 @@ STAGES = (
 
 
 class InvertedResidual(nn.Module):
-    """Expand, convolve each channel alone, and project without a ReLU.
+    """Expand, depthwise convolution, and projection without a ReLU.
 
     Args:
         in_channels: Channels of the input.
         channels: Channels of the output.
         stride: Stride of the depthwise convolution.
-        expansion: Hidden channels per input channel; even for 1 there
-            is a convolution that expands.
+        expansion: Hidden channels per input channel; even 1 has an expanding
+            convolution.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class CIFARMobileNetV2(BaseModule):
     <https://arxiv.org/abs/1801.04381>`_, in the form for CIFAR on which
     distillation methods are compared.
 
-    Unlike ``MobileNetV2`` of MMPretrain the second stage has stride 1, the
-    first block expands too (to as many channels), ReLU is not clipped at 6,
-    and widths are rounded down instead of to multiples of 8.
+    Unlike in MMPretrain's ``MobileNetV2``, the second stage has stride 1, the
+    first block has an expanding convolution too (with factor 1), ReLU is not
+    clipped at 6, and widths are rounded down, not to multiples of 8.
 
     Args:
-        widen_factor: Factor of the channels, but not of the last
-            1280 unless it is above 1.
+        widen_factor: Factor of the channels; the last 1280 are only
+            multiplied if it is above 1.
         init_cfg (dict | list[dict], optional): As in MMEngine; by default
             He's normal initialisation by the fan-out.
 

@@ -11,7 +11,7 @@ from ..exceptions import MMKDValueError
 
 
 class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut, and a ReLU after the sum.
+    """Two 3 x 3 convolutions plus a shortcut, and a ReLU after the sum.
 
     Args:
         in_channels: Channels of the input.
@@ -46,15 +46,15 @@ class CIFARResNet(BaseModule):
     <https://arxiv.org/abs/1512.03385>`_, Section 4.2, in the form on which
     distillation methods are compared.
 
-    It is small: a stem and three stages of 16, 16, 32 and 64 channels, while
-    ``ResNet_CIFAR`` of MMPretrain is the network for ImageNet, with four
-    stages from 64 channels on, behind a stem for small images.  Shortcuts
-    that change the shape are 1 x 1 convolutions, where the paper pads with
-    zeros.  ``resnet8x4`` and ``resnet32x4`` have other ``channels``.
+    It is small: a stem and three stages with 16, 16, 32 and 64 channels, while
+    MMPretrain's ``ResNet_CIFAR`` is the network for ImageNet, with four stages
+    from 64 channels on and a stem for small images.  Shortcuts that change the
+    shape are 1 x 1 convolutions; the paper pads with zeros.  ``resnet8x4`` and
+    ``resnet32x4`` have other ``channels``.
 
     Args:
-        depth: Number of layers, 6n + 2 for n blocks a stage: 20, 32,
-            56, 110.
+        depth: Number of layers, 6n + 2 for n blocks per stage: 20, 32, 56,
+            110.
         channels: Channels of the stem and of the three stages;
             ``(32, 64, 128, 256)`` for ``resnet8x4`` and ``resnet32x4``.
         init_cfg (dict | list[dict], optional): As in MMEngine; by default

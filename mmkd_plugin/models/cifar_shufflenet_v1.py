@@ -13,10 +13,10 @@ STAGES = ((240, 4), (480, 8), (960, 4))
 
 
 class ShuffleUnit(nn.Module):
-    """Grouped convolutions with a shuffle between them, beside a shortcut.
+    """Grouped convolutions with a channel shuffle, plus a shortcut.
 
-    The first unit of a stage halves the image, and puts its pooled input
-    beside what it computes instead of adding the two.
+    The first unit of a stage halves the resolution, and concatenates its
+    pooled input instead of adding it.
 
     Args:
         in_channels: Channels of the input.
@@ -67,13 +67,13 @@ class CIFARShuffleNetV1(BaseModule):
     Network for Mobile Devices <https://arxiv.org/abs/1707.01083>`_, with 3
     groups, in the form for CIFAR on which distillation methods are compared.
 
-    Unlike ``ShuffleNetV1`` of MMPretrain the stem is a 1 x 1 convolution that
-    neither strides nor pools, and there is a ReLU after the depthwise
-    convolution, which the paper leaves out.
+    Unlike in MMPretrain's ``ShuffleNetV1``, the stem is a 1 x 1 convolution
+    without stride or pooling, and there is a ReLU after the depthwise
+    convolution, which the paper does not have.
 
     Args:
         init_cfg (dict | list[dict], optional): As in MMEngine; by default
-            the layers stay as PyTorch initialises them.
+            PyTorch's initialisation of the layers.
     """
 
     def __init__(self, init_cfg=None) -> None:
@@ -87,7 +87,7 @@ class CIFARShuffleNetV1(BaseModule):
                 stage.append(
                     ShuffleUnit(in_channels, channels, index == 0, groups)
                 )
-                # So few are the channels of the stem that they stay whole.
+                # The stem has too few channels to be grouped.
                 in_channels, groups = channels, GROUPS
             stages.append(stage)
         self.layer1, self.layer2, self.layer3 = stages

@@ -25,7 +25,7 @@ def _depthwise(channels: int, stride: int) -> nn.Conv2d:
 
 
 class SplitUnit(nn.Module):
-    """Convolve the second half of the channels, and shuffle both halves.
+    """Convolve the second half of the channels, then shuffle both halves.
 
     Args:
         channels: Channels of the input and of the output.
@@ -51,11 +51,11 @@ class SplitUnit(nn.Module):
 
 
 class DownUnit(nn.Module):
-    """Halve the image by two branches, and shuffle their channels.
+    """Halve the resolution in two branches, then shuffle their channels.
 
     Args:
         in_channels: Channels of the input.
-        channels: Channels of the output, half of them a branch.
+        channels: Channels of the output, half of them per branch.
     """
 
     def __init__(self, in_channels: int, channels: int) -> None:
@@ -89,12 +89,12 @@ class CIFARShuffleNetV2(BaseModule):
     Architecture Design <https://arxiv.org/abs/1807.11164>`_, at full width,
     in the form for CIFAR on which distillation methods are compared.
 
-    Unlike ``ShuffleNetV2`` of MMPretrain the stem is a 1 x 1 convolution that
-    neither strides nor pools.
+    Unlike in MMPretrain's ``ShuffleNetV2``, the stem is a 1 x 1 convolution
+    without stride or pooling.
 
     Args:
         init_cfg (dict | list[dict], optional): As in MMEngine; by default
-            the layers stay as PyTorch initialises them.
+            PyTorch's initialisation of the layers.
     """
 
     def __init__(self, init_cfg=None) -> None:

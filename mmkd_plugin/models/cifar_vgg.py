@@ -21,9 +21,9 @@ class CIFARVGG(BaseModule):
     Recognition <https://arxiv.org/abs/1409.1556>`_, with batch normalisation,
     in the form for CIFAR on which distillation methods are compared.
 
-    Unlike ``VGG`` of MMPretrain it pools after the first three blocks only,
-    so that a feature map is left of a small image, and it has no hidden fully
-    connected layers.  Depth 8, one convolution a block, is not in the paper.
+    Unlike MMPretrain's ``VGG`` it only pools after the first three blocks, so
+    that a small image still gives a feature map, and it has no hidden fully
+    connected layers.  Depth 8, one convolution per block, is not in the paper.
 
     Args:
         depth: 8 or 13.

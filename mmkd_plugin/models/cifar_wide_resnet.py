@@ -14,7 +14,7 @@ class PreActivationBlock(nn.Module):
     """Two 3 x 3 convolutions, each after its batch norm and ReLU.
 
     Where the number of channels changes, the shortcut is a 1 x 1 convolution
-    of what the first batch norm and ReLU give, or else the input itself.
+    after the first batch norm and ReLU, otherwise the input itself.
 
     Args:
         in_channels: Channels of the input.
@@ -53,7 +53,7 @@ class CIFARWideResNet(BaseModule):
     ``base_channels`` activates after the convolutions and has a fourth stage.
 
     Args:
-        depth: Number of layers, 6n + 4 for n blocks a stage: 16, 40.
+        depth: Number of layers, 6n + 4 for n blocks per stage: 16, 40.
         widen_factor: Factor of the 16, 32 and 64 channels of the three
             stages.
         init_cfg (dict | list[dict], optional): As in MMEngine; by default
@@ -100,8 +100,8 @@ class CIFARWideResNet(BaseModule):
             x: Images, (N, 3, 32, 32).
 
         Returns:
-            One tensor, (N, 64 * widen_factor, 8, 8), after
-            the batch norm and ReLU that follow the last block.
+            One tensor, (N, 64 * widen_factor, 8, 8), after the batch norm and
+            ReLU that follow the last block.
         """
         x = self.block3(self.block2(self.block1(self.conv1(x))))
         return (F.relu(self.bn1(x)),)

@@ -1,4 +1,4 @@
-"""A convolution with what follows it in the MobileNets."""
+"""Convolution, batch norm and ReLU, as in the MobileNets."""
 
 import torch.nn as nn
 
@@ -10,7 +10,7 @@ def conv_bn_relu(
     stride: int = 1,
     groups: int = 1,
 ) -> list[nn.Module]:
-    """Convolution without a bias that keeps the size, batch norm and ReLU.
+    """Padded convolution without a bias, batch norm and ReLU.
 
     Args:
         in_channels: Channels of the input.

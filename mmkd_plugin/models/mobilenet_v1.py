@@ -28,11 +28,11 @@ class MobileNetV1(BaseModule):
     Mobile Vision Applications <https://arxiv.org/abs/1704.04861>`_, Table 1,
     at full width, with stride 1 in the last layer.
 
-    MMPretrain has the second and third version only.
+    MMPretrain has only the second and the third version.
 
     Args:
         init_cfg (dict | list[dict], optional): As in MMEngine; by default
-            the layers stay as PyTorch initialises them.
+            PyTorch's initialisation of the layers.
     """
 
     def __init__(self, init_cfg=None) -> None:

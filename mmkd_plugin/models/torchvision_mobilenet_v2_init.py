@@ -9,7 +9,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..exceptions import MMKDValueError
 
-# What torchvision calls the layers of one feature, and what OpenMMLab does.
+# torchvision's names of the layers of a feature -> OpenMMLab's names.
 STEM_NAMES = {'0': 'conv', '1': 'bn'}
 EXPANDED_BLOCK_NAMES = {
     'conv.0.0': 'expand_conv.conv',
@@ -47,8 +47,8 @@ def rename_mobilenet_v2(state_dict):
 
     Returns:
         dict: The same tensors under the names of the ``MobileNetV2`` of mmdet
-        and mmpretrain. What is not a known layer of ``features``, such as the
-        classifier, is left out.
+        and mmpretrain. Anything but a known layer of ``features``, such as
+        the classifier, is left out.
     """
     names = _feature_names()
     renamed = {}
@@ -66,9 +66,9 @@ def rename_mobilenet_v2(state_dict):
 class TorchvisionMobileNetV2Init:
     """Load torchvision's MobileNetV2 weights into OpenMMLab's MobileNetV2.
 
-    The two name their layers differently, so that MMEngine's ``Pretrained``,
-    which is not strict, would load nothing and only warn. This initializer
-    renames the weights and refuses a file that does not fill the backbone.
+    The two name their layers differently, so MMEngine's ``Pretrained``, which
+    is not strict, would load nothing and only warn. This initializer renames
+    the weights and refuses a file that does not fill the backbone.
 
     Args:
         checkpoint (str): ``'torchvision://mobilenet_v2'``, a URL or the path
@@ -76,7 +76,7 @@ class TorchvisionMobileNetV2Init:
 
     Raises:
         ValueError: If a weight of the backbone is missing from the checkpoint
-            or has another shape there.
+            or has another shape.
 
     Example:
         >>> from mmengine.registry import WEIGHT_INITIALIZERS
@@ -104,8 +104,8 @@ class TorchvisionMobileNetV2Init:
                 f'mobilenet_v2 that fit this {type(module).__name__}, but got '
                 f'{self.checkpoint!r}, which does not: {error}'
             ) from error
-        # MMEngine goes on to initialise the children, whatever was loaded,
-        # unless they say that they are initialised.
+        # MMEngine would initialise the children again, unless they are marked
+        # as initialised.
         for child in module.children():
             child.is_init = True
         if hasattr(module, '_params_init_info'):

@@ -1,1 +1,1 @@
-"""Tables, drawings and records of runs, for the commands in tools/."""
+"""Tables, figures and logs of runs, for the commands in tools/."""

@@ -3,9 +3,9 @@
 from .drawing import PAGE, PALETTE, STYLE, pyplot, save
 from .run_log import epoch_length, series
 
-# What is plotted if nothing is asked for: the first that was validated.
+# Default metric to plot: the first of these that a run has.
 METRICS = ('coco/bbox_mAP', 'pascal_voc/mAP', 'accuracy/top1')
-SHARES = ('_agreement', '_teacher_acc', '_skipped')
+RATES = ('_agreement', '_teacher_acc', '_skipped')
 PER_ROW = 3
 
 
@@ -13,34 +13,33 @@ def find_panels(runs, metrics=()):
     """Choose what to plot.
 
     Args:
-        runs (dict[str, list[dict]]): Records by run, as of
+        runs (dict[str, list[dict]]): Records by run, see
             :func:`~mmkd_plugin.reports.run_log.read_records`.
         metrics (Collection[str]): Names of validation metrics; by default
             the first of :data:`METRICS` that a run has.
 
     Returns:
-        list[str]: Names: the total loss, its terms, the shares, the metrics.
+        list[str]: Names: the total loss, its terms, the rates, the metrics.
     """
     training, validation = {}, {}
     for records in runs.values():
         for record in records:
-            seen = training if 'iter' in record else validation
-            seen.update(dict.fromkeys(record))
+            names = training if 'iter' in record else validation
+            names.update(dict.fromkeys(record))
     losses = [name for name in training if 'loss' in name]
     losses.sort(key=lambda name: name != 'loss')
-    shares = [name for name in training if name.endswith(SHARES)]
+    rates = [name for name in training if name.endswith(RATES)]
     found = [name for name in METRICS if name in validation][:1]
-    return losses + shares + list(metrics or found)
+    return losses + rates + list(metrics or found)
 
 
 def points(records, name, in_epochs):
-    """One line of a panel.
+    """The points of one line of a panel.
 
     Args:
         records (list[dict]): Of one run.
         name (str): Name of a value.
-        in_epochs (bool): Whether to measure time in epochs; in iterations
-            otherwise.
+        in_epochs (bool): Whether times are in epochs or in iterations.
 
     Returns:
         tuple[list[float], list[float]]: Times and values.
@@ -110,7 +109,7 @@ def _draw_panel(axis, panel, runs, in_epochs, teacher):
             times,
             values,
             color=PALETTE[index % len(PALETTE)],
-            # A line of one validation would not be seen.
+            # A line of one validation would be invisible.
             marker='o' if len(values) < 12 else None,
             markersize=2.5,
             label=name,
@@ -124,5 +123,5 @@ def _draw_panel(axis, panel, runs, in_epochs, teacher):
         )
     axis.set_title(panel, loc='left')
     axis.set_xlim(left=0)
-    if panel.endswith(SHARES):
+    if panel.endswith(RATES):
         axis.set_ylim(-0.03, 1.03)

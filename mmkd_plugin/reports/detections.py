@@ -1,8 +1,8 @@
-"""Judging detections: overlap, right or wrong, average precision.
+"""Evaluation of detections: IoU, matching, average precision.
 
-Boxes, annotations and detections are those of COCO's files: [x, y, width,
-height] in pixels, dicts with `image_id`, `category_id` and `bbox`, and of
-detections `score`.
+Boxes, annotations and detections are as in COCO: [x, y, width, height] in
+pixels; dicts with `image_id`, `category_id`, `bbox` and, for detections,
+`score`.
 """
 
 from contextlib import redirect_stdout
@@ -34,9 +34,9 @@ def match(truth, detections):
         detections (list[dict]): Detections in it.
 
     Returns:
-        tuple[list[bool], list[bool]]: For every detection, in the order of
-        falling score, whether it has the class of an annotation not yet taken
-        that it overlaps by IoU >= 0.5; for every annotation, whether taken.
+        tuple[list[bool], list[bool]]: For each detection, by descending
+        score, whether it has the class of an unmatched annotation with
+        IoU >= 0.5; for each annotation, whether it was matched.
     """
     taken = [False] * len(truth)
     right = []
@@ -56,15 +56,15 @@ def match(truth, detections):
 
 
 def by_score(detections):
-    """Detections in the order of falling score."""
+    """Detections by descending score."""
     return sorted(detections, key=lambda found: -found['score'])
 
 
 def f1(right, taken):
-    """Harmonic mean of precision and recall of what :func:`match` gave.
+    """F1, the harmonic mean of precision and recall, from :func:`match`.
 
     Returns:
-        float: In [0, 1]; 1 where nothing is there and nothing was found.
+        float: In [0, 1]; 1 without annotations and detections.
     """
     total = len(right) + len(taken)
     return 2 * sum(right) / total if total else 1.0
@@ -76,11 +76,11 @@ def evaluate(truth, detections):
     Args:
         truth (dict): Content of a COCO file: `images`, `annotations` and
             `categories`.
-        detections (list[dict]): What was found.
+        detections (list[dict]): Detections.
 
     Returns:
         dict: mAP, AP50 and AP75 in [0, 1], 0 without detections, and
-        `classes`: mAP by name of the class, None where nothing is there.
+        `classes`: mAP by class name, None without annotations.
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -106,7 +106,7 @@ def evaluate(truth, detections):
         scorer.evaluate()
         scorer.accumulate()
         scorer.summarize()
-    # IoU, recall, class, all areas, 100 detections; -1 where there is none.
+    # IoU, recall, class, all areas, 100 detections; -1 without annotations.
     precision = scorer.eval['precision'][:, :, :, 0, -1]
     means = [
         float(values.mean()) if (values > -1).all() else None

@@ -1,13 +1,13 @@
-"""What the pictures of the tools share: style, boxes, grids, files.
+"""Style, boxes, image grids and files of the figures of the tools.
 
-Sizes are those of print: a page is 7 inches wide, type is 7 or 8 points.
+Sizes are for print: a page is 7 inches wide, text has 7 or 8 points.
 """
 
 import numpy as np
 
 PAGE = 7.0
 COLUMN = 3.4
-# Okabe and Ito's colours, which the colour-blind can tell apart too.
+# Okabe and Ito's palette, which is safe for colour blindness.
 PALETTE = (
     '#0072b2',
     '#d55e00',
@@ -32,14 +32,14 @@ STYLE = {
     'legend.frameon': False,
     'xtick.major.width': 0.6,
     'ytick.major.width': 0.6,
-    # Letters as letters, which journals ask for and which can be searched.
+    # Text as text, which journals require and which can be searched.
     'pdf.fonttype': 42,
     'svg.fonttype': 'none',
 }
 
 
 def pyplot():
-    """Matplotlib's pyplot, for files alone."""
+    """Matplotlib's pyplot with a backend that only writes files."""
     import matplotlib
 
     matplotlib.use('Agg')
@@ -52,9 +52,9 @@ def save(figure, paths, dpi=300):
     """Write a figure and close it.
 
     Args:
-        figure (Figure): What was drawn.
-        paths (list[Path]): Files; the suffix of each says the format.
-        dpi (int): Dots an inch, of images in vector formats too.
+        figure (Figure): The figure.
+        paths (list[Path]): Files; the suffix decides the format.
+        dpi (int): Dots per inch, also of images in vector formats.
     """
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,15 +63,15 @@ def save(figure, paths, dpi=300):
 
 
 def show_images(images, columns, width, head, foot, top=0.0):
-    """Show each image in a row of its own, several times side by side.
+    """Show one image per row, repeated in each column.
 
     Args:
         images (list[np.ndarray]): Each (H, W, 3).
-        columns (int): How often.
-        width (float): Of the figure, inches.
+        columns (int): Number of columns.
+        width (float): Width of the figure, inches.
         head (float): Space above each row, inches.
         foot (float): Space at the bottom of the figure, inches.
-        top (float): More space at its top, inches.
+        top (float): Additional space at its top, inches.
 
     Returns:
         tuple[Figure, np.ndarray]: The figure, and axes (rows, columns).
@@ -98,11 +98,11 @@ def draw_box(axis, item, color, fill=0.0, **style):
     """Draw the box of an annotation or a detection on its image.
 
     Args:
-        axis (Axes): Where the image is.
+        axis (Axes): Axes with the image.
         item (dict): Its `bbox` is [x, y, width, height] in pixels.
-        color (str): Of line and area.
+        color (str): Color of line and area.
         fill (float): Opacity of the area.
-        **style: More for matplotlib's `Rectangle`.
+        **style: Other arguments of matplotlib's `Rectangle`.
     """
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Rectangle
@@ -110,7 +110,7 @@ def draw_box(axis, item, color, fill=0.0, **style):
     x, y, width, height = item['bbox']
     axis.add_patch(
         Rectangle(
-            # Matplotlib has the middle of the first pixel at 0.
+            # Matplotlib puts the center of the first pixel at 0.
             (x - 0.5, y - 0.5),
             width,
             height,
@@ -122,7 +122,7 @@ def draw_box(axis, item, color, fill=0.0, **style):
 
 
 def draw_name(axis, item, name, color, size):
-    """Write a name above a box, or inside of it at the top of the image."""
+    """Write a name above a box, or inside it at the top of the image."""
     from matplotlib.colors import to_rgb
 
     x, y = item['bbox'][:2]

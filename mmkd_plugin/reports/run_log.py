@@ -1,4 +1,4 @@
-"""What a run has logged: the scalars.json of MMEngine's local backend."""
+"""The log of a run: scalars.json of MMEngine's LocalVisBackend."""
 
 import json
 import math
@@ -6,42 +6,42 @@ from pathlib import Path
 
 
 def read_records(work_dir):
-    """Read all that a run has logged so far.
+    """Read everything that a run has logged so far.
 
     Args:
         work_dir (str | Path): Its work directory; a resumed run has several
             logs.
 
     Returns:
-        list[dict]: One a line, oldest first. Those of training have ``iter``
-        and, in training by epoch, ``epoch``; all have ``step``, which counts
-        iterations there and epochs in validations.
+        list[dict]: One per line, oldest first. Training records have ``iter``
+        and, in epoch-based training, ``epoch``. All have ``step``, the
+        iteration in training and the epoch in validation.
     """
     records, iteration = [], 0
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
         for line in path.read_text().splitlines():
             try:
                 record = json.loads(line)
-            except ValueError:  # being written, or cut off by a kill
+            except ValueError:  # being written, or incomplete after a kill
                 continue
             iteration = record.get('iter', iteration)
-            # In training by iteration MMEngine validates in epoch 0.
+            # In iteration-based training MMEngine validates in epoch 0.
             record['step'] = record.get('step') or iteration
             records.append(record)
     return records
 
 
 def series(records, name):
-    """Follow one value through a run.
+    """One value over the course of a run.
 
     Args:
-        records (list[dict]): As of :func:`read_records`.
+        records (list[dict]): From :func:`read_records`.
         name (str): Name of the value.
 
     Returns:
-        dict[int, float]: Value by step, in rising order. A resumed run goes
-        back to a checkpoint: a value takes the place of all earlier ones of
-        its step or later.
+        dict[int, float]: Value by step, in ascending order. A resumed run
+        goes back to a checkpoint: a value replaces earlier ones of the same or
+        a later step.
     """
     values = {}
     for record in records:
@@ -53,29 +53,29 @@ def series(records, name):
 
 
 def read_metric(work_dir, metric):
-    """Read the validations of a run.
+    """Read a validation metric of a run.
 
     Args:
         work_dir (str | Path): Its work directory.
         metric (str): Name of a validation metric.
 
     Returns:
-        dict[int, float]: Value by epoch, or by iteration of training by
-        iteration, see :func:`series`.
+        dict[int, float]: Value by epoch, or by iteration in iteration-based
+        training, see :func:`series`.
     """
     return series(read_records(work_dir), metric)
 
 
 def epoch_length(records):
-    """Iterations in an epoch, as far as the log tells them.
+    """Iterations per epoch, estimated from the log.
 
     Args:
-        records (list[dict]): As of :func:`read_records`.
+        records (list[dict]): From :func:`read_records`.
 
     Returns:
-        int | None: Exact if the iterations after the last that is logged in
-        an epoch are fewer than there are epochs; else too small by a part of
-        the interval of the logger. None in training by iteration.
+        int | None: Exact if fewer iterations follow the last logged one of an
+        epoch than there are epochs; otherwise too small by a part of the
+        logging interval. None in iteration-based training.
     """
     least = [
         record['iter'] / record['epoch']

@@ -2,7 +2,7 @@
 
 
 def make_table(rows, left=(0,)):
-    """Lay out cells so that the text, too, is a table.
+    """Lay out a Markdown table that is also aligned as plain text.
 
     Args:
         rows (list[list[str]]): The cells; the first row is the header.

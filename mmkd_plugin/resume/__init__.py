@@ -1,4 +1,4 @@
-"""Going on where a run stopped."""
+"""Resuming a run exactly where it stopped."""
 
 from .exact_resume_hook import ExactResumeHook
 

@@ -1,4 +1,4 @@
-"""Go on after an interruption as if there had been none."""
+"""Continue after an interruption as if there had been none."""
 
 import signal
 from collections.abc import Iterator
@@ -19,59 +19,59 @@ from mmengine.runner import EpochBasedTrainLoop
 
 from ..checkpoints.atomic import BACKEND_ARGS, atomic_backend
 from ..engine.finite import refuse_nonfinite
-from ..engine.lost_rank import call_roll
+from ..engine.lost_rank import exchange_identities
 from ..engine.run_scope import enclose
 from ..exceptions import MMKDValueError
 from .last_checkpoint import last_named, name_last, repair_last
 from .late_removal import LateRemoval
-from .loading import rest_of, sampler_of, shielded_workers
+from .loading import sampler_of, shielded_workers, skip_batches
 from .randomness import SeededSamples, seed_by
 from .readable import refuse_unreadable
 from .resume_check import check_resumable, run_problem
-from .run_data import check_run_data
+from .run_data import sanitize_run_data
 from .stop_request import StopRequest
 
 STOPPED = 'stopped.pth'
-# What a shell reports of a process that SIGTERM ended.
+# Exit code that a shell reports for a process ended by SIGTERM.
 EXIT_CODE = 128 + signal.SIGTERM
 
 
 @HOOKS.register_module()
 class ExactResumeHook(Hook):
-    """Lose nothing when a run is killed or preempted.
+    """Resume a killed or preempted run exactly.
 
-    With ``resume=True``, a run that was interrupted ends with the weights of
-    one that was not:
+    With ``resume=True``, an interrupted run ends with the weights of an
+    uninterrupted one:
 
     * The random numbers of an iteration, and under ``EpochBasedTrainLoop``
-      those of a sample, depend on the seed and their place in the training
-      only.
-    * A validation that was interrupted is made up for.
-    * An old checkpoint is removed after the new one is whole. One that is
-      damaged or missing gives way to the newest whole one of the run.
-    * A checkpoint that does not hold the whole state of this training is
-      refused before anything has changed, and none is written that would be,
-      or that holds weights that are not finite.
-    * At SIGTERM the run saves ``stopped.pth`` after the current iteration
-      and ends with exit code 143. Resuming it skips the batches of the epoch
-      that have been seen.
+      those of a sample, depend only on the seed and the position in the
+      training.
+    * An interrupted validation is repeated.
+    * An old checkpoint is removed after the new one is complete. A damaged or
+      missing one is replaced by the newest complete one of the run.
+    * A checkpoint without the complete state of this training is refused
+      before anything changes. No checkpoint is written that would be refused,
+      or whose weights are not finite.
+    * On SIGTERM the run saves ``stopped.pth`` after the current iteration and
+      ends with exit code 143. Resuming skips the batches of the epoch that
+      were already trained on.
 
-    A checkpoint holds a few plain numbers more, under ``exact_resume``.
+    A checkpoint has a few additional numbers under ``exact_resume``.
     """
 
     # After CheckpointHook has saved.
     priority = 'LOWEST'
 
     def __init__(self) -> None:
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
-        """Begin anew, as for the next training of one hook."""
+    def _reset(self) -> None:
+        """Reset the state, for another training with the same hook."""
         self._request = StopRequest()
         self._samples: SeededSamples | None = None
         self._backends: list[LateRemoval] = []
         self._whole_loader = None
-        self._seen = 0
+        self._batches_seen = 0
         self._first_iter = 0
         self._has_saved = False
         self._saved_at: tuple | None = None
@@ -79,19 +79,19 @@ class ExactResumeHook(Hook):
         self._kept: dict | None = None
 
     def before_run(self, runner) -> None:
-        """Let an automatic resume find a whole checkpoint.
+        """Make an automatic resume find a complete checkpoint.
 
         Raises:
-            ValueError: If a checkpoint is named and there is no whole one, or
-                one is refused; if there is another hook of this kind.
+            ValueError: If ``last_checkpoint`` names one and none is complete,
+                one is refused, or there is another hook of this class.
         """
         if sum(isinstance(hook, ExactResumeHook) for hook in runner.hooks) > 1:
             raise MMKDValueError(
                 '`custom_hooks` of the config has several ExactResumeHook: '
                 'keep one.'
             )
-        call_roll(runner)
-        self._forget()
+        exchange_identities(runner)
+        self._reset()
         enclose(runner, self._training, self._loading)
         if not runner._resume or runner._load_from is not None:
             return
@@ -112,7 +112,7 @@ class ExactResumeHook(Hook):
 
     @contextmanager
     def _loading(self, runner) -> Iterator[None]:
-        """Look at a checkpoint before any hook, or the model, takes it."""
+        """Check a checkpoint before any hook, or the model, loads it."""
         call_hook = runner.call_hook
 
         def check_first(fn_name: str, **kwargs) -> None:
@@ -129,7 +129,7 @@ class ExactResumeHook(Hook):
 
     @contextmanager
     def _training(self, runner) -> Iterator[None]:
-        """Change loading and saving for the training alone."""
+        """Change data loading and saving during the training only."""
         loop, dataset = runner.train_loop, runner.train_dataloader.dataset
         loaders = [loop.dataloader]
         if runner.val_loop is not None:
@@ -157,13 +157,13 @@ class ExactResumeHook(Hook):
                 loop.dataloader = loaders[0]
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Take over what :meth:`before_save_checkpoint` has put in."""
+        """Read what :meth:`before_save_checkpoint` has added."""
         if runner._resume:
-            check_run_data(runner, checkpoint, runner._load_from)
+            sanitize_run_data(runner, checkpoint, runner._load_from)
             self._kept = checkpoint.get('exact_resume', {})
 
     def before_train(self, runner) -> None:
-        """Prepare loading, saving and stopping; take up what was left."""
+        """Prepare data loading, saving and stopping; restore the state."""
         loader = runner.train_dataloader
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             self._samples = SeededSamples(loader.dataset, runner.seed)
@@ -173,8 +173,8 @@ class ExactResumeHook(Hook):
             if isinstance(hook, CheckpointHook):
                 hook.file_backend = LateRemoval(hook.file_backend)
                 self._backends.append(hook.file_backend)
-                # Without it MMEngine does not keep the best score of a
-                # validation that is made up for.
+                # Without it MMEngine loses the best score of a repeated
+                # validation.
                 hook.last_ckpt = runner.message_hub.get_info('last_ckpt')
         self._request.listen()
         self._first_iter = runner.iter
@@ -185,18 +185,18 @@ class ExactResumeHook(Hook):
                     'Nothing is left to train: the checkpoint was saved at '
                     'the end that `train_cfg` sets.'
                 )
-            self._take_up(runner, self._kept)
+            self._restore(runner, self._kept)
             self._kept = None
 
     def before_train_epoch(self, runner) -> None:
-        """Leave out what has been seen of a resumed epoch."""
-        self._first_iter = runner.iter - self._seen
+        """Skip the batches of a resumed epoch that were already trained on."""
+        self._first_iter = runner.iter - self._batches_seen
         if self._samples is not None:
             self._samples.epoch.fill_(runner.epoch)
-        if self._seen:
+        if self._batches_seen:
             loop = runner.train_loop
             self._whole_loader = loop.dataloader
-            loop.dataloader = rest_of(loop.dataloader, self._seen)
+            loop.dataloader = skip_batches(loop.dataloader, self._batches_seen)
 
     def before_train_iter(
         self, runner, batch_idx: int, data_batch=None
@@ -207,33 +207,33 @@ class ExactResumeHook(Hook):
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        """Stop, if a rank was asked to and no gradient would be lost."""
-        self._tidy(runner)
+        """Stop, if a rank got SIGTERM and no accumulated gradient is lost."""
+        self._remove_old(runner)
         if self._request.ask() and runner.optim_wrapper.should_update():
             self._stop(runner, runner.iter + 1)
             barrier()
             raise SystemExit(EXIT_CODE)
 
     def after_train_epoch(self, runner) -> None:
-        """Give a resumed epoch's loader back."""
-        self._tidy(runner)
+        """Restore the loader after a resumed epoch."""
+        self._remove_old(runner)
         self._first_iter = runner.iter
-        if self._seen:
+        if self._batches_seen:
             runner.train_loop.dataloader = self._whole_loader
-            self._seen = 0
+            self._batches_seen = 0
 
     def before_val_epoch(self, runner) -> None:
-        """Seed the validation; hear of what was asked before it."""
+        """Seed the validation; read the stop request of before it."""
         self._request.read()
         seed_by('validation', runner.seed, get_rank(), runner.iter)
 
     def after_val_iter(
         self, runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        """Stop within a validation, each rank for itself.
+        """Stop within a validation, on each rank independently.
 
-        They cannot agree here, because one may have more batches than
-        another; and only the main one has something to save.
+        The ranks cannot communicate here, because one may have more batches
+        than another; and only the main rank saves.
         """
         if self._request.is_known:
             for hook in runner.hooks:
@@ -243,19 +243,19 @@ class ExactResumeHook(Hook):
             raise SystemExit(EXIT_CODE)
 
     def after_val_epoch(self, runner, metrics=None) -> None:
-        """Remove the best checkpoint that has been replaced."""
-        self._tidy(runner)
+        """Remove a best checkpoint that was replaced."""
+        self._remove_old(runner)
 
     def after_train(self, runner) -> None:
-        """Hear the last answer, so that nobody is left asking."""
+        """Wait for the last all-reduce, so that no rank hangs in it."""
         self._request.read()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Note where in the training this is, in plain numbers.
+        """Add the position in the training, in plain numbers.
 
         Raises:
             RuntimeError: If weights are not finite.
-            ValueError: If resuming would refuse what is to be saved.
+            ValueError: If resuming would refuse the checkpoint.
         """
         refuse_nonfinite(runner, checkpoint)
         refuse_unreadable(checkpoint)
@@ -269,14 +269,14 @@ class ExactResumeHook(Hook):
         loader = runner.train_dataloader
         checkpoint['exact_resume'] = dict(
             batches_seen=0 if at_end else meta['iter'] - self._first_iter,
-            batches=len(loader) + self._seen,
+            batches=len(loader) + self._batches_seen,
             world_size=get_world_size(),
             sampler_seed=getattr(sampler_of(loader), 'seed', None),
             validated=in_validation and not self._is_stopping,
         )
 
-    def _take_up(self, runner, kept: dict) -> None:
-        """Go on at the place that a checkpoint was saved at."""
+    def _restore(self, runner, kept: dict) -> None:
+        """Continue at the position of a checkpoint."""
         if not kept:
             runner.logger.warning(
                 'The checkpoint was saved without ExactResumeHook: training '
@@ -292,20 +292,21 @@ class ExactResumeHook(Hook):
         place = f'iteration {runner.iter}'
         if self._samples is not None:
             place = f'epoch {runner.epoch}'
-            self._seen = kept['batches_seen']
+            self._batches_seen = kept['batches_seen']
             now = (len(loader), get_world_size())
             before = (kept['batches'], kept['world_size'])
-            if self._seen and now != before:
+            if self._batches_seen and now != before:
                 runner.logger.warning(
-                    f'{self._seen} batches of epoch {runner.epoch + 1} have '
-                    f'been seen, of {before[0]} on {before[1]} ranks, but '
+                    f'{self._batches_seen} batches of epoch '
+                    f'{runner.epoch + 1} have been seen, of {before[0]} on '
+                    f'{before[1]} ranks, but '
                     f'now there are {now[0]} on {now[1]}: the epoch starts '
                     'anew.'
                 )
-                self._seen = 0
-            if self._seen:
+                self._batches_seen = 0
+            if self._batches_seen:
                 place = (
-                    f'batch {self._seen} of {now[0]} in epoch '
+                    f'batch {self._batches_seen} of {now[0]} in epoch '
                     f'{runner.epoch + 1}'
                 )
         runner.logger.info(f'Going on after {place}.')
@@ -319,9 +320,9 @@ class ExactResumeHook(Hook):
         return runner.iter >= runner.max_iters
 
     def _is_validation_due(self, runner) -> bool:
-        """Whether the loop validates at this place."""
+        """Whether the loop validates at this position."""
         loop = runner.train_loop
-        if runner.val_loop is None or self._seen:
+        if runner.val_loop is None or self._batches_seen:
             return False
         now, last = runner.iter, runner.max_iters
         if self._samples is not None:
@@ -332,7 +333,7 @@ class ExactResumeHook(Hook):
         )
 
     def _stop(self, runner, iteration: int) -> None:
-        """Save, unless this place is saved, and say so."""
+        """Save, unless this position is saved already, and log it."""
         if is_main_process() and self._saved_at != (runner.epoch, iteration):
             self._is_stopping = True
             runner.save_checkpoint(
@@ -350,8 +351,8 @@ class ExactResumeHook(Hook):
         )
         self._request.release()
 
-    def _tidy(self, runner) -> None:
-        """Remove what is old, after a checkpoint was saved."""
+    def _remove_old(self, runner) -> None:
+        """Remove old checkpoints after a new one was saved."""
         if not self._has_saved:
             return
         self._has_saved = False
@@ -365,7 +366,7 @@ class ExactResumeHook(Hook):
 
 
 def _warn_of_accumulation(runner) -> None:
-    """Say that gradients are in no checkpoint, where that matters."""
+    """Warn that a checkpoint lacks gradients that are being accumulated."""
     steps = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
     batches = len(runner.train_dataloader)
     if batches % steps:
@@ -378,7 +379,7 @@ def _warn_of_accumulation(runner) -> None:
 
 
 def _saves_here(hook: CheckpointHook) -> bool:
-    """Whether a hook saves on this machine, by MMEngine's own backend."""
+    """Whether a hook saves locally with MMEngine's default backend."""
     return (
         hook.backend_args is None
         and hook.file_client_args is None
@@ -387,7 +388,7 @@ def _saves_here(hook: CheckpointHook) -> bool:
 
 
 def _small_parts(runner) -> dict:
-    """What a checkpoint will hold beside the weights."""
+    """The content of a checkpoint except for the weights."""
     schedulers = runner.param_schedulers
     if isinstance(schedulers, dict):
         schedulers = sum(schedulers.values(), [])

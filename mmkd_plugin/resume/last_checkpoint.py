@@ -12,15 +12,15 @@ from ..exceptions import MMKDError, MMKDValueError
 
 # MMEngine's name for the file that names the last checkpoint.
 LAST = 'last_checkpoint'
-# What MMEngine ends the name of a run with, and names a folder of its logs.
+# End of the name of a run, and the name of its log folder.
 TIMESTAMP = re.compile(r'\d{8}_\d{6}')
 
-# Says what keeps the content of a whole checkpoint from being resumed here.
-Check = Callable[[dict], str | None]
+# From the content of a checkpoint to the reason not to resume it, or None.
+FindProblem = Callable[[dict], str | None]
 
 
 def name_last(work_dir: str | Path, checkpoint: str | Path) -> None:
-    """Make a checkpoint the one that ``--resume`` takes."""
+    """Make a checkpoint the one that ``--resume`` uses."""
     write_text(Path(work_dir, LAST), str(checkpoint))
 
 
@@ -30,14 +30,14 @@ def last_named(work_dir: str | Path) -> str | None:
 
 
 def _read_last(file: Path) -> tuple[str | None, str | None]:
-    """The name in a file, or what keeps it from being read."""
+    """The name in a file, or why it cannot be read."""
     if not os.path.lexists(file):
         return None, 'is missing or empty'
     try:
-        # Not opened: reading a pipe waits for somebody who writes.
+        # Not opened: reading a pipe would wait for a writer.
         if not stat.S_ISREG(os.stat(file).st_mode):
             return None, 'is no regular file'
-        # More than a path can be long.
+        # Longer than any path.
         content = file.read_bytes()[: 1 << 16]
     except OSError as error:
         return None, f'cannot be read ({error.strerror})'
@@ -53,25 +53,24 @@ def _read_last(file: Path) -> tuple[str | None, str | None]:
 
 
 def repair_last(
-    work_dir: str | Path, check: Check | None = None
+    work_dir: str | Path, find_problem: FindProblem | None = None
 ) -> str | None:
     """Make ``last_checkpoint`` name a file that can be resumed.
 
-    A checkpoint that is damaged, missing or not named gives way to the
-    newest whole one of the same run.
+    A checkpoint that is damaged, missing or not named is replaced by the
+    newest complete one of the same run.
 
     Args:
         work_dir: The work directory.
-        check: What else keeps one from being resumed
-            that is not named.
+        find_problem: Why a checkpoint that is not named cannot be resumed.
 
     Returns:
-        str, optional: What was changed and why; None if nothing was.
+        What was changed and why; None if nothing was.
 
     Raises:
-        ValueError: If a checkpoint is named and there is no whole one.
-        UnsafeFileError: If the named one holds what is not known to be
-            harmless.
+        ValueError: If a checkpoint is named and none is complete.
+        UnsafeFileError: If the named one holds something that is not known
+            to be harmless.
     """
     last = Path(work_dir, LAST)
     named, problem = _read_last(last)
@@ -86,10 +85,10 @@ def repair_last(
         if os.path.dirname(named):
             folders.append(Path(named).parent)
     passed: list[str] = []
-    file = _newest_whole(folders, passed, check, named or '')
+    file = _newest_whole(folders, passed, find_problem, named or '')
     over = f' Passed over: {"; ".join(passed)}.' if passed else ''
     if file is not None:
-        _make_room(last)
+        _move_away(last)
         name_last(work_dir, file)
         return (
             f'{LAST} in {work_dir} {problem}: going on from the newest '
@@ -110,31 +109,33 @@ def repair_last(
 
 
 def newest_whole(
-    folder: str | Path, check: Check | None = None, other_than: str = ''
+    folder: str | Path,
+    find_problem: FindProblem | None = None,
+    other_than: str = '',
 ) -> Path | None:
     """The newest checkpoint of a folder that can be resumed.
 
     Args:
         folder: Where to look.
-        check: As of :func:`repair_last`.
+        find_problem: See :func:`repair_last`.
         other_than: A file to leave out.
 
     Returns:
-        Path, optional: None if there is none.
+        None if there is none.
     """
-    return _newest_whole([Path(folder)], [], check, other_than)
+    return _newest_whole([Path(folder)], [], find_problem, other_than)
 
 
 def _newest_whole(
     folders: list[Path],
     passed: list[str],
-    check: Check | None,
+    find_problem: FindProblem | None,
     wrong: str,
 ) -> Path | None:
-    """Newest whole checkpoint; notes those that are passed over and why.
+    """Newest complete checkpoint; notes in `passed` which others are not.
 
-    The file `wrong` is left out, and one of its name comes first: in a
-    directory that was moved it is the one, and copies have new times.
+    The file `wrong` is left out, and one with the same name comes first: in a
+    directory that was moved it is the right one, and copies have new times.
     """
     path, name = os.path.realpath(wrong), os.path.basename(wrong)
     files = {
@@ -148,8 +149,8 @@ def _newest_whole(
         files, key=lambda f: (f.name == name, _time(f)), reverse=True
     )
     for file in order:
-        # The best ones are saved without the optimizer.
-        problem = _problem(file, 'optimizer', check=check)
+        # Best checkpoints are saved without the optimizer.
+        problem = _problem(file, 'optimizer', find_problem=find_problem)
         if problem is None:
             return file
         passed.append(f'{file.name} {problem}')
@@ -159,14 +160,14 @@ def _newest_whole(
 def _time(file: Path) -> float:
     try:
         return file.stat().st_mtime
-    except OSError:  # a link to nowhere
+    except OSError:  # a broken link
         return 0.0
 
 
 def _problem(
-    file: Path, *needed: str, check: Check | None = None
+    file: Path, *needed: str, find_problem: FindProblem | None = None
 ) -> str | None:
-    """What keeps a file from being resumed, None if nothing does."""
+    """Why a file cannot be resumed; None if it can."""
     try:
         if file.is_dir():
             return 'is a folder'
@@ -178,29 +179,29 @@ def _problem(
     except (MMKDError, OSError) as error:
         if not needed and isinstance(error, MMKDError):
             raise  # it was named, and must not be passed over
-        return f'cannot be taken ({error})'
+        return f'cannot be used ({error})'
     held = content if isinstance(content, dict) else {}
     for key in ('meta', 'state_dict', 'message_hub', *needed):
         if key not in held:
             return f'is no checkpoint of a training run: it lacks {key!r}'
-    return check(held) if check is not None else None
+    return find_problem(held) if find_problem is not None else None
 
 
 def is_of_run(runner, meta: dict) -> bool:
     """Whether a checkpoint was saved by a run of this work directory.
 
-    MMEngine ends the name of a run with the time of its start, and names
-    the folder of its logs by it, so a directory that was moved knows its
-    own.  Where no older logs are left, the first part of the name decides.
+    The name of a run ends with its start time, which is also the name of its
+    log folder, so a directory that was moved still fits.  Where no older logs
+    are left, the first part of the name decides.
 
     Args:
-        runner (Runner): The run that is to go on.
+        runner (Runner): The run to resume.
         meta: ``meta`` of the checkpoint.
     """
     name = str(meta.get('experiment_name', ''))
     time = name[-15:]
     if not TIMESTAMP.fullmatch(time):
-        return True  # nothing tells
+        return True  # unknown
     logs = {
         folder.name
         for folder in Path(runner.work_dir).iterdir()
@@ -211,8 +212,8 @@ def is_of_run(runner, meta: dict) -> bool:
     return name[:-15] == runner.experiment_name[:-15]
 
 
-def _make_room(last: Path) -> None:
-    """Move away what cannot be written over."""
+def _move_away(last: Path) -> None:
+    """Move away a file that cannot be overwritten."""
     if not os.path.lexists(last):
         return
     if last.is_file() and os.access(last, os.R_OK | os.W_OK):

@@ -1,14 +1,14 @@
-"""Removing an old checkpoint only when the new one is whole."""
+"""Remove an old checkpoint only once the new one is complete."""
 
 
 class LateRemoval:
-    """A file backend that keeps what it is told to remove for a while.
+    """A file backend that delays removals.
 
     MMEngine's ``CheckpointHook`` removes an old checkpoint before it writes
-    the one that takes its place.
+    the new one.
 
     Args:
-        backend (BaseStorageBackend): The backend that does the work.
+        backend (BaseStorageBackend): The backend that reads and writes.
     """
 
     def __init__(self, backend) -> None:
@@ -19,18 +19,18 @@ class LateRemoval:
         return getattr(self.backend, name)
 
     def remove(self, path: str) -> None:
-        """Mark a file."""
+        """Mark a file for removal."""
         self._marked.append((self.backend.remove, path))
 
     def rmtree(self, path: str) -> None:
-        """Mark a folder."""
+        """Mark a folder for removal."""
         self._marked.append((self.backend.rmtree, path))
 
     def remove_marked(self, keep) -> None:
-        """Remove what is marked, now that the new checkpoint is whole.
+        """Remove what is marked, once the new checkpoint is complete.
 
         Args:
-            keep (Collection): Paths that have been written again since.
+            keep (Collection): Paths that were written again since.
         """
         for remove, path in self._marked:
             if path not in keep and self.backend.exists(path):

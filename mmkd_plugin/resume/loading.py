@@ -1,4 +1,4 @@
-"""What resuming needs of torch's data loader."""
+"""Changes to torch's data loader for resuming."""
 
 import itertools
 import signal
@@ -10,39 +10,38 @@ from torch.utils.data import DataLoader
 
 from ..engine.signals import take_over
 
-# Seconds that a worker lives on after SIGTERM.
+# Seconds that a worker keeps running after SIGTERM.
 GRACE = 5
 
 
-class _Rest:
+class _SkipBatches:
     """A batch sampler without its first batches."""
 
-    def __init__(self, batch_sampler, seen: int) -> None:
+    def __init__(self, batch_sampler, skipped: int) -> None:
         self.batch_sampler = batch_sampler
         self.sampler = batch_sampler.sampler
-        self.seen = seen
+        self.skipped = skipped
 
     def __iter__(self) -> Iterator:
-        return itertools.islice(iter(self.batch_sampler), self.seen, None)
+        return itertools.islice(iter(self.batch_sampler), self.skipped, None)
 
     def __len__(self) -> int:
-        return len(self.batch_sampler) - self.seen
+        return len(self.batch_sampler) - self.skipped
 
 
-def rest_of(loader: DataLoader, seen: int) -> DataLoader:
-    """A loader of the batches of an epoch that have not been seen.
+def skip_batches(loader: DataLoader, skipped: int) -> DataLoader:
+    """A loader of an epoch without its first batches.
 
     Args:
         loader: The loader of the whole epoch.
-        seen: Number of its first batches to leave out; they are not
-            loaded.
+        skipped: Number of first batches to skip; they are not loaded.
 
     Returns:
-        DataLoader: Like ``loader``, for this epoch alone.
+        Like ``loader``, for this epoch only.
     """
     return DataLoader(
         loader.dataset,
-        batch_sampler=_Rest(loader.batch_sampler, seen),
+        batch_sampler=_SkipBatches(loader.batch_sampler, skipped),
         num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
         pin_memory=loader.pin_memory,
@@ -56,28 +55,28 @@ def rest_of(loader: DataLoader, seen: int) -> DataLoader:
 
 @contextmanager
 def shielded_workers(loader: DataLoader) -> Iterator[None]:
-    """Let workers that a loader starts outlive a SIGTERM for a while.
+    """Let the workers of a loader outlive a SIGTERM by `GRACE` seconds.
 
-    Slurm sends it to all processes of a job, and the main one needs its
-    workers until it has stopped at a good place.
+    Slurm sends it to all processes of a job, and the main process needs its
+    workers until it has finished the iteration.
     """
-    own = loader.worker_init_fn
-    loader.worker_init_fn = partial(_die_late, own)
+    init_worker = loader.worker_init_fn
+    loader.worker_init_fn = partial(_outlive_sigterm, init_worker)
     try:
         yield
     finally:
-        loader.worker_init_fn = own
+        loader.worker_init_fn = init_worker
 
 
-def _die_late(then, worker_id: int) -> None:
-    def be_asked() -> None:
+def _outlive_sigterm(init_worker, worker_id: int) -> None:
+    def on_sigterm() -> None:
         # A second SIGTERM, or the alarm, ends the worker.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.alarm(GRACE)
 
-    take_over(signal.SIGTERM, be_asked)
-    if then is not None:
-        then(worker_id)
+    take_over(signal.SIGTERM, on_sigterm)
+    if init_worker is not None:
+        init_worker(worker_id)
 
 
 def sampler_of(loader: DataLoader):

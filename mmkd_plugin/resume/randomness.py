@@ -1,10 +1,10 @@
-"""Random numbers that depend on where in the training they are drawn.
+"""Random numbers that depend only on the seed and the position in training.
 
-A resumed run repeats an uninterrupted one only if it draws the same numbers.
-States of random number generators would have to be kept for every process
-and every loading worker, some batches ahead.  Here there is no state: the
-generators are seeded anew for every iteration and every sample, by a hash of
-the run's seed and the place, as counter-based generators do.
+A resumed run equals an uninterrupted one only if it draws the same numbers.
+Saving generator states would be needed for every rank and every loader
+worker, some batches ahead.  Instead the generators are seeded anew for every
+iteration and every sample, with a hash of the run's seed and the position, as
+counter-based generators do.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from mmengine.device import get_device
 
 
 def seed_by(*place) -> None:
-    """Seed the generators of Python, NumPy and torch by a hash of a place.
+    """Seed Python, NumPy and torch with a hash of a position.
 
     Args:
         *place: Numbers and strings.
@@ -29,10 +29,10 @@ def seed_by(*place) -> None:
 
 
 def _seed_torch(seed: int) -> None:
-    """What ``torch.manual_seed`` does, for generators that are in use.
+    """``torch.manual_seed`` for the generators that are in use.
 
-    That formats the stack once for each kind of device that is not, which
-    takes a hundred times as long as seeding.
+    The original formats the stack once per device type that is not in use,
+    which takes a hundred times as long as seeding.
     """
     if get_device() not in ('cpu', 'cuda'):
         torch.manual_seed(seed)
@@ -43,12 +43,13 @@ def _seed_torch(seed: int) -> None:
 
 
 class SeededSamples:
-    """A dataset's ``__getitems__``: each sample has numbers of its own.
+    """A dataset's ``__getitems__`` that seeds each sample separately.
 
-    They depend on the seed, the epoch and the index, and on nothing that was
-    loaded before or by whom.  torch's data loader calls ``__getitems__``
-    wherever a dataset has it, in its workers too.  Of a dataset that has one
-    by itself, which makes whole batches, each batch has numbers of its own.
+    The random numbers depend on the seed, the epoch and the index, but not on
+    the samples or the worker before.  torch's data loader calls
+    ``__getitems__`` if a dataset has it, in its workers too.  If the class of
+    the dataset has one itself, which makes whole batches, each batch is
+    seeded separately.
 
     Args:
         dataset: The dataset.
@@ -58,7 +59,7 @@ class SeededSamples:
     def __init__(self, dataset, seed: int) -> None:
         self.dataset = dataset
         self.seed = seed
-        # Workers that live on from epoch to epoch read it too.
+        # Shared with workers that persist between epochs.
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def __call__(self, indices):

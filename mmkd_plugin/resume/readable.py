@@ -13,12 +13,12 @@ from ..checkpoints.unpickling import load_from_local
 from ..exceptions import MMKDError, MMKDValueError
 from .run_data import misplaced
 
-# Numbers in a tensor or array that is tried as it is.
+# Largest number of elements of a tensor or array that is tried unchanged.
 SMALL = 16
 
 
 class _Pickler(pickle.Pickler):
-    """Cuts large tensors and arrays, which take time and no risk."""
+    """Shortens large tensors and arrays, which take time and cannot fail."""
 
     def reducer_override(self, value):
         if (
@@ -41,13 +41,13 @@ _PICKLE_MODULE = SimpleNamespace(__name__=__name__, Pickler=_Pickler)
 
 
 def refuse_unreadable(content: dict) -> None:
-    """Write and read what is to be saved, without the large tensors.
+    """Save and load a checkpoint on trial, without its large tensors.
 
     Args:
-        content: What is to be saved, or a part of it.
+        content: The checkpoint, or a part of it.
 
     Raises:
-        ValueError: If it cannot be written, or reading refuses it.
+        ValueError: If it cannot be saved, or loading refuses it.
     """
     if _reason(content) is None:
         return
@@ -55,8 +55,8 @@ def refuse_unreadable(content: dict) -> None:
     raise MMKDValueError(
         f'A checkpoint of this run could not be resumed, because {place} '
         f'holds a {type(value).__module__}.{type(value).__qualname__} '
-        f'({reason}): keep texts, numbers, lists and dicts there, for one '
-        'str(path) in place of a path.'
+        f'({reason}): keep strings, numbers, lists and dicts there, for '
+        'example str(path) instead of a path.'
     )
 
 
@@ -66,8 +66,8 @@ def _reason(content: object) -> str | None:
     try:
         torch.save(content, buffer, pickle_module=_PICKLE_MODULE)
     except OSError:
-        raise  # not for what is saved
-    # Whatever the object raises when it is pickled.
+        raise  # not caused by the content
+    # An object may raise any exception when it is pickled.
     except Exception as error:
         return ' '.join(str(error).split())[:200] or type(error).__name__
     with tempfile.NamedTemporaryFile(suffix='.pth') as file:
@@ -75,7 +75,7 @@ def _reason(content: object) -> str | None:
         file.flush()
         try:
             with warnings.catch_warnings():
-                # Of classes that are not known, which are told below.
+                # For unknown classes, which are reported below.
                 warnings.simplefilter('ignore')
                 found = load_from_local(file.name)
         except MMKDError as error:
@@ -86,7 +86,7 @@ def _reason(content: object) -> str | None:
 
 
 def _find(content: object) -> tuple[str, object, str]:
-    """The innermost part that is refused: its place, itself, and why."""
+    """The innermost part that is refused: its path, its value, and why."""
     path: list = []
     found, reason = content, _reason(content)
     while True:
@@ -106,7 +106,7 @@ def _find(content: object) -> tuple[str, object, str]:
 
 
 def _nest(path: list, value: object) -> object:
-    """A dict with a value at a path: what is refused depends on where."""
+    """A dict with a value at a path: what is refused depends on the path."""
     for key in reversed(path):
         value = {key: value} if isinstance(key, str) else [value]
     return value

@@ -1,4 +1,4 @@
-"""Refuse to go on from what does not hold a whole state of this training."""
+"""Refuse to resume from anything but a complete state of this training."""
 
 from pathlib import Path
 
@@ -10,29 +10,29 @@ from mmengine.runner import EpochBasedTrainLoop
 from ..exceptions import MMKDValueError
 from .last_checkpoint import is_of_run, newest_whole
 
-# Settings that tell kinds of optimizers apart; torch adds others in time.
+# Settings by which optimizers differ; newer torch may add others.
 KINDS = {'momentum', 'betas', 'alpha', 'rho', 'lr_decay', 'etas', 'lambd'}
-# State that has the shape of its parameter.
-ALIKE = ('momentum_buffer', 'exp_avg', 'exp_avg_sq', 'max_exp_avg_sq')
+# Optimizer state with the shape of its parameter.
+SAME_SHAPE = ('momentum_buffer', 'exp_avg', 'exp_avg_sq', 'max_exp_avg_sq')
 
 
 def check_resumable(runner, checkpoint: object, file: str) -> None:
-    """Refuse a checkpoint before anything of the run has changed.
+    """Refuse a checkpoint before it changes anything in the run.
 
     Args:
-        runner (Runner): That is to go on from it.
-        checkpoint: What the file holds.
+        runner (Runner): The run to resume.
+        checkpoint: Content of the file.
         file: Its name, for the message.
 
     Raises:
-        ValueError: If it lacks anything, or does not fit.
+        ValueError: If something is missing or does not fit.
     """
     problem = state_problem(runner, checkpoint)
     if problem is None:
         problem = _position_problem(runner, checkpoint)
         advice = 'raise the length of the training in `train_cfg`.'
     else:
-        advice = _what_to_take(runner, file)
+        advice = _advice(runner, file)
     if problem is not None:
         raise MMKDValueError(
             f'{file} cannot be resumed: it {problem}; {advice}'
@@ -40,7 +40,7 @@ def check_resumable(runner, checkpoint: object, file: str) -> None:
 
 
 def state_problem(runner, checkpoint) -> str | None:
-    """What a checkpoint lacks of the state of this training, if anything."""
+    """What is missing or wrong in a checkpoint, None if nothing is."""
     if not isinstance(checkpoint, dict):
         return 'is no checkpoint of a training run'
     needed = dict(state_dict=dict, meta=dict, message_hub=dict, optimizer=dict)
@@ -62,7 +62,7 @@ def state_problem(runner, checkpoint) -> str | None:
     if seed is not None and type(seed) is not int:
         return f'holds {seed!r} as seed'
     return (
-        _place_problem(checkpoint.get('exact_resume'))
+        _exact_resume_problem(checkpoint.get('exact_resume'))
         or _weights_problem(runner, checkpoint)
         or _optimizer_problem(runner.optim_wrapper, checkpoint['optimizer'])
         or _schedulers_problem(
@@ -72,15 +72,15 @@ def state_problem(runner, checkpoint) -> str | None:
 
 
 def run_problem(runner, checkpoint: dict) -> str | None:
-    """The same, of one that nobody has named."""
+    """As :func:`state_problem`, for a checkpoint that is not named."""
     meta = checkpoint['meta']
     if isinstance(meta, dict) and not is_of_run(runner, meta):
         return f'is of another run, {meta["experiment_name"]}'
     return state_problem(runner, checkpoint)
 
 
-def _place_problem(place: object) -> str | None:
-    """Whether the numbers of ExactResumeHook are not what it saves."""
+def _exact_resume_problem(place: object) -> str | None:
+    """What is wrong with the numbers that ExactResumeHook saves."""
     if place is None:
         return None  # saved without it
     names = {'batches_seen', 'batches', 'world_size', 'sampler_seed'}
@@ -146,7 +146,7 @@ def _names_problem(wanted: dict, found: dict, what: str) -> str | None:
 
 
 def _optimizer_problem(wrapper, found: dict) -> str | None:
-    """What of an optimizer's state does not fit."""
+    """What does not fit in the state of an optimizer."""
     if isinstance(wrapper, OptimWrapperDict):
         problems = (
             f'holds no optimizer {name!r}'
@@ -181,7 +181,7 @@ def _optimizer_problem(wrapper, found: dict) -> str | None:
     parameters = [value for group in own for value in group['params']]
     numbers = [number for group in groups for number in group['params']]
     for number, parameter in zip(numbers, parameters):
-        for key in ALIKE:
+        for key in SAME_SHAPE:
             shape = getattr(state.get(number, {}).get(key), 'shape', None)
             if shape is not None and shape != parameter.shape:
                 return (
@@ -192,7 +192,7 @@ def _optimizer_problem(wrapper, found: dict) -> str | None:
 
 
 def _schedulers_problem(own, found) -> str | None:
-    """What of the schedulers' states does not fit."""
+    """What does not fit in the states of the schedulers."""
     if own is None:
         return None
     if isinstance(own, dict):
@@ -215,7 +215,7 @@ def _schedulers_problem(own, found) -> str | None:
 
 
 def _position_problem(runner, checkpoint) -> str | None:
-    """Whether the training ends before the place of a checkpoint."""
+    """Whether the training ends before the position of a checkpoint."""
     meta = checkpoint['meta']
     unit, end = 'iter', runner.max_iters
     if isinstance(runner.train_loop, EpochBasedTrainLoop):
@@ -228,8 +228,8 @@ def _position_problem(runner, checkpoint) -> str | None:
     )
 
 
-def _what_to_take(runner, file: str) -> str:
-    """Advice: the file to take instead."""
+def _advice(runner, file: str) -> str:
+    """Advice on which file to use instead."""
     folder = Path(file).parent if '://' not in file else runner.work_dir
     whole = newest_whole(
         folder, lambda content: state_problem(runner, content), file

@@ -1,4 +1,4 @@
-"""What a checkpoint to resume says of its run is data, and steers nothing."""
+"""Use what a checkpoint says about its run as data, never as commands."""
 
 import os
 
@@ -9,7 +9,7 @@ from mmengine.hooks import CheckpointHook
 from ..checkpoints.stand_in import brief, stand_ins
 from ..exceptions import MMKDValueError
 
-# Where objects of unknown classes do not matter to the training.
+# Where objects of unknown classes do not affect the training.
 FREE = ('meta', 'message_hub.runtime_info')
 KINDS: dict = dict(
     meta=dict,
@@ -32,21 +32,21 @@ PARTS = (
 )
 
 
-def check_run_data(runner, checkpoint: dict, source: object) -> None:
-    """Refuse what cannot be gone on from, and forget files of others.
+def sanitize_run_data(runner, checkpoint: dict, source: object) -> None:
+    """Refuse a checkpoint that cannot be resumed, and drop foreign file names.
 
     MMEngine removes the file or folder that a checkpoint names as the last
-    best one: a name that is not one of a checkpoint in the folder of this
-    run is taken out.
+    best one. A name that is no checkpoint in the folder of this run is
+    therefore dropped.
 
     Args:
-        runner (Runner): That is to go on.
-        checkpoint: What the file holds; changed in place.
+        runner (Runner): The run to resume.
+        checkpoint: Content of the file; changed in place.
         source: Its name, for the message.
 
     Raises:
-        ValueError: If it holds objects of unknown classes where the training
-            needs their values, or numbers that are none.
+        ValueError: If it has objects of unknown classes where the training
+            needs values, or something else where it needs numbers.
     """
     for place, name in misplaced(checkpoint)[:1]:
         raise MMKDValueError(
@@ -73,7 +73,7 @@ def check_run_data(runner, checkpoint: dict, source: object) -> None:
 
 
 def misplaced(checkpoint: dict) -> list[tuple[str, str]]:
-    """Stand-ins where the training needs values: their places and classes."""
+    """Path and class of each stand-in where the training needs a value."""
     return [
         (place, name)
         for place, name in stand_ins({k: checkpoint.get(k) for k in PARTS})
@@ -82,7 +82,7 @@ def misplaced(checkpoint: dict) -> list[tuple[str, str]]:
 
 
 def _problem(checkpoint: dict) -> str | None:
-    """Name of a part that is of another kind than what MMEngine saves."""
+    """Name of a part whose type is not the one that MMEngine saves."""
     for key, kind in KINDS.items():
         if key in checkpoint and not isinstance(checkpoint[key], kind):
             return key
@@ -108,7 +108,7 @@ def _is_of(key: object, *begins: str) -> bool:
 
 
 def _folders(runner) -> set[str]:
-    """Where the checkpoints of this run lie."""
+    """The folders with checkpoints of this run."""
     folders = {os.path.realpath(runner.work_dir)}
     for hook in runner.hooks:
         if isinstance(hook, CheckpointHook) and hook.out_dir:

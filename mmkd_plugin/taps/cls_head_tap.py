@@ -12,13 +12,13 @@ from .listener import Listener
 from .reading import Reading
 from .sigmoid import uses_sigmoid
 
-# Heads whose training logits are not one softmax over the classes an image.
+# Heads that are not trained by one softmax over the classes per image.
 REFUSED = dict(
-    MultiLabelClsHead='tells several labels an image',
+    MultiLabelClsHead='predicts several labels per image',
     MultiTaskHead='has a head for each of several tasks',
     ArcFaceClsHead='adds a margin to the logit of the label',
-    ConformerHead='classifies two tokens an image',
-    DeiTClsHead='classifies two tokens an image',
+    ConformerHead='classifies two tokens per image',
+    DeiTClsHead='classifies two tokens per image',
     RegressionHead='predicts numbers, not classes',
 )
 # Models whose head, or whose output, is not that of a classifier.
@@ -27,18 +27,18 @@ OTHER_MODELS = {'BaseRetriever', 'BaseSelfSupervisor'}
 
 @TASK_UTILS.register_module()
 class ClsHeadTap:
-    """Read the logits that a classifier is trained with, and the teacher's.
+    """Read the training logits of a classifier, and those of the teacher.
 
     The teacher sees the images of the student's forward, after Mixup and
-    CutMix, so that row i of both logits belongs to one image.
+    CutMix, so row i of both logits belongs to the same image.
 
     Works with MMPretrain's ``ImageClassifier`` and every head that is trained
     by one softmax over the classes.
     """
 
-    # Columns of the logits are classes, to be matched by name.
+    # Columns of the logits are classes, which are matched by name.
     per_class = True
-    # Logits after those of the classes.
+    # Number of background logits, after those of the classes.
     background = 0
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class ClsHeadTap:
         return hasattr(model, 'head')
 
     def num_classes(self, model: nn.Module) -> int:
-        """Number of classes that a classifier tells apart, C."""
+        """Number of classes of a classifier, C."""
         number = getattr(model.head, 'num_classes', None)
         if number is None:
             number = _last_linear(model.head).out_features
@@ -64,14 +64,14 @@ class ClsHeadTap:
             model: A student or teacher, not wrapped.
 
         Raises:
-            TypeError: If it has no head that gives one logit a class, or
-                the head is not trained by one softmax over them.
+            TypeError: If it has no head with one logit per class, or one that
+                is not trained by one softmax over the classes.
         """
         name = type(model).__name__
         head = getattr(model, 'head', None)
         kinds = {kind.__name__ for kind in type(head).__mro__}
         reason = next((REFUSED[kind] for kind in REFUSED if kind in kinds), '')
-        # EfficientFormer and LeViT say by these that they have two tokens.
+        # EfficientFormer and LeViT have two tokens if one of these is set.
         if getattr(head, 'dist', False) or getattr(
             head, 'distillation', False
         ):
@@ -80,7 +80,7 @@ class ClsHeadTap:
             raise MMKDTypeError(
                 f'The {type(head).__name__} of the {role} {name} {reason}, '
                 'but distillation of classification logits needs one softmax '
-                'over the classes an image: use a head such as LinearClsHead '
+                'over the classes per image: use a head such as LinearClsHead '
                 'or VisionTransformerClsHead.'
             )
         models = {kind.__name__ for kind in type(model).__mro__}
@@ -106,7 +106,7 @@ class ClsHeadTap:
             )
 
     def attach(self, student: nn.Module) -> None:
-        """Start to listen to a student that :meth:`refuse` accepts."""
+        """Register hooks on a student that :meth:`refuse` accepts."""
         self._listener = Listener(
             student,
             lambda model: (model.head, model.head.loss_module),
@@ -115,7 +115,7 @@ class ClsHeadTap:
         )
 
     def _hooks(self, student: nn.Module):
-        """Hook the modules that the logits pass through."""
+        """Register hooks on the modules that the logits pass through."""
         head = student.head
         yield head.register_forward_hook(lambda *call: self._on_head(*call))
         yield head.loss_module.register_forward_pre_hook(
@@ -123,15 +123,15 @@ class ClsHeadTap:
         )
 
     def detach(self) -> None:
-        """Stop listening and forget what was heard."""
+        """Remove the hooks, and free the last forward."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
         self.clear()
 
     def clear(self) -> None:
-        """Forget the last forward, so that its graph can be freed."""
-        self._trained: tuple[Tensor, Tensor] | None = None
+        """Drop the references to the last forward, to free its graph."""
+        self._loss_args: tuple[Tensor, Tensor] | None = None
         self._classified = False
 
     def _on_head(self, module: nn.Module, args: tuple, output) -> None:
@@ -147,47 +147,49 @@ class ClsHeadTap:
                 'The head was trained on logits of shape '
                 f'{tuple(logits.shape)} with labels of shape '
                 f'{tuple(labels.shape)}, but ClsHeadTap reads one row of '
-                'logits an image, (N, C): use a head such as LinearClsHead.'
+                'logits per image, (N, C): use a head such as LinearClsHead.'
             )
-        self._trained = logits, labels
+        self._loss_args = logits, labels
 
     def take(self, teacher) -> Reading | None:
-        """Hand out what the student's last forward left, once.
+        """Return the reading of the student's last forward, and clear it.
 
         Args:
             teacher (Teacher | None): Has seen the images of that forward.
-                None asks no teacher; what stands for its logits is then of
-                no use.
+                None: no teacher runs; its logits in the reading are then a
+                placeholder.
 
         Returns:
             None if the student's head did not run.
 
         Raises:
-            RuntimeError: If it ran, and its loss did not.
+            RuntimeError: If the head ran but its loss did not.
         """
-        trained, classified = self._trained, self._classified
+        loss_args, classified = self._loss_args, self._classified
         self.clear()
-        if trained is None and classified:
+        if loss_args is None and classified:
             raise MMKDRuntimeError(
                 'The head classified images, but they did not reach its '
-                '`loss_module`, at which ClsHeadTap listens: let the `loss` '
-                'of the head call `self.loss_module(logits, labels)`.'
+                '`loss_module`, on which ClsHeadTap has its hook: let the '
+                '`loss` of the head call `self.loss_module(logits, labels)`.'
             )
-        if trained is None:
+        if loss_args is None:
             return None
-        logits, labels = trained
-        taught = logits.detach()
+        logits, labels = loss_args
+        teacher_logits = logits.detach()
         if teacher is not None and len(logits):
-            taught = teacher.answer(class_logits, per_class=True)
-        return Reading(logits, taught, labels, logits.new_ones(len(logits)))
+            teacher_logits = teacher.answer(class_logits, per_class=True)
+        return Reading(
+            logits, teacher_logits, labels, logits.new_ones(len(logits))
+        )
 
 
 def class_logits(model: nn.Module, features: tuple) -> Tensor:
-    """Logits of the images that a classifier has seen.
+    """Logits of the images whose features are given.
 
     Args:
         model: A frozen teacher in eval mode.
-        features: What its ``extract_feat`` gave.
+        features: Result of its ``extract_feat``.
 
     Returns:
         (N, C).
@@ -196,12 +198,12 @@ def class_logits(model: nn.Module, features: tuple) -> Tensor:
 
 
 def _first_two(args: tuple, kwargs: dict) -> tuple[Tensor, Tensor]:
-    """Logits and labels of a call of a loss, by place or by any name."""
+    """Logits and labels of a call of a loss, by position or any keyword."""
     logits, labels = (*args, *kwargs.values())[:2]
     return logits, labels
 
 
 def _last_linear(head: nn.Module) -> nn.Linear | None:
-    """The layer that gives the logits, where a head does not count them."""
+    """The last linear layer, for heads without `num_classes`."""
     layers = [m for m in head.modules() if isinstance(m, nn.Linear)]
     return layers[-1] if layers else None

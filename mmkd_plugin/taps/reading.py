@@ -1,4 +1,4 @@
-"""What a tap hands to the losses: student and teacher on the same samples."""
+"""What a tap gives to the losses: student and teacher on the same samples."""
 
 from typing import NamedTuple
 
@@ -8,15 +8,15 @@ from torch import Tensor
 class Reading(NamedTuple):
     """The four arguments of a loss.
 
-    Of logits, N samples (images or sampled RoIs) and C classes (K + 1 for an
-    RoI head, background last):
+    For logits: N samples (images or sampled RoIs), C classes (K + 1 for an
+    RoI head, background last).
 
     Attributes:
         student: Logits with their graph, (N, C).
-        teacher: Logits without gradient, classes in the order of
-            the student, (N, C).
-        labels: Class ids in [0, C), (N,); or, where Mixup or CutMix
-            have mixed the images, shares of the classes in [0, 1], (N, C).
+        teacher: Logits without gradient, in the order of the student's
+            classes, (N, C).
+        labels: Class ids in [0, C), (N,); with Mixup or CutMix, soft labels
+            in [0, 1], (N, C).
         weights: Weight of each sample, >= 0, (N,).
     """
 

@@ -1,4 +1,4 @@
-"""Feature maps as mmcv's RoIAlign can read them."""
+"""Feature maps in a dtype and memory format that mmcv's RoIAlign supports."""
 
 from collections.abc import Iterable
 
@@ -7,17 +7,17 @@ import torch.nn as nn
 from torch import Tensor
 
 
-def readable(features: Iterable[Tensor]) -> list[Tensor]:
-    """Make feature maps fit for mmcv's RoIAlign.
+def to_roi_align(features: Iterable[Tensor]) -> list[Tensor]:
+    """Convert feature maps to what mmcv's RoIAlign supports.
 
-    RoIAlign has no kernel for bfloat16, and takes channels-last memory for
-    contiguous, with wrong features and no message.
+    RoIAlign has no kernel for bfloat16, and reads channels-last memory as if
+    it were contiguous, which silently gives wrong features.
 
     Args:
         features: Maps of shape (B, C, H, W).
 
     Returns:
-        The same values; a map that is fit is not copied.
+        The same values; a map that needs no conversion is not copied.
     """
     return [
         (x.float() if x.dtype == torch.bfloat16 else x).contiguous()
@@ -25,8 +25,8 @@ def readable(features: Iterable[Tensor]) -> list[Tensor]:
     ]
 
 
-def feed_readable(module: nn.Module, args: tuple, kwargs: dict) -> tuple:
-    """Forward pre-hook of an RoI extractor: see :func:`readable`."""
+def convert_inputs(module: nn.Module, args: tuple, kwargs: dict) -> tuple:
+    """Forward pre-hook of an RoI extractor: see :func:`to_roi_align`."""
     if args:
-        return (readable(args[0]), *args[1:]), kwargs
-    return args, {**kwargs, 'feats': readable(kwargs['feats'])}
+        return (to_roi_align(args[0]), *args[1:]), kwargs
+    return args, {**kwargs, 'feats': to_roi_align(kwargs['feats'])}

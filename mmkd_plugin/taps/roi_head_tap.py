@@ -16,17 +16,17 @@ from ..arguments import check_weight
 from ..exceptions import MMKDRuntimeError, MMKDTypeError
 from .listener import Listener
 from .reading import Reading
-from .roi_align import feed_readable, readable
+from .roi_align import convert_inputs, to_roi_align
 from .sigmoid import uses_sigmoid
 
 
 class Extracted(NamedTuple):
-    """The last RoIs of the box head's extractor.
+    """The RoIs that the box head's extractor got last.
 
     Attributes:
-        rois: Image index and corners x1, y1, x2, y2 in pixels of
-            the padded batch, (N, 5).
-        images: Number of images of the feature maps, B.
+        rois: Image index and corners x1, y1, x2, y2 in pixels of the padded
+            batch, (N, 5).
+        images: Number of images, B.
     """
 
     rois: Tensor
@@ -35,31 +35,31 @@ class Extracted(NamedTuple):
 
 @TASK_UTILS.register_module()
 class RoIHeadTap:
-    """Read the logits that an RoI head is trained with, and the teacher's.
+    """Read the training logits of an RoI head, and those of the teacher.
 
-    The student's RoI head samples its RoIs as always; the teacher's box head
-    then runs on *those* RoIs, so that row i of both logits belongs to one
+    The student's RoI head samples its RoIs as usual; the teacher's box head
+    then runs on *those* RoIs, so row i of both logits belongs to the same
     box.  The teacher's RPN, assigner and sampler never run.
 
     Works with MMDetection's ``StandardRoIHead`` and its subclasses that
     classify every sampled RoI once, trained by softmax cross entropy (Faster
-    and Mask R-CNN, Double-Head, PISA, Dynamic, Grid and Libra R-CNN).  Of
-    several calls of ``loss_cls`` the last one counts whose logits are those
-    that the box head has just given: samplers and PISA call it before.
+    and Mask R-CNN, Double-Head, PISA, Dynamic, Grid and Libra R-CNN).
+    Samplers and PISA call ``loss_cls`` several times; the last call with the
+    box head's latest logits counts.
 
     Args:
-        background_weight: Factor of the weights of background RoIs
-            in the distillation terms, >= 0. 0 distils foreground RoIs alone:
-            the others are then no negatives of CKD either, and do not count
-            in ``kd_agreement`` and ``kd_teacher_acc``.
+        background_weight: Factor of the weights of background RoIs in the
+            distillation terms, >= 0. With 0 only foreground RoIs are
+            distilled: background RoIs are then no negatives of CKD either,
+            and do not count in ``kd_agreement`` and ``kd_teacher_acc``.
 
     Raises:
-        ValueError: If it is no number, negative or huge.
+        ValueError: If ``background_weight`` is no number, negative or huge.
     """
 
-    # Columns of the logits are classes, to be matched by name.
+    # Columns of the logits are classes, which are matched by name.
     per_class = True
-    # Logits after those of the classes.
+    # Number of background logits, after those of the classes.
     background = 1
     background_weight: float
 
@@ -74,7 +74,7 @@ class RoIHeadTap:
         return hasattr(model, 'roi_head')
 
     def num_classes(self, model: nn.Module) -> int:
-        """Number of classes that a detector tells apart, K."""
+        """Number of classes of a detector, K."""
         return model.roi_head.bbox_head.num_classes
 
     def refuse(self, role: str, model: nn.Module) -> None:
@@ -90,22 +90,22 @@ class RoIHeadTap:
         _check_roi_head(role, model)
 
     def attach(self, student: nn.Module) -> None:
-        """Start to listen to a student that :meth:`refuse` accepts."""
+        """Register hooks on a student that :meth:`refuse` accepts."""
         self._listener = Listener(
             student,
-            _parts,
+            _modules,
             self._hooks,
             lambda model: self.refuse('student', model),
         )
 
     def _hooks(self, student: nn.Module):
-        """Hook the modules that RoIs and logits pass through."""
-        extractor, box_head, loss_cls = _parts(student)
+        """Register hooks on the modules that RoIs and logits pass through."""
+        extractor, box_head, loss_cls = _modules(student)
         yield extractor.register_forward_pre_hook(
             lambda *call: self._on_extract(*call), with_kwargs=True
         )
         yield box_head.register_forward_hook(
-            lambda *call: self._on_classified(*call)
+            lambda *call: self._on_classify(*call)
         )
         yield loss_cls.register_forward_pre_hook(
             lambda *call: self._on_loss(*call), with_kwargs=True
@@ -113,22 +113,22 @@ class RoIHeadTap:
         for module in student.roi_head.modules():
             if hasattr(module, 'roi_layers'):
                 yield module.register_forward_pre_hook(
-                    feed_readable, with_kwargs=True
+                    convert_inputs, with_kwargs=True
                 )
 
     def detach(self) -> None:
-        """Stop listening and forget what was heard."""
+        """Remove the hooks, and free the last forward."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
         self.clear()
 
     def clear(self) -> None:
-        """Forget the last forward, so that its graph can be freed."""
+        """Drop the references to the last forward, to free its graph."""
         self._extracted: Extracted | None = None
         self._logits: Tensor | None = None
-        self._of_logits: Extracted | None = None
-        self._trained: tuple[Tensor, Tensor, Tensor] | None = None
+        self._classified_rois: Extracted | None = None
+        self._loss_args: tuple[Tensor, Tensor, Tensor] | None = None
 
     def _on_extract(
         self, module: nn.Module, args: tuple, kwargs: dict
@@ -137,45 +137,49 @@ class RoIHeadTap:
             named = dict(zip(('feats', 'rois'), args), **kwargs)
             self._extracted = Extracted(named['rois'], len(named['feats'][0]))
 
-    def _on_classified(
+    def _on_classify(
         self, module: nn.Module, args: tuple, output: tuple
     ) -> None:
-        """Keep the logits of the RoIs that were extracted last.
+        """Keep the logits, and the RoIs that were extracted last.
 
-        Taken now: a mask branch may share the extractor and overwrite them.
+        Now, because a mask branch may share the extractor and overwrite them.
         """
         if not module.training:
             return
-        logits, seen = output[0], self._extracted
-        if seen is None or len(seen.rois) != len(logits):
+        logits, extracted = output[0], self._extracted
+        if extracted is None or len(extracted.rois) != len(logits):
             raise MMKDRuntimeError(
                 f'The box head classified {len(logits)} rows, but its RoI '
-                'extractor last saw '
-                f'{"no" if seen is None else len(seen.rois)} RoIs: this RoI '
-                'head does not classify each extracted RoI once, which '
-                'RoIHeadTap needs.'
+                'extractor last got '
+                f'{"no" if extracted is None else len(extracted.rois)} RoIs: '
+                'this RoI head does not classify each extracted RoI once, '
+                'which RoIHeadTap needs.'
             )
-        self._logits, self._of_logits, self._trained = logits, seen, None
+        self._logits, self._classified_rois, self._loss_args = (
+            logits,
+            extracted,
+            None,
+        )
         if len(logits) == 0:
-            # There is no `loss_cls` of no RoI; the logits tie the terms to
-            # the classifier, as other processes need.
+            # Without RoIs there is no `loss_cls`; the logits connect the terms
+            # to the classifier, as DDP on the other ranks needs.
             labels = logits.new_zeros(0, dtype=torch.int64)
             weights = logits.new_zeros(0)
-            self._trained = logits, labels, weights
+            self._loss_args = logits, labels, weights
 
     def _on_loss(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         if not module.training:
             return
         named = dict(zip(('cls_score', 'label', 'weight'), args), **kwargs)
-        logits, seen = named['cls_score'], self._of_logits
+        logits, extracted = named['cls_score'], self._classified_rois
         if logits is not self._logits and not logits.requires_grad:
-            return  # weighs or chooses samples, and trains nothing
-        if seen is None or len(seen.rois) != len(logits):
+            return  # weighs or samples RoIs, without training
+        if extracted is None or len(extracted.rois) != len(logits):
             raise MMKDRuntimeError(
                 f'The box head was trained on {len(logits)} rows, but it '
                 'last classified '
-                f'{"no" if seen is None else len(seen.rois)} RoIs: this RoI '
-                'head does not train each classified RoI once, which '
+                f'{"no" if extracted is None else len(extracted.rois)} RoIs: '
+                'this RoI head does not train each classified RoI once, which '
                 'RoIHeadTap needs.'
             )
         labels, weights = named['label'], named.get('weight')
@@ -189,62 +193,67 @@ class RoIHeadTap:
         ignored = getattr(module, 'ignore_index', None)
         if ignored is not None:
             weights = weights.masked_fill(labels == ignored, 0)
-        self._trained = logits, labels, weights
+        self._loss_args = logits, labels, weights
 
     def take(self, teacher) -> Reading | None:
-        """Hand out what the student's last forward left, once.
+        """Return the reading of the student's last forward, and clear it.
 
         Args:
             teacher (Teacher | None): Has seen the images of that forward.
-                None asks no teacher; what stands for its logits is then of
-                no use.
+                None: no teacher runs; its logits in the reading are then a
+                placeholder.
 
         Returns:
             None if the student's box head did not run.
 
         Raises:
-            RuntimeError: If it ran, and its ``loss_cls`` did not.
+            RuntimeError: If the box head ran but its ``loss_cls`` did not.
         """
-        trained, logits, seen = self._trained, self._logits, self._of_logits
+        loss_args, logits, extracted = (
+            self._loss_args,
+            self._logits,
+            self._classified_rois,
+        )
         self.clear()
-        if trained is None and logits is not None:
+        if loss_args is None and logits is not None:
             raise MMKDRuntimeError(
                 f'The box head classified {len(logits)} RoIs, but they did '
-                'not reach its `loss_cls`, at which RoIHeadTap listens: use '
-                'a box head whose `loss` calls `self.loss_cls(logits, '
+                'not reach its `loss_cls`, on which RoIHeadTap has its hook: '
+                'use a box head whose `loss` calls `self.loss_cls(logits, '
                 'labels, weights)`.'
             )
-        if trained is None or seen is None:
+        if loss_args is None or extracted is None:
             return None
-        logits, labels, weights = trained
-        taught = logits.detach()
+        logits, labels, weights = loss_args
+        teacher_logits = logits.detach()
         if teacher is not None and len(logits):
-            taught = teacher.answer(
+            teacher_logits = teacher.answer(
                 partial(
-                    roi_logits, rois=seen.rois.detach(), images=seen.images
+                    roi_logits,
+                    rois=extracted.rois.detach(),
+                    images=extracted.images,
                 ),
                 per_class=True,
             )
-        return Reading(logits, taught, labels, weights)
+        return Reading(logits, teacher_logits, labels, weights)
 
 
 def roi_logits(
     model: nn.Module, features: tuple[Tensor, ...], rois: Tensor, images: int
 ) -> Tensor:
-    """Logits of given RoIs of the images that a detector has seen.
+    """Logits of given RoIs, from the feature maps of their images.
 
     Args:
         model: A frozen teacher in eval mode.
-        features: The maps of its pyramid,
-            (B, channels, h, w) each.
+        features: Its feature maps, each (B, channels, h, w).
         rois: See :class:`Extracted`, (N, 5).
-        images: Number of images that the RoIs lie in.
+        images: Number of images that the RoIs belong to.
 
     Returns:
         (N, C).
 
     Raises:
-        RuntimeError: If the teacher has seen another number of images.
+        RuntimeError: If the feature maps are of another number of images.
     """
     if len(features[0]) != images:
         raise MMKDRuntimeError(
@@ -252,15 +261,15 @@ def roi_logits(
             f'RoIs of the student lie in {images}: RoIHeadTap needs models '
             'that see each image once.'
         )
-    # Under autocast too, because half precision would round the RoIs.
-    maps = [x.float() for x in readable(features)]
-    # The one call that makes a StandardRoIHead classify given boxes, shared
+    # Float32 even under autocast: half precision would round the RoIs.
+    maps = [x.float() for x in to_roi_align(features)]
+    # The only method of StandardRoIHead that classifies given boxes, shared
     # head included.
     return model.roi_head._bbox_forward(maps, rois)['cls_score']
 
 
-def _parts(model: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
-    """What RoIs and logits of a detector pass through."""
+def _modules(model: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """The modules that RoIs and logits of a detector pass through."""
     head = model.roi_head
     return head.bbox_roi_extractor, head.bbox_head, head.bbox_head.loss_cls
 
@@ -286,11 +295,11 @@ def _check_roi_head(role: str, model: nn.Module) -> None:
             'RoIHeadTap reads one: use a detector with a StandardRoIHead, '
             'such as Faster or Mask R-CNN.'
         )
-    reason = _several(role, head, box_head)
+    reason = _row_mismatch(role, head, box_head)
     if reason:
         raise MMKDTypeError(
             f'The {type(head).__name__} of the {role} {name} {reason}, but '
-            'RoIHeadTap needs one row of logits for each RoI of an image: '
+            'RoIHeadTap needs one row of logits per RoI of an image: '
             'use a StandardRoIHead.'
         )
     loss_cls = box_head.loss_cls
@@ -302,22 +311,22 @@ def _check_roi_head(role: str, model: nn.Module) -> None:
             'the classes and background: set `use_sigmoid=False`.'
         )
     logits = getattr(getattr(box_head, 'fc_cls', None), 'out_features', None)
-    wanted = box_head.num_classes + 1
-    if logits not in (None, wanted):
+    expected = box_head.num_classes + 1
+    if logits not in (None, expected):
         raise MMKDTypeError(
             f'The box head of the {role} {name} gives {logits} logits for '
             f'{box_head.num_classes} classes, but RoIHeadTap expects '
-            f'{wanted}, the background last: use a head that tells each '
-            'class apart.'
+            f'{expected}, the background last: use a head with one logit '
+            'per class.'
         )
 
 
-def _several(role: str, head: nn.Module, box_head: nn.Module) -> str:
-    """Why the rows of a head are not its RoIs; empty if they are."""
+def _row_mismatch(role: str, head: nn.Module, box_head: nn.Module) -> str:
+    """Why a head does not give one row per RoI; empty if it does."""
     if not getattr(box_head, 'with_cls', True):
         return 'classifies nothing'
     if isinstance(getattr(box_head, 'fc_cls', None), nn.ModuleList):
-        return 'predicts several objects a RoI'
+        return 'predicts several objects per RoI'
     if getattr(head, 'num_branch', 1) > 1 and (
         role == 'student' or getattr(head, 'test_branch_idx', -1) == -1
     ):

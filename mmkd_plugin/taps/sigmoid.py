@@ -1,8 +1,8 @@
-"""Which losses train each class by a sigmoid of its own."""
+"""Which losses apply a sigmoid per class instead of a softmax."""
 
 import torch.nn as nn
 
-# Those that do not say so by an attribute `use_sigmoid`.
+# Those without an attribute `use_sigmoid`.
 SIGMOID_LOSSES = {
     'FocalLoss',  # MMPretrain's
     'BCELoss',
@@ -13,9 +13,9 @@ SIGMOID_LOSSES = {
 
 
 def uses_sigmoid(loss: nn.Module) -> bool:
-    """Whether a loss, or one that it consists of, is no softmax's.
+    """Whether a loss, or a loss inside it, uses a sigmoid per class.
 
-    MMPretrain's ``LabelSmoothLoss``, for one, has another loss in it.
+    MMPretrain's ``LabelSmoothLoss``, for example, has another loss in it.
     """
     return any(
         getattr(part, 'use_sigmoid', _is_known(part))

@@ -1,4 +1,4 @@
-"""Who teaches: the frozen model, its config, speed, input and classes."""
+"""The teacher: a frozen model with its config, speed, input and classes."""
 
 from .teacher import Teacher
 

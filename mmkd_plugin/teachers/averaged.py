@@ -10,7 +10,7 @@ from .teacher import Teacher
 
 
 class AveragedTeachers:
-    """Several teachers that answer as one, by their averaged probabilities.
+    """Several teachers that act as one, with averaged probabilities.
 
     Args:
         teachers: Two or more.

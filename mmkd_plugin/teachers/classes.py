@@ -1,4 +1,4 @@
-"""The classes of a teacher, and its logits for those of a student."""
+"""The classes of a teacher, matched with those of a student."""
 
 import re
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from ..exceptions import MMKDValueError
 
 
 def classes_of_teacher(meta: dict, cfg: Config) -> tuple[str, ...] | None:
-    """A teacher's class names, from its checkpoint or else its config."""
-    advice = "; tell the teacher's by `classes` in `teacher`"
+    """A teacher's class names, from its checkpoint, otherwise its config."""
+    advice = "; give the teacher's by `classes` in `teacher`"
     if isinstance(meta, dict):
         for source in (meta.get('dataset_meta'), meta):
             names = classes_of(source, "the teacher's checkpoint", advice)
@@ -19,7 +19,7 @@ def classes_of_teacher(meta: dict, cfg: Config) -> tuple[str, ...] | None:
                 return names
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         dataset = (cfg.get(loader) or {}).get('dataset')
-        # Wrappers have the data set in them; of several, the first one.
+        # Wrappers contain the data set; of several, take the first.
         while isinstance(dataset, dict):
             metainfo = dataset.get('metainfo')
             names = classes_of(metainfo, "the teacher's config", advice)
@@ -37,35 +37,34 @@ def match_classes(
     num_teacher: int,
     background: int = 0,
 ) -> list[int] | None:
-    """Find the teacher's logit of each of the student's logits.
+    """Find the column of the teacher for each logit of the student.
 
-    The order may differ and the teacher may know more classes; logits for
-    the background stay last.
+    The order may differ, and the teacher may have more classes; background
+    logits stay last.
 
     Args:
         student: The student's class names.
         teacher: The teacher's class names.
         num_student: Classes of the student's head, without background.
         num_teacher: The same for the teacher.
-        background: Number of logits after those of the classes.
+        background: Number of background logits, after those of the classes.
 
     Returns:
-        Column of the teacher's logits for each column of
-        the student's; None if the two are alike as they are.
+        Column of the teacher's logits for each column of the student's; None
+        if they are the same.
 
     Raises:
-        ValueError: If a class of the student is none of the teacher's, if
-            two have one name, or if names are not known and the numbers
-            differ.
+        ValueError: If the teacher lacks a class of the student, two classes
+            have the same name, or names are unknown and the numbers differ.
     """
     if student is None or teacher is None:
         if num_student != num_teacher:
             whose = 'student' if student is None else 'teacher'
             raise MMKDValueError(
-                f'The student tells {num_student} classes apart and the '
-                f'teacher {num_teacher}, and the class names of the {whose} '
-                'are not known: give a teacher of the same classes, or tell '
-                'its names by `classes` in `teacher`.'
+                f'The student has {num_student} classes and the teacher '
+                f'{num_teacher}, and the class names of the {whose} are not '
+                'known: give a teacher of the same classes, or give its names '
+                'by `classes` in `teacher`.'
             )
         return None
     for role, names, number in (
@@ -74,7 +73,7 @@ def match_classes(
     ):
         if len(names) != number:
             raise MMKDValueError(
-                f'The head of the {role} tells {number} classes apart, but '
+                f'The head of the {role} has {number} classes, but '
                 f'{len(names)} class names are known ({few(names)}): make '
                 '`num_classes` of the head and the `classes` of the data '
                 'set agree.'
@@ -84,17 +83,17 @@ def match_classes(
     if unknown and all(_bare(name) in spelt for name in unknown):
         raise MMKDValueError(
             f'{len(unknown)} of the {num_student} classes of the student '
-            'differ from those of the teacher in capitals, blanks or hyphens '
-            f'alone ({unknown[0]!r} and {spelt[_bare(unknown[0])]!r}): tell '
+            'differ from those of the teacher only in case, spaces or '
+            f'hyphens ({unknown[0]!r} and {spelt[_bare(unknown[0])]!r}): give '
             "the teacher's names in the spelling of the student, by "
             '`classes` in `teacher`.'
         )
     if unknown:
         raise MMKDValueError(
             f'{len(unknown)} of the {num_student} classes of the student are '
-            f'none of the {num_teacher} of the teacher ({few(unknown)} are '
-            f'not among {few(teacher)}): give a teacher that knows them, or '
-            "tell the teacher's names for them by `classes` in `teacher`."
+            f'not among the {num_teacher} of the teacher ({few(unknown)}; it '
+            f'has {few(teacher)}): give a teacher that has them, or give '
+            "the teacher's names for them by `classes` in `teacher`."
         )
     if list(student) == list(teacher):
         return None
@@ -106,10 +105,10 @@ def match_classes(
     ]
     if twice:
         raise MMKDValueError(
-            f'The classes of student and teacher are in another order, and '
-            f'cannot be matched by name, because {twice[0]!r} is the name of '
-            'two: give them names of their own, by `metainfo` of the data '
-            'set and `classes` in `teacher`.'
+            f'The classes of student and teacher differ in order, and '
+            f'cannot be matched by name, because two have the name '
+            f'{twice[0]!r}: give them different names, by `metainfo` of the '
+            'data set and `classes` in `teacher`.'
         )
     position = {name: index for index, name in enumerate(teacher)}
     return [position[name] for name in student] + list(
@@ -118,5 +117,5 @@ def match_classes(
 
 
 def _bare(name: str) -> str:
-    """A name without what people spell differently."""
+    """A name without case, spaces, hyphens and underscores."""
     return re.sub(r'[\s_-]', '', name).casefold()

@@ -15,7 +15,7 @@ from ..arguments import check_path
 from ..exceptions import MMKDFileNotFoundError, MMKDTypeError, MMKDValueError
 from ..model_config import config_of, model_of
 
-# Of a TypeError where a class does not have the arguments that it was given.
+# TypeError of a class that does not have the given arguments.
 ARGUMENTS = r'\w+(\.__init__)?\(\) (got an unexpected|missing \d+ required)'
 
 
@@ -51,7 +51,7 @@ def load_config(config) -> Config:
             f'but got {type(config).__name__}.'
         )
     with _explain_imports():
-        # A config in the style of plain Python imports its types only here.
+        # A pure Python config imports its types only here.
         model = cfg.get('model')
     if not isinstance(model, dict) or 'type' not in model:
         raise MMKDValueError(
@@ -70,7 +70,7 @@ def load_config(config) -> Config:
 
 @contextmanager
 def _explain_imports() -> Iterator[None]:
-    """Say of a failed import that the teacher's config wants it."""
+    """Explain that a failed import is needed by the teacher's config."""
     try:
         yield
     except ImportError as error:
@@ -83,7 +83,7 @@ def _explain_imports() -> Iterator[None]:
 
 
 def _import_modules(cfg: Config) -> None:
-    """Do for a dict what MMEngine does for a file."""
+    """Import `custom_imports` of a dict, as MMEngine does for a file."""
     imports = cfg.get('custom_imports')
     if not imports:
         return
@@ -124,15 +124,15 @@ def _config_path(name: str) -> str:
 
 
 def build_model(cfg: Config) -> nn.Module:
-    """Build the model of a :func:`load_config`, with random weights.
+    """Build the model of a config, with random weights.
 
     Raises:
         TypeError: If what the config names is no model.
-        ValueError: If nothing registers a type that the config names, or the
-            arguments of one are not its own.
+        ValueError: If a type in the config is not registered, or does not
+            have the given arguments.
     """
     try:
-        # The student must see the same random numbers with or without.
+        # The student must get the same random numbers without a teacher.
         with torch.random.fork_rng(devices=[]), _explain_imports():
             model = model_of(cfg)
     except TypeError as error:
@@ -149,14 +149,14 @@ def build_model(cfg: Config) -> nn.Module:
             raise
         raise MMKDValueError(
             f"The teacher's config needs the type {found[1]!r}, "
-            'which nothing registers in its `default_scope` '
+            'which is not registered in its `default_scope` '
             f'{cfg.get("default_scope")!r}: correct the name or the scope, '
             'or install the package that has it.'
         ) from error
     if not isinstance(model, nn.Module):
         raise MMKDTypeError(
             f"The `model` of the teacher's config has the type "
-            f'{cfg.model["type"]!r}, which makes a {type(model).__name__} '
+            f'{cfg.model["type"]!r}, which builds a {type(model).__name__} '
             'and no model: give the config that the teacher was trained with.'
         )
     return model

@@ -10,15 +10,15 @@ from torch import Tensor
 
 
 class Preprocessing(NamedTuple):
-    """How a data preprocessor makes a model's input of pixels.
+    """How a data preprocessor turns pixels into a model's input.
 
     Attributes:
-        mean: What is subtracted, (3, 1, 1) or (1, 1, 1), float64,
-            in the channel order of the model.
-        std: What is divided by, of the same shape.
+        mean: Mean, (3, 1, 1) or (1, 1, 1), float64, in the channel order of
+            the model.
+        std: Standard deviation, same shape.
         reverse: Whether red and blue of the data are swapped.
         divisor: Height and width are padded to a multiple of it.
-        pad_value: With this value.
+        pad_value: Value of the padding.
     """
 
     mean: Tensor
@@ -44,7 +44,7 @@ def read_preprocessing(preprocessor: nn.Module) -> Preprocessing:
         mean, std = (
             x.detach().cpu() for x in (preprocessor.mean, preprocessor.std)
         )
-    # As MMDetection or MMPretrain says it.
+    # The attribute of MMDetection, or of MMPretrain.
     reverse = getattr(preprocessor, '_channel_conversion', False) or getattr(
         preprocessor, 'to_rgb', False
     )
@@ -58,12 +58,12 @@ def read_preprocessing(preprocessor: nn.Module) -> Preprocessing:
 
 
 class TeacherInput:
-    """Turn what the student is fed with into what the teacher expects.
+    """Convert the student's input to the teacher's.
 
     Both data preprocessors read the same pixels, so the teacher's image is
     an affine function of the student's, channel by channel, with the
     channels reversed where one of the two works in RGB and the other in BGR.
-    Padding is the teacher's own, not an image of the student's padding.
+    The padding has the teacher's value, not the converted student's value.
 
     Args:
         student: Data preprocessor of the student, an
@@ -92,13 +92,13 @@ class TeacherInput:
 
         Args:
             inputs: The student's images, (B, 3, H, W).
-            data_samples (list, optional): One a image; ``img_shape`` says
-                how much of the padded image is not padding.  Without it the
-                whole of ``inputs`` counts as image.
+            data_samples (list, optional): One per image; ``img_shape`` is
+                the size without padding.  Without it, all of ``inputs``
+                counts as image.
 
         Returns:
-            The teacher's images, (B, 3, H', W'), where H' and W' are
-            the largest image rounded up to the teacher's divisor.
+            The teacher's images, (B, 3, H', W'), where H' and W' are the
+            largest height and width, rounded up to the teacher's divisor.
         """
         if self.identity:
             return inputs
@@ -109,7 +109,7 @@ class TeacherInput:
                 for sample in data_samples
             ]
         images = inputs.flip(1) if self.reverse else inputs
-        # Kept there: a copy to the GPU in every step would wait for it.
+        # Kept on the device: a copy in every step would synchronize the GPU.
         self.scale, self.shift = self.scale.to(inputs), self.shift.to(inputs)
         images = images * self.scale + self.shift
         height, width = (

@@ -16,18 +16,18 @@ CACHE = 'teacher_metrics.json'
 
 
 def teacher_metrics(runner, teacher: Teacher) -> dict:
-    """Evaluate a teacher by the runner's validation set and evaluator.
+    """Evaluate a teacher with the runner's validation set and evaluator.
 
     The teacher sees the validation images through its own preprocessing.
-    The result is kept in the work directory, by the hash of its weights and
-    of the settings of the validation.
+    The result is cached in the work directory, by a hash of the teacher's
+    weights and the validation settings.
 
     Args:
         runner (Runner): In training, with a validation loop.
         teacher: Prepared for the runner's model.
 
     Returns:
-        Name of each metric to its value.
+        Value of each metric by name.
     """
     cache = Path(runner.work_dir, CACHE)
     key = _fingerprint(runner, teacher)
@@ -41,7 +41,7 @@ def teacher_metrics(runner, teacher: Teacher) -> dict:
     runner.logger.info(
         f'Evaluating the teacher on {len(loop.dataloader.dataset)} images ...'
     )
-    # Validation must not change the random numbers that the student sees.
+    # Validation must not change the random numbers of the student.
     with torch.random.fork_rng(), torch.no_grad():
         for data in loop.dataloader:
             outputs = teacher.relabel(teacher.model.val_step(data))
@@ -55,7 +55,7 @@ def teacher_metrics(runner, teacher: Teacher) -> dict:
 
 
 def check_validation(runner) -> None:
-    """Refuse to evaluate a teacher without a validation set.
+    """Raise unless the runner has a validation set for the teacher.
 
     Raises:
         ValueError: If the runner has none.
@@ -69,7 +69,7 @@ def check_validation(runner) -> None:
 
 
 def _fingerprint(runner, teacher: Teacher) -> str:
-    """A hash of what the metrics depend on."""
+    """Hash of everything that the metrics depend on."""
     digest = hashlib.sha256()
     for name, value in teacher.model.state_dict().items():
         digest.update(name.encode())
@@ -79,15 +79,15 @@ def _fingerprint(runner, teacher: Teacher) -> str:
     return digest.hexdigest()
 
 
-def check_teacher(
+def refuse_weak_teacher(
     runner, teacher: Teacher, min_metric: dict | None = None
 ) -> None:
-    """Print the teacher's metrics and refuse one that is too weak.
+    """Log the teacher's metrics, and refuse a teacher that is too weak.
 
     Args:
         runner (Runner): As in :func:`teacher_metrics`.
         teacher: As in :func:`teacher_metrics`.
-        min_metric: Name of a metric to the least value.
+        min_metric: Least value of each metric by name.
 
     Raises:
         ValueError: If a metric is below its least value, or unknown.
@@ -113,10 +113,10 @@ def check_teacher(
 
 
 def check_min_metric(min_metric: object) -> None:
-    """Say what is wrong with the argument ``min_metric``.
+    """Raise unless ``min_metric`` is None or holds a number per metric.
 
     Raises:
-        TypeError: If it is no dict with names.
+        TypeError: If it is no dict with text as keys.
         ValueError: If a least value is no number.
     """
     if min_metric is None:

@@ -1,7 +1,7 @@
-"""How a teacher computes: what makes its forward cheaper, and by how much.
+"""What makes the forward of a teacher cheaper.
 
-A teacher learns nothing, so of all that a network in training must keep,
-such as normalisation apart from convolution, it needs nothing.
+A teacher is not trained, so it does not need what training needs, such as
+batch normalisation apart from the convolution.
 """
 
 import contextlib
@@ -21,26 +21,25 @@ PRECISIONS = {
     'bf16': torch.bfloat16,
     'fp16': torch.float16,
 }
-# What float32 may change when batch normalisation is folded, as a share of
-# the largest feature; what is folded wrongly changes about all of it.
+# Largest change by rounding when batch normalisation is folded, relative to
+# the largest feature; wrong folding changes it by about 1.
 ROUNDING = 1e-4
 
 
 class TeacherSpeed:
-    """The settings of a teacher that decide what its forward costs.
+    """The settings of a teacher that decide the cost of its forward.
 
     Args:
         precision: 'same' as the student, 'fp32', 'bf16' or 'fp16'.
-        channels_last: The memory format of its maps; None
-            takes that of the student.
-        fuse_bn: Whether to fold batch normalisation into the
-            convolutions before it where that changes no feature but by
-            rounding.
-        compile: Whether to compile backbone and neck by
+        channels_last: Whether its feature maps are channels last; None: as
+            those of the student.
+        fuse_bn: Whether to fold batch normalisation into the convolutions
+            before it where that changes features only by rounding.
+        compile: Whether to compile backbone and neck with
             ``torch.compile``, which rounds differently too.
 
     Attributes:
-        folded (bool): Whether batch normalisation was.
+        folded (bool): Whether batch normalisation was folded.
 
     Raises:
         TypeError, ValueError: If a setting is none of these.
@@ -66,15 +65,15 @@ class TeacherSpeed:
         self.folded = False
 
     def apply(self, model: nn.Module, student: nn.Module) -> None:
-        """Prepare a teacher for computing beside its student.
+        """Prepare a teacher for the device of its student.
 
         Args:
-            model: The teacher, in eval mode on the CPU, with its
-                weights; changed in place and moved.
+            model: The teacher, in eval mode on the CPU, with its weights;
+                changed in place and moved to the student's device.
             student: The model in training.
 
         Raises:
-            ValueError: If the device cannot compute in that precision.
+            ValueError: If the device does not support the precision.
         """
         if self.fuse_bn:
             self.folded = fold_batch_norms(model)
@@ -89,7 +88,7 @@ class TeacherSpeed:
                 part.compile()
 
     def autocast(self, device_type: str):
-        """The context that the teacher computes in."""
+        """The autocast context of the teacher."""
         if self.dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(
@@ -118,38 +117,38 @@ class TeacherSpeed:
 def fold_batch_norms(model: nn.Module) -> bool:
     """Fold batch normalisation into the convolutions before it.
 
-    mmcv takes for the convolution before it the one that was registered
-    before it.  A backbone or neck where that is wrong has other features
-    then, of which one image of noise tells, and is left as it was.
+    mmcv folds into the convolution that was registered before it.  Where that
+    is the wrong one, the features of a noise image change, and the backbone
+    or neck is left as it was.
 
     Args:
-        model: In eval mode on the CPU; its ``backbone`` and
-            ``neck`` are replaced.
+        model: In eval mode on the CPU; its ``backbone`` and ``neck`` are
+            replaced.
 
     Returns:
-        Whether one was.
+        Whether one of them was replaced.
     """
     seed = torch.Generator().manual_seed(0)
     x = torch.randn(1, 3, 64, 64, generator=seed)
     changed = False
     for name, part in _feature_parts(model).items():
         try:
-            wanted = part(x)
+            expected = part(x)
         except Exception:
-            # It refuses images of another size than its own, by an error of
-            # its own. What is wrong with a model shows in the first step.
+            # It may refuse the size of this image with any exception. A real
+            # fault of the model shows in the first step.
             break
         if any(isinstance(m, _BatchNorm) for m in part.modules()):
             folded = _fold(part)
-            if folded is not None and _is_alike(folded(x), wanted):
+            if folded is not None and _is_close(folded(x), expected):
                 setattr(model, name, folded)
                 changed = True
-        x = wanted
+        x = expected
     return changed
 
 
 def _fold(part: nn.Module) -> nn.Module | None:
-    """A folded copy; None if sizes tell that the order is another one."""
+    """A folded copy; None if sizes do not fit, so the order differs."""
     from mmcv.cnn import fuse_conv_bn
 
     try:
@@ -160,22 +159,22 @@ def _fold(part: nn.Module) -> nn.Module | None:
     return folded
 
 
-def _is_alike(found, wanted) -> bool:
-    """Whether features are the same but for rounding."""
+def _is_close(found, expected) -> bool:
+    """Whether features are equal up to rounding."""
     return all(
         (a - b).abs().max() < ROUNDING * b.abs().max()
-        for a, b in zip(tree_leaves(found), tree_leaves(wanted))
+        for a, b in zip(tree_leaves(found), tree_leaves(expected))
     )
 
 
 def _feature_parts(model: nn.Module) -> dict[str, nn.Module]:
-    """Name to module of what makes the features of an image, in order."""
+    """The modules that compute the features, by name and in order."""
     parts = {name: getattr(model, name, None) for name in ('backbone', 'neck')}
     return {name: part for name, part in parts.items() if part is not None}
 
 
 def _is_channels_last(model: nn.Module) -> bool:
-    """Whether the weights of its convolutions are in that format."""
+    """Whether convolution weights are channels last."""
     return any(
         weight.is_contiguous(memory_format=torch.channels_last)
         and not weight.is_contiguous()

@@ -18,19 +18,19 @@ from .speed import TeacherSpeed
 
 
 class Teacher:
-    """A frozen model, and how a student's batch is shown to it.
+    """A frozen model that computes on a student's batch.
 
     Args:
         config (str | Path | dict | Config): See :func:`load_config`.
         checkpoint: Path or URL, see
             :func:`~mmkd_plugin.checkpoints.reading.read_checkpoint`.
-        prefix: What the names in the checkpoint begin with where it
-            was saved by a wrapper around the model.
-        trust_checkpoint: Whether to run code in the checkpoint.
+        prefix: Prefix of the names in the checkpoint, where a wrapper around
+            the model saved it.
+        trust_checkpoint: Whether code in the checkpoint may run.
         precision, channels_last, fuse_bn, compile: See
             :class:`~mmkd_plugin.teachers.speed.TeacherSpeed`.
-        classes: The teacher's class names in
-            order, where neither checkpoint nor config tells them.
+        classes: The teacher's class names in order, where neither checkpoint
+            nor config has them.
 
     Attributes:
         model (nn.Module): The teacher, in eval mode; no parameter requires
@@ -38,8 +38,8 @@ class Teacher:
         classes: Its class names, if known.
 
     Raises:
-        FileNotFoundError: If a file is not there.
-        TypeError, ValueError: If an argument or a file is not as expected.
+        FileNotFoundError: If a file is missing.
+        TypeError, ValueError: If an argument or a file is invalid.
     """
 
     def __init__(
@@ -68,14 +68,13 @@ class Teacher:
         self.classes = names or classes_of_teacher(meta, cfg)
 
     def prepare(self, student: nn.Module) -> None:
-        """Fit the teacher to a student: device, precision, input.
+        """Prepare the teacher for a student: device, precision, input.
 
         Args:
             student: The model in training.
 
         Raises:
-            ValueError: If the device cannot compute in the teacher's
-                precision.
+            ValueError: If the device does not support the teacher's precision.
         """
         self.to_input = TeacherInput(
             student.data_preprocessor, self.model.data_preprocessor
@@ -91,7 +90,7 @@ class Teacher:
         num_teacher: int,
         background: int,
     ) -> None:
-        """Bring the teacher's logits into the order of the student's classes.
+        """Put the teacher's logits into the order of the student's classes.
 
         Args:
             classes: The student's class names.
@@ -113,8 +112,8 @@ class Teacher:
         """Compute the features of a student's images, for :meth:`answer`.
 
         Args:
-            inputs: The student's images, normalised and padded for
-                it, (B, 3, H, W).
+            inputs: The student's images, normalised and padded,
+                (B, 3, H, W).
             data_samples (list, optional): One per image; see
                 :class:`~mmkd_plugin.teachers.inputs.TeacherInput`.
         """
@@ -126,48 +125,48 @@ class Teacher:
 
     @torch.no_grad()
     def answer(self, ask: Callable, *, per_class: bool = False) -> Tensor:
-        """What the teacher says of the images that it has seen.
+        """Compute an output of the teacher on the images that it has seen.
 
         Args:
-            ask: Called with the model and what its
-                ``extract_feat`` gave, in eval mode, without gradient, in the
-                teacher's precision; once for each :meth:`see`.
-            per_class: Whether the columns of the result are the
-                teacher's classes, to be brought into the student's order.
+            ask: Called with the model and the result of its
+                ``extract_feat``, in eval mode, without gradient, in the
+                teacher's precision; once per :meth:`see`.
+            per_class: Whether the columns of the result are the teacher's
+                classes, which are put into the student's order.
 
         Returns:
-            What ``ask`` gave.
+            The result of ``ask``.
         """
         if ask not in self._answers:
             with self.speed.autocast(self._device.type):
-                found = ask(self.model, self._features)
+                result = ask(self.model, self._features)
             if per_class and self._columns is not None:
-                found = found.index_select(1, self._columns)
-            self._answers[ask] = found
+                result = result.index_select(1, self._columns)
+            self._answers[ask] = result
         return self._answers[ask]
 
     def forget(self) -> None:
-        """Free what was computed of the images."""
+        """Free the features and results of the images."""
         self._features, self._answers = None, {}
 
     def relabel(self, outputs: list) -> list:
-        """Rename predicted classes to the student's, and drop others.
+        """Map predicted classes to the student's, and drop the others.
 
         Args:
-            outputs: What ``model.val_step`` gave; changed in place.
+            outputs: Result of ``model.val_step``; changed in place.
 
         Returns:
-            The same.
+            ``outputs``.
         """
         if self._columns is None:
             return outputs
         for output in outputs:
             if 'pred_instances' in output:
-                found = output.pred_instances
-                match = found.labels[:, None] == self._columns
-                found = found[match.any(1)]
-                found.labels = match[match.any(1)].int().argmax(1)
-                output.pred_instances = found
+                instances = output.pred_instances
+                match = instances.labels[:, None] == self._columns
+                instances = instances[match.any(1)]
+                instances.labels = match[match.any(1)].int().argmax(1)
+                output.pred_instances = instances
             elif 'pred_score' in output:
                 score = output.pred_score[self._columns]
                 output.pred_score = score
@@ -186,17 +185,17 @@ class Teacher:
         return f'{type(self.model).__name__} ({", ".join(notes)})'
 
 
-def check_teachers(teacher: object) -> list[dict]:
-    """Say what is wrong with the argument ``teacher``.
+def read_teachers(teacher: object) -> list[dict]:
+    """Read the argument ``teacher`` of a hook.
 
     Args:
-        teacher: Arguments of a :class:`Teacher`, or a list of such.
+        teacher: Arguments of a :class:`Teacher`, or a list of them.
 
     Returns:
         The arguments of each teacher.
 
     Raises:
-        TypeError: If a config is no dict, or lacks a key, or has one more.
+        TypeError: If one is no dict, lacks a key or has an unknown one.
     """
     cfgs: list = (
         list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]

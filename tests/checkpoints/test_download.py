@@ -104,7 +104,7 @@ def test_cut_download_is_continued(server, ranges):
 
 
 def test_next_process_goes_on_where_the_last_one_was_killed(server):
-    path = D.place_of(server.url('a.pth'))
+    path = D.path_of(server.url('a.pth'))
     path.parent.mkdir(parents=True)
     part = path.with_name('a.pth.part')
     part.write_bytes(CONTENT[:1000])
@@ -116,7 +116,7 @@ def test_next_process_goes_on_where_the_last_one_was_killed(server):
 
 @pytest.mark.parametrize('known', [True, False])
 def test_part_of_another_file_is_not_continued(server, known):
-    path = D.place_of(server.url('a.pth'))
+    path = D.path_of(server.url('a.pth'))
     path.parent.mkdir(parents=True)
     part = path.with_name('a.pth.part')
     part.write_bytes(b'x' * 1000)
@@ -145,16 +145,17 @@ def test_checksum_in_the_name(server):
     with pytest.raises(ValueError) as caught:
         D.download(server.url('a-00000000.pth'))
     assert explain(caught.value) == (
-        f'The file {server.url("a-00000000.pth")} is not the one that its '
-        f'name tells: its sha256 begins with {good} instead of 00000000. It '
-        'was removed: download it again, or give the path of a local file.'
+        f'The file {server.url("a-00000000.pth")} does not have the '
+        f'checksum in its name: its sha256 begins with {good} instead of '
+        '00000000. It was removed: download it again, or give the path of a '
+        'local file.'
     )
-    assert left_over(D.place_of(server.url('a-00000000.pth'))) == []
+    assert left_over(D.path_of(server.url('a-00000000.pth'))) == []
 
 
 def test_file_of_others_is_taken_only_by_its_checksum(server):
     good = hashlib.sha256(CONTENT).hexdigest()[:8]
-    folder = D.place_of(server.url('a.pth')).parents[1]
+    folder = D.path_of(server.url('a.pth')).parents[1]
     folder.mkdir(parents=True)
     (folder / 'a.pth').write_bytes(b'of another place')
     assert D.download(server.url('a.pth')).read_bytes() == CONTENT
@@ -170,7 +171,7 @@ def test_what_is_not_there(server):
     url = server.url('missing.pth')
     with pytest.raises(FileNotFoundError) as caught:
         read_checkpoint(url)
-    place = D.place_of(url)
+    place = D.path_of(url)
     assert explain(caught.value) == (
         f'The file {url} could not be downloaded (HTTP Error 404: Not '
         f'Found): put it at {place}, or give the path of a local file '

@@ -51,7 +51,7 @@ def run(tmp_path, teacher, loss, **kwargs):
 @pytest.mark.slow
 @pytest.mark.parametrize('how', ['detached', 'flat'])
 def test_term_without_gradient_stops_the_first_step(tmp_path, teacher, how):
-    message = r'loss_bad is .* at the first step on rank 0.*cannot teach'
+    message = r'loss_bad is .* at the first step on rank 0.*does not train'
     with pytest.raises(RuntimeError, match=message):
         run(tmp_path, teacher, dict(type='BadLoss', how=how))
 

@@ -228,7 +228,7 @@ def test_rank_that_is_killed_is_named(train, size, rank, stage, iteration):
     assert codes == [KILLED if r == rank else 1 for r in range(size)], said
     for other in {*range(size)} - {rank}:
         assert f'error: Rank {rank} (process ' in said[other]
-        assert 'is gone without an error of its own' in said[other]
+        assert 'ended without an error, so this rank stops too' in said[other]
 
 
 def test_rank_with_an_error_is_named_with_it(train):
@@ -243,9 +243,11 @@ def test_rank_with_an_error_is_named_with_it(train):
 def test_rank_on_another_machine(monkeypatch, tmp_path):
     """Nothing is known of its process, and its file may be seen."""
     monkeypatch.setattr(lost_rank, 'PATIENCE', 0.0)
-    roll = [lost_rank._identity() for _ in range(2)]
-    roll[1].update(host='far', machine=('far', ''), pid=1)
-    runner = type('R', (), dict(log_dir=str(tmp_path), _mmkd_roll=roll))()
+    processes = [lost_rank._identity() for _ in range(2)]
+    processes[1].update(host='far', machine=('far', ''), pid=1)
+    runner = type(
+        'R', (), dict(log_dir=str(tmp_path), _mmkd_processes=processes)
+    )()
     error = RuntimeError('[gloo] Connection closed by peer [10.0.0.2]:1')
     name = lost_rank.name_lost_rank
     with pytest.raises(RuntimeError, match='Another rank'), name(runner):

@@ -1,11 +1,11 @@
-"""All commands that bring a row of docs/errors.md about."""
+"""All commands that cause an error of docs/errors.md."""
 
 from tests.errors import (  # noqa: F401
-    rows_of_the_checkpoint,
-    rows_of_the_command,
-    rows_of_the_data,
-    rows_of_the_hook,
-    rows_of_the_pair,
-    rows_of_the_teacher,
+    cases_checkpoint,
+    cases_command,
+    cases_data,
+    cases_hook,
+    cases_student_and_teacher,
+    cases_teacher,
 )
 from tests.helpers.errors_page import CASES  # noqa: F401

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmkd_plugin.cli import launch
-from tests.errors.rows_of_the_data import annotation, coco
+from tests.errors.cases_data import annotation, coco
 from tests.helpers import tiny
 from tests.helpers.commands import REPO
 from tests.helpers.errors_page import ROWS, pattern

@@ -1,4 +1,4 @@
-"""The tables of docs/errors.md, and the commands that bring a row about."""
+"""The tables of docs/errors.md, and a command that causes each error."""
 
 import re
 from pathlib import Path
@@ -8,8 +8,8 @@ DOCS = Path(__file__).parents[2] / 'docs' / 'errors.md'
 CASES = {}
 
 
-def row(name):
-    """Register a function of a `World` as what brings a row about."""
+def case(name):
+    """Register a function of a `World` that causes the error of a row."""
 
     def register(function):
         assert name not in CASES

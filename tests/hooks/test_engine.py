@@ -156,7 +156,8 @@ def test_checkpointing_that_cuts_the_graph_is_refused(tmp_path, teacher):
         ],
     )
     with pytest.raises(
-        RuntimeError, match='cut off by `activation_checkpointing`'
+        RuntimeError,
+        match='cut off from the graph by `activation_checkpointing`',
     ):
         runner.train()
 

@@ -210,7 +210,7 @@ def test_nothing_is_read_or_copied(tmp_path, monkeypatch, teachers):
     labels = torch.empty(4, dtype=torch.int64, device='meta')
     tap = hook.distiller.taps[0]
     for _ in range(2):  # the first step may copy
-        tap._trained = logits, labels
+        tap._loss_args = logits, labels
         with Recorder() as seen:
             hook.distiller.show(student, (), dict(call, mode='loss'))
             found = hook.distiller.add(
@@ -231,7 +231,7 @@ def test_tap_reads_and_copies_nothing():
     labels = torch.empty(6, dtype=torch.int64)
     with Recorder() as seen:
         tap._on_extract(module, ([maps], rois.to('meta')), {})
-        tap._on_classified(module, (), (logits, None))
+        tap._on_classify(module, (), (logits, None))
         tap._on_loss(module, (logits, labels.to('meta')), {})
         reading = tap.take(None)
     assert reading.weights.device.type == 'meta'

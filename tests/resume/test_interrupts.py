@@ -236,7 +236,7 @@ def test_ctrl_c_in_a_resumed_epoch(tmp_path, teacher):
 
     def as_if_one_was_seen(runner):
         start(runner)
-        resuming._seen = 1
+        resuming._batches_seen = 1
 
     resuming.before_train = as_if_one_was_seen
     with pytest.raises(KeyboardInterrupt):

@@ -30,11 +30,11 @@ def make_loader():
 
 def test_rest_loads_what_was_not_seen():
     loader = make_loader()
-    rest = loading.rest_of(loader, 1)
+    rest = loading.skip_batches(loader, 1)
     assert len(rest) == 3
     assert list(rest) == [(2, 3), (4, 5), (6,)]
     assert loader.dataset.loaded == [2, 3, 4, 5, 6]
-    nothing = loading.rest_of(loader, 4)
+    nothing = loading.skip_batches(loader, 4)
     assert (len(nothing), list(nothing)) == (0, [])
     assert loading.sampler_of(rest) is loading.sampler_of(loader)
     assert isinstance(loading.sampler_of(loader), SequentialSampler)

@@ -9,7 +9,7 @@ from mmengine.hooks import CheckpointHook
 
 from mmkd_plugin.checkpoints.stand_in import StandIn
 from mmkd_plugin.cli.errors import explain
-from mmkd_plugin.resume.run_data import check_run_data
+from mmkd_plugin.resume.run_data import sanitize_run_data
 
 
 def make(**info):
@@ -34,12 +34,12 @@ def runner(tmp_path):
 
 def problem(runner, content):
     with pytest.raises(ValueError) as caught:
-        check_run_data(runner, content, 'FILE')
+        sanitize_run_data(runner, content, 'FILE')
     return explain(caught.value)
 
 
 def test_stand_ins_do_no_harm_in_meta_and_runtime_info(runner):
-    check_run_data(runner, make(a=StandIn('my.Thing', ())), 'FILE')
+    sanitize_run_data(runner, make(a=StandIn('my.Thing', ())), 'FILE')
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_files_of_others_are_forgotten(runner, tmp_path):
         best_score_a=torch.tensor(0.5),
     )
     content = make(**others, **own)
-    check_run_data(runner, content, 'FILE')
+    sanitize_run_data(runner, content, 'FILE')
     assert content['message_hub']['runtime_info'].keys() == own.keys()
     content = make(keep_ckpt_ids=[1, 2])
-    check_run_data(runner, content, 'FILE')
+    sanitize_run_data(runner, content, 'FILE')
     assert content['message_hub']['runtime_info'] == dict(keep_ckpt_ids=[1, 2])

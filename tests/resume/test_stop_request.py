@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from mmkd_plugin.engine import largest
+from mmkd_plugin.engine import async_max
 from mmkd_plugin.resume import stop_request
 from mmkd_plugin.resume.stop_request import StopRequest
 from tests.helpers.waits import Recorder
@@ -27,12 +27,14 @@ class Group:
     def __init__(self, monkeypatch):
         self.log = []
         self.answer = 0.0
-        for module in (stop_request, largest):
+        for module in (stop_request, async_max):
             monkeypatch.setattr(module, 'get_world_size', lambda: 2)
         monkeypatch.setattr(
-            largest, 'get_comm_device', lambda: torch.device('cpu')
+            async_max, 'get_comm_device', lambda: torch.device('cpu')
         )
-        monkeypatch.setattr(largest.distributed, 'all_reduce', self.all_reduce)
+        monkeypatch.setattr(
+            async_max.distributed, 'all_reduce', self.all_reduce
+        )
 
     def all_reduce(self, tensor, op, async_op):
         assert op == torch.distributed.ReduceOp.MAX

@@ -83,9 +83,9 @@ def test_detach_gives_the_model_back(tap, student):
 
 def test_copy_of_the_model_does_not_speak_to_the_tap_of_another(tap, student):
     tap.attach(student)
-    trained = forward(student, 0, 1) and tap._trained
+    trained = forward(student, 0, 1) and tap._loss_args
     twin = copy.deepcopy(student)
-    assert tap._trained is trained
+    assert tap._loss_args is trained
     assert 'ClsHeadTap' not in repr(twin.__dict__)
 
 
@@ -105,7 +105,7 @@ def test_mixed_labels_are_recorded_as_shares(tap):
     [
         (
             dict(type='MultiLabelLinearClsHead', num_classes=3, in_channels=8),
-            'MultiLabelLinearClsHead .* tells several labels an image',
+            'MultiLabelLinearClsHead .* predicts several labels per image',
         ),
         (dict(type='MultiLabelClsHead'), 'several labels'),
         (
@@ -115,7 +115,7 @@ def test_mixed_labels_are_recorded_as_shares(tap):
         ),
         (
             dict(type='DeiTClsHead', num_classes=3, in_channels=8),
-            'DeiTClsHead .* classifies two tokens an image',
+            'DeiTClsHead .* classifies two tokens per image',
         ),
         (
             dict(type='ConformerHead', num_classes=3, in_channels=[8, 8]),

@@ -470,7 +470,7 @@ def no_classes(model):
 @pytest.mark.parametrize(
     'change, reason',
     [
-        (several, 'predicts several objects a RoI'),
+        (several, 'predicts several objects per RoI'),
         (cascade, 'cascade of 3 box heads'),
         (no_classes, 'classifies nothing'),
         (other_loss(type='FocalLoss', use_sigmoid=True), 'FocalLoss with sig'),

@@ -240,7 +240,7 @@ def test_old_key_in_its_config_is_read(start):
     )
     assert start(text.format(tiny_cls.CLASSES)) == 0
     printed = start(text.format(('cat', 'dog', 'cow')))
-    assert 'owl are not among cat, dog, cow' in printed
+    assert '(owl; it has cat, dog, cow)' in printed
 
 
 def test_another_case(start):

@@ -102,7 +102,7 @@ def test_backbone_alone(start, state):
     )
     code, _ = start('load_from=first.pth')
     assert code.endswith(
-        'numbers: it holds a backbone alone; give it by '
+        'numbers: it holds only a backbone; give it by '
         "model.backbone.init_cfg=dict(type='Pretrained', "
         "checkpoint='first.pth') instead."
     )
@@ -149,9 +149,10 @@ def test_model_is_usable_after_a_refusal(start, state, monkeypatch):
     kept = []
     monkeypatch.setattr(
         start_check_hook,
-        'watched',
+        'check_first_weights',
         lambda runner: (
-            kept.append(runner.model) or first_weights.watched(runner)
+            kept.append(runner.model)
+            or first_weights.check_first_weights(runner)
         ),
     )
     save({'x': torch.ones(1)})
@@ -164,8 +165,8 @@ def test_another_network(start):
     save(tiny_cls.build_classifier().state_dict())
     code, _ = start('load_from=first.pth')
     assert re.search(
-        r"its first name is 'backbone\.\S+', where 'backbone.conv1.weight' "
-        r'was looked for; give weights of this network\.$',
+        r"its first name is 'backbone\.\S+', but 'backbone.conv1.weight' "
+        r'was expected; give weights of this network\.$',
         code,
     )
 
@@ -180,7 +181,7 @@ def test_head_for_other_classes_is_said(start, state):
     assert (
         f'first.pth of `load_from` fits {total - 2} of the {total} entries '
         'of the model; 2 of another shape (roi_head.bbox_head.fc_cls.weight, '
-        'roi_head.bbox_head.fc_cls.bias); 1 that nothing takes (extra).'
+        'roi_head.bbox_head.fc_cls.bias); 1 unexpected (extra).'
     ) in printed
 
 

@@ -1,4 +1,4 @@
-"""Why a data set could not be built, from its config alone."""
+"""Why a data set could not be built, from its config only."""
 
 import os
 from types import SimpleNamespace
@@ -6,12 +6,12 @@ from types import SimpleNamespace
 from mmengine.registry import DATASETS
 
 from ...exceptions import MMKDError, MMKDTypeError, MMKDValueError
-from .evaluators import check_file_of
-from .kinds import check_part
+from .dispatch import check_part
+from .evaluators import check_annotation_files
 
 
 def find_cause(split: str, cfg, evaluator=None) -> str | None:
-    """Say why data, or their evaluator, could not be built.
+    """Find out why data, or their evaluator, could not be built.
 
     Args:
         split: What to call the data in the message.
@@ -19,12 +19,12 @@ def find_cause(split: str, cfg, evaluator=None) -> str | None:
         evaluator (dict | list, optional): Config of the evaluator.
 
     Returns:
-        None if config and files do not tell.
+        None if config and files do not show it.
     """
     try:
         if isinstance(cfg, dict):
             _check(split, cfg)
-        check_file_of(split, evaluator)
+        check_annotation_files(split, evaluator)
     except MMKDError as error:
         return str(error)
     return None
@@ -52,7 +52,7 @@ def _check(split: str, cfg: dict) -> None:
 
 
 def _describe(split: str, kind: type, cfg: dict) -> SimpleNamespace:
-    """What the checks read of a data set, from its config."""
+    """The attributes of a data set that the checks read, from its config."""
     metainfo = cfg.get('metainfo') or {}
     if not isinstance(metainfo, dict):
         raise MMKDTypeError(
@@ -68,7 +68,7 @@ def _describe(split: str, kind: type, cfg: dict) -> SimpleNamespace:
             metainfo['classes'] = [line.rstrip('\n\r') for line in file]
     root = os.path.expanduser(cfg.get('data_root') or '')
     prefix = cfg.get('data_prefix')
-    if hasattr(kind, 'img_prefix'):  # MMPretrain takes one as text
+    if hasattr(kind, 'img_prefix'):  # MMPretrain allows a string
         prefix = prefix or ''
         if isinstance(prefix, str):
             prefix = dict(img_path=prefix)

@@ -1,4 +1,4 @@
-"""The check of a run's data, as tools and hooks call it."""
+"""The check of all data of a run."""
 
 import traceback
 
@@ -6,22 +6,22 @@ from ...exceptions import MMKDError, MMKDValueError
 from ..class_names import names_of
 from .cause import find_cause
 from .coco import list_images
+from .dispatch import check_part
 from .evaluators import check_evaluator
 from .images import check_images
 from .instances import check_any_box, check_instances, read_infos
-from .kinds import check_part
-from .parts import parts, reads_folders
-from .words import few
+from .introspection import reads_folders, unwrap
+from .messages import few
 
 
 def check_data(runner, *splits: str) -> None:
-    """Build the data sets of a runner, and refuse what is wrong with them.
+    """Build the data sets of a runner, and refuse wrong ones.
 
-    What is only left out is counted in the log.
+    Entries that are left out are counted in the log.
 
     Args:
         runner (Runner): Built from a config.
-        splits: Of 'train', 'val' and 'test'.
+        splits: Any of 'train', 'val' and 'test'.
 
     Raises:
         FileNotFoundError, ValueError: See :func:`check_dataset` and
@@ -33,7 +33,7 @@ def check_data(runner, *splits: str) -> None:
         name = f'{split}_loop'
         # Not hasattr, which would build it, and hide an AttributeError.
         if name not in vars(runner) and name not in dir(type(runner)):
-            continue  # as little of a runner as a loop of one's own has
+            continue  # a minimal runner of a custom loop
         cfg = getattr(runner, 'cfg', {})
         loader = cfg.get(f'{split}_dataloader')
         evaluator = cfg.get(f'{split}_evaluator')
@@ -47,7 +47,7 @@ def check_data(runner, *splits: str) -> None:
                 raise
             raise MMKDValueError(cause) from error
         if not hasattr(loop, 'dataloader'):
-            continue  # there is none, or one of another kind
+            continue  # no loop, or one of another kind
         dataset = loop.dataloader.dataset
         check_dataset(split, dataset)
         if split != 'train':
@@ -57,26 +57,26 @@ def check_data(runner, *splits: str) -> None:
 
 
 def _is_explained(error: Exception) -> bool:
-    """Whether a data set of this package says by itself what is wrong."""
+    """Whether a data set of this package has raised a clear error itself."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return frame.f_globals['__name__'].startswith('mmkd_plugin.datasets.')
 
 
 def check_dataset(split: str, dataset) -> None:
-    """Refuse a data set from which nothing, or the wrong thing, is learnt.
+    """Refuse a data set from which nothing, or something wrong, is learnt.
 
     Args:
         split: What to call it in the message.
-        dataset (Dataset): One of MMEngine's, wrapped or not; of another kind
-            nothing is known.
+        dataset (Dataset): A data set of MMEngine, wrapped or not; others are
+            not checked.
 
     Raises:
-        FileNotFoundError: If images are not there.
-        ValueError: If its annotations, classes or images do not fit each
-            other, or there is nothing to train on.
+        FileNotFoundError: If images are missing.
+        ValueError: If its annotations, classes and images do not fit
+            together, or there is nothing to train on.
     """
-    others = []
-    for part in parts(dataset):
+    without_file = []
+    for part in unwrap(dataset):
         if not len(part):
             continue
         file = check_part(split, part, type(part))
@@ -93,20 +93,23 @@ def check_dataset(split: str, dataset) -> None:
             for info in infos
         ]
         check_images(split, part, paths, sizes)
-        others.append(part)
-    check_any_box(split, [p for p in others if not reads_folders(type(p))])
+        without_file.append(part)
+    check_any_box(
+        split, [p for p in without_file if not reads_folders(type(p))]
+    )
     names_of(dataset, split)
 
 
 def _compare_classes(known: dict) -> None:
-    """Refuse splits whose labels count other classes."""
+    """Refuse splits whose labels mean different classes."""
     known = {split: names for split, names in known.items() if names}
     for split, names in known.items():
-        for other, others in known.items():
-            if list(names) != list(others):
+        for other, other_names in known.items():
+            if list(names) != list(other_names):
                 raise MMKDValueError(
                     f'The {split} data have the classes {few(names)} '
-                    f'({len(names)}) and the {other} data {few(others)} '
-                    f'({len(others)}), and labels are numbered by them: give '
-                    'both the same `classes`, and folders.'
+                    f'({len(names)}) and the {other} data '
+                    f'{few(other_names)} '
+                    f'({len(other_names)}), and labels are numbered by them: '
+                    'give both the same `classes`, and folders.'
                 )

@@ -1,23 +1,23 @@
-"""The names of the classes: as told, and as an annotation file has them."""
+"""Class names: those of `metainfo`, and those of an annotation file."""
 
 from collections.abc import Iterable, Sequence
 
 from ...exceptions import MMKDValueError
-from .words import few
+from .messages import few
 
 
-def check_names(split: str, metainfo: dict) -> Sequence | None:
-    """Refuse classes that are told in another way than the library reads.
+def read_classes(split: str, metainfo: dict) -> Sequence | None:
+    """The classes of `metainfo`, if the library can read them.
 
     Args:
         split: What to call the data in the message.
-        metainfo: Of a data set or of its config.
+        metainfo: `metainfo` of a data set or of its config.
 
     Returns:
-        Sequence | None: The names; None if there are none.
+        The names; None if there are none.
 
     Raises:
-        ValueError: If they are not names in an order.
+        ValueError: If they are not a sequence of names.
     """
     for key in metainfo:
         if (
@@ -49,7 +49,7 @@ def check_names(split: str, metainfo: dict) -> Sequence | None:
 
 
 def refuse_twice(split: str, classes: Sequence) -> None:
-    """Refuse a name of two classes, for a reader that goes by names.
+    """Refuse two classes with the same name.
 
     Raises:
         ValueError: If there is one.
@@ -69,12 +69,12 @@ def check_categories(
 
     Args:
         where: What to call the file in the message.
-        classes: Of `metainfo`.
-        ids: Of the categories.
-        names: Of the categories.
+        classes: Classes of `metainfo`.
+        ids: Ids of the categories.
+        names: Names of the categories.
 
     Raises:
-        ValueError: If the library would number them in another way.
+        ValueError: If the library would number them differently.
     """
     unknown = [name for name in classes if name not in names]
     if unknown:
@@ -105,7 +105,7 @@ def check_categories(
 
 
 def _nearly(unknown: Iterable, names: Iterable) -> str:
-    """A hint at a name that differs in case, spaces or kind."""
+    """A hint at a name that differs only in case, spaces or type."""
 
     def plain(name):
         return str(name).strip().lower()
@@ -121,5 +121,5 @@ def _nearly(unknown: Iterable, names: Iterable) -> str:
 
 
 def nearly(name: str, names: Iterable) -> str:
-    """The hint of :func:`check_categories` at another case, or nothing."""
+    """A hint at a name that differs only in case or spaces, or nothing."""
     return _nearly([name], names)

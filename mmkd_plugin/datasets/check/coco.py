@@ -1,13 +1,13 @@
-"""A data set that reads a COCO file as MMDetection's CocoDataset does."""
+"""Checks of a data set that reads a COCO file as CocoDataset does."""
 
 import os
 
 from ...exceptions import MMKDValueError
-from .classes import check_categories, check_names, refuse_twice
+from .classes import check_categories, read_classes, refuse_twice
 from .coco_boxes import check_convention, check_training, filtered, left_out
 from .coco_file import CocoFile, read_coco
 from .coco_masks import check_masks
-from .parts import setting, transforms
+from .introspection import setting, transforms
 
 
 def check_coco(split: str, part) -> CocoFile:
@@ -18,10 +18,10 @@ def check_coco(split: str, part) -> CocoFile:
         part (Dataset): Built, or described by its config.
 
     Returns:
-        CocoFile: What was read.
+        The content of the file.
 
     Raises:
-        FileNotFoundError, ValueError: If it could not be read, or something
+        FileNotFoundError, ValueError: If it cannot be read, or something
             wrong would be learnt from it.
     """
     if not isinstance(part.data_prefix, dict) or 'img' not in part.data_prefix:
@@ -29,7 +29,7 @@ def check_coco(split: str, part) -> CocoFile:
             f'`data_prefix` of the {split} data is {part.data_prefix!r}: '
             "expected dict(img='FOLDER/')."
         )
-    classes = check_names(split, part.metainfo) or ()
+    classes = read_classes(split, part.metainfo) or ()
     refuse_twice(split, classes)
     where = f'{part.ann_file} of the {split} data'
     file = read_coco(part.ann_file, where, needed=not part.test_mode)
@@ -47,7 +47,7 @@ def check_coco(split: str, part) -> CocoFile:
 
 
 def list_images(file: CocoFile, part) -> tuple[list, list]:
-    """Path, and width and height, of the images that a data set keeps."""
+    """Path, and (width, height), of each image that a data set keeps."""
     infos = _infos(part)
     if infos is None:
         small, empty = filtered(
@@ -64,7 +64,7 @@ def list_images(file: CocoFile, part) -> tuple[list, list]:
 
 
 def _infos(part) -> list | None:
-    """The same of the data set itself, where it holds a part of its file."""
+    """The same from the data set, if it uses only a part of its file."""
     if getattr(part, '_indices', None) is None:
         return None
     infos = [part.get_data_info(i) for i in range(len(part))]

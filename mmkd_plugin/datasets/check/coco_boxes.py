@@ -1,4 +1,4 @@
-"""Boxes of a COCO file: what is left out, and what cannot be meant.
+"""Boxes of a COCO file: those left out, and those in a wrong format.
 
 Legend: N annotations.
 """
@@ -10,25 +10,25 @@ import numpy as np
 
 from ...exceptions import MMKDValueError
 from .coco_file import CocoFile
-from .words import few, warn
+from .messages import few, warn
 
-# Pixels by which a box may reach out of its image: tools round.
+# Pixels by which a box may exceed its image, because tools round.
 SLACK = 1
-# From this share of boxes that reach out, and number, all are looked at as
-# corners.
+# Least fraction and number of boxes that exceed their image before all are
+# tried as corners.
 CORNERS_SHARE, CORNERS = 0.1, 3
 
 
 def left_out(file: CocoFile, classes: Sequence) -> dict[str, np.ndarray]:
-    """Which annotations a rule of MMDetection leaves out of the training.
+    """The annotations that MMDetection leaves out of the training, by rule.
 
     Args:
-        file: With N annotations.
-        classes: That are trained.
+        file: The file, with N annotations.
+        classes: The classes to train.
 
     Returns:
-        Words for each rule to the annotations, (N,), that it leaves
-        out; each is in one of them.
+        Description of each rule to a mask of the annotations, (N,), that it
+        leaves out; each annotation is in at most one of them.
     """
     x, y, width, height = file.boxes.T
     limits = _limits(file)
@@ -44,23 +44,23 @@ def left_out(file: CocoFile, classes: Sequence) -> dict[str, np.ndarray]:
         'have a `category_id` that `categories` does not have'
         + _values(file, 'category_id', no_category): no_category,
         'are of categories that `classes` does not name'
-        + _others(file, trained): ~trained[file.category],
+        + _untrained(file, trained): ~trained[file.category],
         'are boxes of less than 1 x 1 pixel': (width < 1) | (height < 1),
         'are boxes outside of their image': ~inside,
         'have an `area` that is not above 0': file.area <= 0,
         'are crowds (`iscrowd`)': file.crowd,
     }
-    seen = np.zeros(len(file), dtype=bool)
+    left = np.zeros(len(file), dtype=bool)
     for words, which in rules.items():
-        rules[words] = which & ~seen
-        seen |= which
+        rules[words] = which & ~left
+        left |= which
     return {words: which for words, which in rules.items() if which.any()}
 
 
 def filtered(
     file: CocoFile, classes: Sequence, filter_cfg: dict | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which images `filter_cfg` leaves out of a training, each (M,).
+    """Masks of the images that `filter_cfg` leaves out, each (M,).
 
     The first are too small, the second have no box of the classes.
     """
@@ -76,15 +76,15 @@ def filtered(
 def check_training(
     file: CocoFile, classes: Sequence, filter_cfg: dict | None
 ) -> None:
-    """Say which annotations and images the training leaves out.
+    """Warn of annotations and images that the training leaves out.
 
     Args:
         file: The annotations.
-        classes: That are trained.
-        filter_cfg: Of the data set.
+        classes: The classes to train.
+        filter_cfg: `filter_cfg` of the data set.
 
     Raises:
-        ValueError: If nothing is left, or boxes are in another convention.
+        ValueError: If nothing is left, or boxes are in another format.
     """
     check_convention(file)
     reasons = left_out(file, classes)
@@ -111,8 +111,8 @@ def check_convention(file: CocoFile) -> None:
     """Refuse boxes that are no [x, y, width, height] in pixels.
 
     Raises:
-        ValueError: If they look like corners, or like shares of the image,
-            or most of them reach out of their image.
+        ValueError: If they look like corners or normalised coordinates, or
+            most of them exceed their image.
     """
     boxes, limits = file.boxes, _limits(file)
     known = file.image >= 0
@@ -155,7 +155,7 @@ def check_convention(file: CocoFile) -> None:
 
 
 def warn_twice(file: CocoFile, used: np.ndarray) -> None:
-    """Count images and annotations that are there more than once."""
+    """Warn of images and annotations that occur more than once."""
     columns = np.column_stack([file.image, file.category, file.boxes])
     _, first = np.unique(columns, axis=0, return_index=True)
     again = used.copy()
@@ -179,7 +179,7 @@ def warn_twice(file: CocoFile, used: np.ndarray) -> None:
 def _check_filter(
     file: CocoFile, classes: Sequence, filter_cfg: dict, used: np.ndarray
 ) -> None:
-    """Say which images `filter_cfg` leaves out, and which have no box."""
+    """Warn of images that `filter_cfg` leaves out; refuse if none is left."""
     small, empty = filtered(file, classes, filter_cfg)
     least = filter_cfg.get('min_size', 0)
     for which, words in (
@@ -210,7 +210,7 @@ def _limits(file: CocoFile) -> np.ndarray:
 
 
 def _values(file: CocoFile, key: str, which: np.ndarray) -> str:
-    """The values that nothing has, for a message."""
+    """The values that refer to nothing, for a message."""
     values = [file.references[key][i] for i in np.flatnonzero(which)[:1000]]
     if not values:
         return ''
@@ -221,12 +221,12 @@ def _values(file: CocoFile, key: str, which: np.ndarray) -> str:
     return f' ({few(map(repr, dict.fromkeys(values)))}{kind})'
 
 
-def _others(file: CocoFile, trained: np.ndarray) -> str:
-    """The categories that are left out on purpose, for a message."""
+def _untrained(file: CocoFile, trained: np.ndarray) -> str:
+    """The categories that `classes` leaves out, for a message."""
     used = set(file.category[file.category >= 0])
-    others = [
+    untrained = [
         name
         for i, name in enumerate(file.classes)
         if i in used and not trained[i]
     ]
-    return f' ({few(others)})' if others else ''
+    return f' ({few(untrained)})' if untrained else ''

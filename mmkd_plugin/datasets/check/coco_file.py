@@ -1,4 +1,4 @@
-"""What a COCO file says, as arrays, with every field checked.
+"""The content of a COCO file as arrays, with every field checked.
 
 Legend: M images, K categories, N annotations.
 """
@@ -13,9 +13,9 @@ import numpy as np
 from ...exceptions import MMKDValueError
 from .coco_json import read_lists
 from .coco_masks import mask_faults
-from .words import short
+from .messages import short
 
-# Keys by which an entry is found again.
+# Keys that identify an entry in a message.
 NAMES = ('id', 'file_name', 'name', 'image_id')
 
 
@@ -51,7 +51,7 @@ def _is_reference(value: object) -> bool:
 
 
 _NO = object()
-# List, field, test, what is expected, and what a missing one counts as.
+# List, field, test, what is expected, and the default if it is missing.
 FIELDS: tuple[tuple[str, str, Callable, str, object], ...] = (
     ('images', 'id', _is_id, 'a number', _NO),
     ('images', 'file_name', _is_name, 'the name of a file', _NO),
@@ -93,12 +93,12 @@ class CocoFile:
 
     Attributes:
         where: What to call it in a message.
-        names, sizes: Name of each image's file, and its width and height,
+        names, sizes: File name of each image, and its width and height,
             (M, 2).
         image_ids, category_ids, classes, ids: As in the file; (M,), (K,),
             (K,) and (N,).
         image, category: Index of each annotation's image and category, (N,);
-            -1 where there is none.
+            -1 if there is none.
         references: `image_id` and `category_id` of each annotation.
         boxes: [x, y, width, height], (N, 4).
         area, crowd, ignore: (N,).
@@ -127,7 +127,7 @@ class CocoFile:
         return len(self.ids)
 
     def count(self, which: np.ndarray) -> str:
-        """How many annotations these are, and which is the first."""
+        """Number of annotations in a mask, and the first one, for messages."""
         index = int(np.flatnonzero(which)[0])
         return (
             f'{int(which.sum())} of the {len(self)} annotations in '
@@ -140,15 +140,15 @@ _KNOWN: dict = {}
 
 
 def read_coco(path: str, where: str, needed: bool = True) -> CocoFile:
-    """Read a file and check each field; a file is parsed once in a process.
+    """Read a file and check each field; parsed once per process.
 
     Args:
-        path: Of a file on this machine.
+        path: Path of a local file.
         where: What to call it in a message.
         needed: Whether it must have annotations.
 
     Raises:
-        FileNotFoundError, ValueError: If the libraries could not read it.
+        FileNotFoundError, ValueError: If the libraries cannot read it.
     """
     key = None
     if os.path.isfile(path):
@@ -166,16 +166,16 @@ def read_coco(path: str, where: str, needed: bool = True) -> CocoFile:
 def to_file(
     lists: dict, where: str, read: Callable = lambda part, key: True
 ) -> CocoFile:
-    """Check the fields of the three lists, and make arrays of them.
+    """Check the fields of the three lists, and convert them to arrays.
 
     Args:
-        lists: As :func:`read_lists` gives them.
+        lists: Result of :func:`read_lists`.
         where: What to call the file in a message.
         read: Whether a field of a list is read.
 
     Raises:
-        ValueError: If a field is missing or not of its kind, or an `id` is
-            given twice.
+        ValueError: If a field is missing or of a wrong type, or an `id`
+            occurs twice.
     """
     columns = {}
     for part, key, test, expected, default in FIELDS:
@@ -224,7 +224,7 @@ def to_file(
 
 
 def _positions(lists: dict, columns: dict, key: str, part: str) -> np.ndarray:
-    """Index of what each annotation refers to, (N,); -1 for nothing."""
+    """Index of the entry that each annotation refers to, (N,); -1: none."""
     index = {value: i for i, value in enumerate(columns[part, 'id'])}
     return np.array(
         [index.get(value, -1) for value in columns['annotations', key]],
@@ -246,7 +246,7 @@ def _refuse_field(
 
 
 def _check_ids(ids: list, part: str, where: str) -> None:
-    """Refuse an `id` of two entries, and numbers beside texts."""
+    """Refuse an `id` of two entries, and a mix of numbers and strings."""
     kinds = {type(value) is str for value in ids}
     if len(kinds) == 2:
         raise MMKDValueError(

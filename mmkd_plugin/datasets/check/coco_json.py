@@ -1,4 +1,4 @@
-"""Reading a COCO file as far as its three lists."""
+"""Reading the three lists of a COCO file."""
 
 import codecs
 import json
@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ...exceptions import MMKDFileNotFoundError, MMKDValueError
-from .words import few
+from .messages import few
 
-# Bytes that a file begins with -> what it is, for `json.load` cannot read it.
+# First bytes of files that `json.load` cannot read -> what it is, advice.
 STARTS = (
     (codecs.BOM_UTF8, 'begins with a byte order mark', 'save it without'),
     (codecs.BOM_UTF32_LE, 'is written in UTF-32', 'save it as UTF-8'),
@@ -17,7 +17,7 @@ STARTS = (
     (b'\x1f\x8b', 'is compressed by gzip', 'unpack it'),
     (b'PK\x03\x04', 'is a zip archive', 'unpack it'),
 )
-# Keys that give away another format -> what it is, and the way out.
+# Keys of other formats -> what it is, advice.
 OTHERS = (
     (
         'data_list',
@@ -37,15 +37,15 @@ def read_lists(path: str, where: str, needed: bool) -> dict:
     """Read the lists `images`, `annotations` and `categories`.
 
     Args:
-        path: Of a file on this machine.
+        path: Path of a local file.
         where: What to call it in a message.
         needed: Whether it must have annotations.
 
     Returns:
-        Name of each list to its entries, all of them dicts.
+        Entries of each list by name, all of them dicts.
 
     Raises:
-        FileNotFoundError, ValueError: If it cannot be read so.
+        FileNotFoundError, ValueError: If it cannot be read.
     """
     content: Any = _read_json(path, where)
     if not isinstance(content, dict) or not isinstance(
@@ -56,7 +56,7 @@ def read_lists(path: str, where: str, needed: bool) -> dict:
     for part in ('images', 'categories', 'annotations'):
         entries = content.get(part)
         if part == 'annotations' and part not in content and not needed:
-            entries = []  # a list of images to be tested
+            entries = []  # a list of test images
         if not isinstance(entries, list):
             found = type(entries).__name__ if part in content else 'none'
             raise MMKDValueError(
@@ -112,7 +112,7 @@ def _read_json(path: str, where: str) -> object:
 
 
 def _refuse_format(content: object, where: str) -> None:
-    """Say what a file is that has no list of images."""
+    """Refuse a file without a list of images, and say what it is."""
     found = f'a {type(content).__name__}'
     if isinstance(content, dict):
         found = f'a dict of {few(content)}' if content else 'an empty dict'
@@ -122,7 +122,7 @@ def _refuse_format(content: object, where: str) -> None:
     if isinstance(content, list) and content:
         first = content[0]
     elif isinstance(content, dict) and 'data_list' not in content:
-        # VIA lists its images by name.
+        # VIA has a dict of images by name.
         inner = [v for v in content.values() if isinstance(v, dict)]
         first = {**(inner[0] if inner else {}), **content}
     for key, what, advice in OTHERS:

@@ -1,9 +1,9 @@
-"""The `segmentation` of annotations, where masks are loaded."""
+"""Checks of `segmentation`, where masks are loaded."""
 
 import numpy as np
 
 from ...exceptions import MMKDValueError
-from .words import warn
+from .messages import warn
 
 GOOD, EMPTY, SHORT, WRONG, SIZE = range(5)
 WHAT = {
@@ -14,7 +14,7 @@ WHAT = {
 
 
 def mask_faults(annotations: list, images: list, image) -> np.ndarray:
-    """What is wrong with the `segmentation` of each annotation, (N,)."""
+    """The fault in the `segmentation` of each annotation, (N,)."""
     found = [
         _fault(entry, images[index] if index >= 0 else {})
         for entry, index in zip(annotations, image)
@@ -44,12 +44,12 @@ def _fault(annotation: dict, image: dict) -> int:
 
 
 def check_masks(file, used: np.ndarray, evaluated: bool) -> None:
-    """Refuse masks that could not be loaded, and count polygons left out.
+    """Refuse masks that cannot be loaded, and count dropped polygons.
 
     Args:
-        file (CocoFile): Whose masks are loaded.
-        used: Which of its annotations are, (N,).
-        evaluated: By pycocotools, or else by the pipeline.
+        file (CocoFile): The file whose masks are loaded.
+        used: Mask of the annotations that are used, (N,).
+        evaluated: Whether pycocotools loads them, or the pipeline.
 
     Raises:
         ValueError: If loading them would fail.

@@ -1,7 +1,7 @@
-"""The evaluator: its own annotation file, and what it needs of the data.
+"""Checks of the evaluator: its annotation file, and what it needs.
 
-pycocotools compares with whatever file it is told, and takes a detection
-that is matched with the annotation of `id` 0 for a false one.
+pycocotools uses whatever file it is given, and counts a detection that is
+matched with the annotation of `id` 0 as false.
 """
 
 import os
@@ -15,10 +15,10 @@ from .classes import check_categories
 from .coco_boxes import left_out, warn_twice
 from .coco_file import CocoFile, read_coco, to_file
 from .coco_masks import check_masks
-from .parts import is_remote, parts, setting, transforms
-from .words import few, warn
+from .introspection import is_remote, setting, transforms, unwrap
+from .messages import few, warn
 
-# What pycocotools' summary has a row for.
+# The metrics in the summary of pycocotools.
 _DETECTIONS = 100
 METRIC_ITEMS = (
     *('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l'),
@@ -27,7 +27,7 @@ METRIC_ITEMS = (
 
 
 def configs_of(evaluator) -> list:
-    """The configs of the metrics in that of an evaluator."""
+    """The configs of the metrics in the config of an evaluator."""
     if isinstance(evaluator, dict) and 'metrics' in evaluator:
         evaluator = evaluator['metrics']
     return (
@@ -37,7 +37,7 @@ def configs_of(evaluator) -> list:
     )
 
 
-def check_file_of(split: str, evaluator) -> None:
+def check_annotation_files(split: str, evaluator) -> None:
     """Check the annotation files of evaluators that could not be built.
 
     Args:
@@ -58,16 +58,16 @@ def check_file_of(split: str, evaluator) -> None:
 def check_evaluator(split: str, loop, evaluator) -> None:
     """Compare the metrics of a loop with its data.
 
-    What pycocotools cannot read rightly is corrected in memory.
+    What pycocotools would read wrongly is corrected in memory.
 
     Args:
         split: What to call the evaluator in a message.
-        loop (Loop): Built, of a validation or test.
+        loop (Loop): Built validation or test loop.
         evaluator (dict | list, optional): Config of its evaluator.
 
     Raises:
-        FileNotFoundError, ValueError: If it would stop, or give numbers that
-            are not those of the data.
+        FileNotFoundError, ValueError: If it would stop, or give numbers of
+            other data.
     """
     dataset = loop.dataloader.dataset
     metrics = getattr(getattr(loop, 'evaluator', None), 'metrics', ())
@@ -126,13 +126,13 @@ def _check_coco_metric(split: str, dataset, metric, cfg) -> None:
     _compare_images(split, dataset, file)
     if metric.format_only:
         return
-    _check_truth(file, classes, metric)
+    _check_annotations(file, classes, metric)
     _compare_boxes(split, dataset, file, path, classes)
     _repair(metric, file)
 
 
 def _check_settings(split: str, metric) -> None:
-    """Refuse settings with which pycocotools' summary fails, or is -1."""
+    """Refuse settings with which pycocotools fails, or gives -1."""
     numbers = list(metric.proposal_nums)
     needed = {'bbox', 'segm'} & set(metric.metrics)
     if needed and (len(numbers) < 3 or _DETECTIONS not in numbers):
@@ -150,8 +150,8 @@ def _check_settings(split: str, metric) -> None:
 
 
 def _check_pipeline(split: str, dataset, who: str, what: str, test) -> None:
-    """Refuse a pipeline that does not hand on the boxes of the data."""
-    for part in parts(dataset):
+    """Refuse a pipeline that does not pass on the boxes of the data."""
+    for part in unwrap(dataset):
         steps = transforms(part)
         if steps and not any(map(test, steps)):
             raise MMKDValueError(
@@ -162,10 +162,10 @@ def _check_pipeline(split: str, dataset, who: str, what: str, test) -> None:
 
 
 def _compare_images(split: str, dataset, file: CocoFile) -> None:
-    """Refuse a file of other images than those of the data."""
+    """Refuse a file with other images than the data."""
     named = dict(zip(file.image_ids, file.names))
     data: dict = {}
-    for part in parts(dataset):
+    for part in unwrap(dataset):
         for index in range(len(part)):
             info = part.get_data_info(index)
             key = info.get('img_id')
@@ -179,17 +179,17 @@ def _compare_images(split: str, dataset, file: CocoFile) -> None:
     if not data:
         return
     unknown = [key for key in data if key not in named]
-    others = [
+    renamed = [
         key
         for key in data
         if isinstance(named.get(key), str)
         and os.path.basename(named[key]) != data[key]
     ]
-    if unknown or others:
-        first = (unknown or others)[0]
+    if unknown or renamed:
+        first = (unknown or renamed)[0]
         name = named.get(first)
         raise MMKDValueError(
-            f'{len(unknown) + len(others)} of the {len(data)} images of the '
+            f'{len(unknown) + len(renamed)} of the {len(data)} images of the '
             f'{split} data are not those of {file.where}, {data[first]} '
             f'(id {first!r}) the first, which is '
             f'{repr(name) if name else "not there"}: give the annotation file '
@@ -214,8 +214,8 @@ def _compare_images(split: str, dataset, file: CocoFile) -> None:
     warn(f'{told}: what would be found there by mistake is not counted.')
 
 
-def _check_truth(file: CocoFile, classes: Sequence, metric) -> None:
-    """Say what is not evaluated, or makes a metric another one."""
+def _check_annotations(file: CocoFile, classes: Sequence, metric) -> None:
+    """Warn of annotations that are not evaluated, or distort a metric."""
     trained = np.array([name in classes for name in file.classes] + [False])
     used = (file.image >= 0) & trained[file.category]
     if not (used & ~file.crowd).any():
@@ -234,7 +234,7 @@ def _check_truth(file: CocoFile, classes: Sequence, metric) -> None:
                 'objects all the same, which makes the mAP lower if they are '
                 'not found; take them out.'
             )
-    # A tool may count the edge on both sides.
+    # A tool may count the edge pixels on both sides.
     most = (file.boxes[:, 2:] + 2).prod(1)
     wrong = used & ~file.crowd & ((file.area > most) | (file.area <= 0))
     if wrong.any():
@@ -251,8 +251,8 @@ def _check_truth(file: CocoFile, classes: Sequence, metric) -> None:
 def _compare_boxes(
     split: str, dataset, file: CocoFile, path, classes: Sequence
 ) -> None:
-    """Count images whose boxes are others in the data than in the file."""
-    sources = {getattr(part, 'ann_file', '') for part in parts(dataset)}
+    """Count images whose boxes differ between the data and the file."""
+    sources = {getattr(part, 'ann_file', '') for part in unwrap(dataset)}
     if path is None or any(
         not os.path.isfile(source) or os.path.samefile(source, path)
         for source in sources
@@ -283,7 +283,7 @@ def _compare_boxes(
 
 
 def _repair(metric, file: CocoFile) -> None:
-    """Make pycocotools read a missing `iscrowd` as 0, and an `id` of 0."""
+    """Set a missing `iscrowd` to 0, and renumber an `id` of 0."""
     api = metric._coco_api
     annotations = api.dataset.get('annotations') or []
     if file.no_crowd.any():

@@ -1,12 +1,12 @@
-"""Folders of images, one for each class, as MMPretrain reads them."""
+"""Checks of image folders, one per class, as MMPretrain reads them."""
 
 import os
 from collections import Counter
 
 from ...exceptions import MMKDFileNotFoundError, MMKDValueError
-from .classes import check_names
-from .lines import read_lines
-from .words import few, short, warn
+from .classes import read_classes
+from .image_list import read_lines
+from .messages import few, short, warn
 
 
 def check_folders(split: str, part) -> None:
@@ -20,7 +20,7 @@ def check_folders(split: str, part) -> None:
         FileNotFoundError, ValueError: If nothing, or something wrong, would
             be learnt from them.
     """
-    classes = check_names(split, part.metainfo)
+    classes = read_classes(split, part.metainfo)
     folder = part.data_prefix.get('img_path') or '.'
     if not os.path.isdir(folder):
         raise MMKDFileNotFoundError(
@@ -38,10 +38,10 @@ def check_folders(split: str, part) -> None:
     ]
     endings = tuple(part.extensions)
     read = [path for path in files if path.lower().endswith(endings)]
-    others = [path for path in files if not path.lower().endswith(endings)]
-    odd = Counter(os.path.splitext(path)[1] or 'none' for path in others)
+    unread = [path for path in files if not path.lower().endswith(endings)]
+    odd = Counter(os.path.splitext(path)[1] or 'none' for path in unread)
     told = (
-        f'{len(others)} of the {len(files)} files in {folder} of the {split} '
+        f'{len(unread)} of the {len(files)} files in {folder} of the {split} '
         f'data have another ending than `extensions` ({few(odd)})'
     )
     if part.with_label:
@@ -49,9 +49,9 @@ def check_folders(split: str, part) -> None:
     if not read:
         raise MMKDValueError(
             f'{told}: no image is left; expected '
-            f'{", ".join(sorted(part.extensions))}, in one folder a class.'
+            f'{", ".join(sorted(part.extensions))}, in one folder per class.'
         )
-    if others:
+    if unread:
         warn(f'{told}: they are left out.')
 
 
@@ -70,7 +70,7 @@ def _check_names(split: str, folder: str, classes, read: list) -> None:
         )
     if not names:
         raise MMKDValueError(
-            f'{folder} of the {split} data has no folder: expected one a '
+            f'{folder} of the {split} data has no folder: expected one per '
             'class; set `data_prefix`, or `with_label=False` if there are no '
             'classes.'
         )

@@ -1,4 +1,4 @@
-"""The image files: whether they are there, and of the size that is said."""
+"""Checks that the image files exist, and have the annotated size."""
 
 import os
 from collections import defaultdict
@@ -7,26 +7,25 @@ from urllib.parse import unquote
 from PIL import Image
 
 from ...exceptions import MMKDFileNotFoundError, MMKDValueError
-from .parts import is_remote, transforms
+from .introspection import is_remote, transforms
 
-# Images of which the header is read, evenly over the data.
-LOOKED_AT = 256
+# Number of images whose header is read, evenly spread over the data.
+SAMPLED = 256
 _ORIENTATION = 0x0112  # of EXIF; from 5 on the image is turned by 90 degrees
 
 
 def check_images(split: str, dataset, paths: list, sizes: list) -> None:
-    """Look for the images, and compare the size of some with what is said.
+    """Look for all images, and compare the size of some with annotations.
 
     Args:
         split: What to call the data in a message.
-        dataset (Dataset): With the pipeline that loads the images.
-        paths: Of all images.
-        sizes: Width and height of each, as the annotations say; None
-            where they do not.
+        dataset (Dataset): The data set, for its pipeline.
+        paths: Paths of all images.
+        sizes: Annotated (width, height) of each; None if unknown.
 
     Raises:
-        FileNotFoundError: If images are not there, or are empty.
-        ValueError: If one cannot be decoded, or is of another size.
+        FileNotFoundError: If images are missing or empty.
+        ValueError: If one cannot be decoded, or has another size.
     """
     loaders = [
         step
@@ -34,9 +33,9 @@ def check_images(split: str, dataset, paths: list, sizes: list) -> None:
         if type(step).__name__.startswith('LoadImage')
     ]
     if any(map(is_remote, (dataset, *loaders))):
-        return  # another storage, which is not asked
+        return  # not local, so not checked
     local = [i for i, path in enumerate(paths) if _is_local(path)]
-    step = max(len(local) // LOOKED_AT, 1)
+    step = max(len(local) // SAMPLED, 1)
     sample = local[::step]
     missing = _missing([paths[i] for i in local])
     missing += [
@@ -79,7 +78,7 @@ def _is_local(path: str) -> bool:
 
 
 def _missing(paths: list) -> list:
-    """Those that are no files; a folder is listed once, which is fast."""
+    """Paths without a file; each folder is listed once, which is fast."""
     folders = defaultdict(list)
     for path in paths:
         folders[os.path.dirname(path)].append(path)
@@ -89,7 +88,7 @@ def _missing(paths: list) -> list:
             names = set(os.listdir(folder or '.'))
         except OSError:
             names = set()
-        # Names may differ where the file system takes no notice of case.
+        # Case may differ on a case-insensitive file system.
         missing |= {
             path
             for path in inside
@@ -99,7 +98,7 @@ def _missing(paths: list) -> list:
 
 
 def _hint(path: str) -> str:
-    """What to do about a file that is missing."""
+    """Advice on a missing file."""
     folder, name = os.path.split(path)
     if os.path.isfile(path):
         return 'it is empty; replace it, or take it out of the annotations'
@@ -146,15 +145,15 @@ def _is_turned(path: str) -> bool:
 
 
 def _loaded_size(loader, path: str, said) -> tuple[int, int]:
-    """Width and height as the pipeline loads it; only a header is read.
+    """Width and height of the loaded image; usually only a header is read.
 
-    Where that is not what is said, the loader of the pipeline decides.
+    If the header differs from the annotation, the pipeline loads the image.
     """
     try:
         with Image.open(path) as image:
             size = image.size
             known = not image.info.get('exif') or not _is_turned(path)
-    except Exception:  # what PIL cannot read others may
+    except Exception:  # others may read what PIL cannot
         known, size = False, (0, 0)
     if known and (said is None or size == tuple(said)):
         return size

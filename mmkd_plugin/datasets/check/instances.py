@@ -1,27 +1,27 @@
-"""Boxes and labels as a built data set gives them, whatever it has read."""
+"""Checks of boxes and labels of a built data set of any format."""
 
 from math import isfinite
 
 from ...exceptions import MMKDValueError
-from .words import few, short
+from .messages import few, short
 
-# Images that are asked for, evenly over a larger data set.
-ASKED = 20000
+# Number of images that are read, evenly spread over a larger data set.
+SAMPLED = 20000
 
 
 def read_infos(part) -> list[dict]:
-    """What a data set says of its images."""
-    step = max(len(part) // ASKED, 1)
+    """The data infos of a data set."""
+    step = max(len(part) // SAMPLED, 1)
     return [part.get_data_info(i) for i in range(0, len(part), step)]
 
 
 def check_instances(split: str, part, infos: list[dict]) -> None:
-    """Refuse labels that no class has, and boxes that are none.
+    """Refuse labels without a class, and invalid boxes.
 
     Args:
         split: What to call the data in a message.
-        part (Dataset): With its classes.
-        infos: Of its images, as :func:`read_infos` gives them.
+        part (Dataset): The data set, for its classes.
+        infos: Result of :func:`read_infos`.
 
     Raises:
         ValueError: If one is found.
@@ -59,7 +59,7 @@ def check_instances(split: str, part, infos: list[dict]) -> None:
 
 
 def check_any_box(split: str, parts: list) -> None:
-    """Refuse data for training of which no image has a box.
+    """Refuse training data in which no image has a box.
 
     Raises:
         ValueError: If there is none.

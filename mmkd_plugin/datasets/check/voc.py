@@ -1,25 +1,25 @@
-"""A data set of XML files, as Pascal VOC has them."""
+"""Checks of a data set of XML files in the format of Pascal VOC."""
 
 import os
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 
 from ...exceptions import MMKDValueError
-from .classes import check_names, nearly, refuse_twice
-from .lines import read_lines
-from .words import few, warn
+from .classes import nearly, read_classes, refuse_twice
+from .image_list import read_lines
+from .messages import few, warn
 
 EDGES = ('xmin', 'ymin', 'xmax', 'ymax')
-# Pixels by which a box may reach out of its image.
+# Pixels by which a box may exceed its image.
 SLACK = 1
 
 
 class _Fault(Exception):
-    """What is wrong with an XML file."""
+    """A fault in an XML file."""
 
 
 def check_voc(split: str, part) -> None:
-    """Read all XML files of a data set, and count what is wrong with them.
+    """Read all XML files of a data set, and check them.
 
     Args:
         split: What to call the data in a message.
@@ -29,7 +29,7 @@ def check_voc(split: str, part) -> None:
         FileNotFoundError, ValueError: If one cannot be read, or something
             wrong would be learnt.
     """
-    classes = check_names(split, part.metainfo) or ()
+    classes = read_classes(split, part.metainfo) or ()
     refuse_twice(split, classes)
     where = f'in {part.ann_file} of the {split} data'
     faults, objects = defaultdict(list), []
@@ -98,7 +98,7 @@ def check_voc(split: str, part) -> None:
 def _check_filter(
     filter_cfg: dict, limits: dict, known: list, where: str
 ) -> None:
-    """Say which images `filter_cfg` leaves out."""
+    """Warn of images that `filter_cfg` leaves out; refuse if none is left."""
     least = filter_cfg.get('min_size', 0)
     small = [p for p, size in limits.items() if size and min(size) < least]
     full = {found[0] for found in known}
@@ -120,7 +120,7 @@ def _check_filter(
 
 
 def _read_list(split: str, part) -> list:
-    """The names that the list of images has."""
+    """The names in the image list."""
     names = read_lines(split, part.ann_file)
     for number, name in enumerate(names, 1):
         if not name or name != name.strip() or name.startswith('\ufeff'):
@@ -139,7 +139,7 @@ def _read_list(split: str, part) -> list:
 
 
 def _read(path: str) -> tuple:
-    """Size of the image; name, whether difficult and edges of each object."""
+    """Size of the image; name, `difficult` and edges of each object."""
     if not os.path.isfile(path):
         raise _Fault('are not there')
     try:
@@ -167,7 +167,7 @@ def _read(path: str) -> tuple:
 
 
 def _number(entry, key: str, kind: type):
-    """The number of a field, as the library reads it."""
+    """The number in a field, as the library reads it."""
     field = entry.find(key)
     if field is None:
         raise _Fault(f'have no `{key}` in `{entry.tag}`')
@@ -188,7 +188,7 @@ def _size(edges: list) -> tuple:
 
 
 def _check_boxes(objects: list, where: str) -> None:
-    """Refuse boxes without a size, and count those that reach out."""
+    """Refuse boxes without a size; warn of those that exceed their image."""
     thin = [found for found in objects if min(_size(found[3])) < 1]
     if thin:
         raise MMKDValueError(

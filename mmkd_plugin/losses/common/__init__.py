@@ -1,3 +1,3 @@
-"""What several losses compute."""
+"""Computations that several losses share."""
 
 __all__: list[str] = []

@@ -1,11 +1,11 @@
-"""Divergences of classes in log space, along with their gradients.
+"""KL divergences between class distributions, with their gradients.
 
 Shapes: N samples (images or sampled RoIs), C classes (K + 1 for an RoI head,
 background last).
 
-Value and gradient are made of the same probabilities. Computing both at once
-leaves one tensor (N, C) for the backward pass, where autograd would keep one
-of nearly every step.
+Value and gradient use the same probabilities. Computing both at once keeps
+one (N, C) tensor for the backward pass, where autograd would keep nearly
+every intermediate result.
 """
 
 from typing import NamedTuple
@@ -17,12 +17,12 @@ from torch.autograd.function import once_differentiable
 
 
 class Divergence(NamedTuple):
-    """KL of teacher and student at a temperature tau.
+    """KL divergence of teacher and student at a temperature tau.
 
     Attributes:
         values: Divergences of shape (N,), in nats.
-        gradient: Their gradient in the student's logits divided by tau, of
-            shape (N, C); scratch memory of :func:`weighted_sum`.
+        gradient: Their gradient with respect to the student's logits / tau, of
+            shape (N, C); :func:`weighted_sum` overwrites it.
         tau: The temperature.
     """
 
@@ -32,7 +32,7 @@ class Divergence(NamedTuple):
 
 
 class _WithGradient(Function):
-    """Values of shape (N,) whose gradient in (N, C) is known."""
+    """Values of shape (N,) with a precomputed gradient of shape (N, C)."""
 
     @staticmethod
     def forward(ctx, student: Tensor, values: Tensor, gradient: Tensor):
@@ -50,16 +50,16 @@ def weighted_sum(student: Tensor, *terms: tuple[float, Divergence]) -> Tensor:
     """Sum of ``weight * tau^2 * KL``, with its gradient.
 
     Args:
-        student: The logits of shape (N, C) that all terms were computed of.
+        student: The logits of shape (N, C) that all terms were computed from.
         *terms: Weight and divergence. Their gradients are overwritten.
 
     Returns:
         Values of shape (N,). They can be differentiated once.
     """
-    (weight, first), *others = terms
+    (weight, first), *rest = terms
     values = weight * first.tau**2 * first.values
     gradient = first.gradient.mul_(weight * first.tau)
-    for weight, term in others:
+    for weight, term in rest:
         values = values + weight * term.tau**2 * term.values
         gradient.add_(term.gradient, alpha=weight * term.tau)
     return _WithGradient.apply(student, values, gradient)
@@ -99,8 +99,8 @@ def class_kl(
 ) -> Divergence:
     """KL((p^T_a, 1 - p^T_a) || (p^S_b, 1 - p^S_b)) of each row.
 
-    Here p = softmax(z / tau), b is the class chosen for the student and a
-    that for the teacher.
+    Here p = softmax(z / tau), a is the teacher's class of a row and b
+    the student's.
 
     Args:
         student: Logits of shape (N, C).
@@ -110,16 +110,16 @@ def class_kl(
         tau: Temperature, positive.
     """
     student_class = student_class.unsqueeze(1)
-    target = _class_or_not(teacher / tau, teacher_class.unsqueeze(1))[0]
-    pair, others = _class_or_not(student.detach() / tau, student_class)
-    values, slope = _kl(pair.log_softmax(dim=1), target.log_softmax(dim=1))
-    # Raising one logit of the others raises all of them by its share.
-    gradient = others.scatter_(1, student_class, -1.0).mul_(slope[:, 1:])
+    target = _one_vs_rest(teacher / tau, teacher_class.unsqueeze(1))[0]
+    binary, rest = _one_vs_rest(student.detach() / tau, student_class)
+    values, slope = _kl(binary.log_softmax(dim=1), target.log_softmax(dim=1))
+    # The derivative of their logsumexp is the softmax over the other classes.
+    gradient = rest.scatter_(1, student_class, -1.0).mul_(slope[:, 1:])
     return Divergence(values, gradient, tau)
 
 
 def _kl(log_q: Tensor, log_p: Tensor) -> tuple[Tensor, Tensor]:
-    """KL(p || q) of each row, and q - p, its gradient in the logits of q.
+    """KL(p || q) of each row, and q - p, its gradient for the logits of q.
 
     Args:
         log_q: Log-probabilities of shape (N, C). They are overwritten.
@@ -131,18 +131,18 @@ def _kl(log_q: Tensor, log_p: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _log_softmax(logits: Tensor, masked: Tensor | None) -> Tensor:
-    """Log-probabilities (N, C) of the classes left; overwrites the logits."""
+    """Log-probabilities (N, C), masked classes left out; overwrites logits."""
     if masked is not None:
         # The lowest finite number, not -inf: inf - inf would be NaN in rows
-        # that are masked throughout.
+        # in which every class is masked.
         logits.masked_fill_(masked, torch.finfo(logits.dtype).min)
     return logits.log_softmax(dim=1)
 
 
-def _class_or_not(logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits of two classes: one of the C, and all others taken together.
+def _one_vs_rest(logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits of two classes: one of the C, and all others together.
 
-    Their softmax is (p, 1 - p), and keeps the digits that 1 - p would lose.
+    Their softmax is (p, 1 - p), without the rounding error of 1 - p.
 
     Args:
         logits: Shape (N, C). They are overwritten.
@@ -154,8 +154,8 @@ def _class_or_not(logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """
     own = logits.gather(1, index)
     logits.scatter_(1, index, torch.finfo(logits.dtype).min)
-    others = logits.softmax(dim=1)
-    # Of the greatest, logsumexp = logit - log(probability) loses no digits.
-    greatest = others.amax(dim=1, keepdim=True).log()
+    rest = logits.softmax(dim=1)
+    # logsumexp = logit - log(probability), most precise for the largest.
+    greatest = rest.amax(dim=1, keepdim=True).log()
     logsumexp = logits.amax(dim=1, keepdim=True) - greatest
-    return torch.cat([own, logsumexp], dim=1), others
+    return torch.cat([own, logsumexp], dim=1), rest

@@ -1,7 +1,6 @@
-"""Rows of all processes, with the gradient that one big batch would give.
+"""All-gather of rows, with the gradient that one big batch would give.
 
-Shapes: N rows in this process, a number that may differ from process to
-process and be 0.
+Shapes: N rows on this rank; N may differ between ranks and be 0.
 """
 
 import torch
@@ -11,7 +10,7 @@ from torch.autograd import Function
 
 
 class _GatherRows(Function):
-    """All-gather of ragged rows; its backward sums over the processes."""
+    """All-gather of ragged rows; its backward sums over the ranks."""
 
     @staticmethod
     def forward(ctx, rows: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
@@ -31,27 +30,27 @@ class _GatherRows(Function):
 
 @torch.compiler.disable
 def gather_rows(rows: Tensor) -> tuple[Tensor, ...]:
-    """Collect the rows of every process of the default group.
+    """Collect the rows of every rank of the default process group.
 
-    All processes must call it, one without rows with a tensor of shape
-    (0, ...), and all must go back through it: the gradient of a row is the
-    sum of what the processes' values give it.  If each process computes the
-    value of the whole batch from them, ``DistributedDataParallel``, which
-    averages over the processes, ends with the gradient of that value.
+    All ranks must call it, one without rows with a tensor of shape (0, ...),
+    and all must run its backward: the gradient of a row is summed over the
+    ranks. If each rank computes the value of the whole batch from the rows,
+    ``DistributedDataParallel``, which averages over ranks, gives the gradient
+    of that value.
 
     Args:
-        rows: Shape (N, ...), of one type and one trailing shape in all
-            processes; all or none require a gradient.
+        rows: Shape (N, ...), with the same dtype and trailing shape on all
+            ranks; all or none require a gradient.
 
     Returns:
-        The rows of process 0, 1, ..., each (N of that process, ...).  Without
-        processes beside this one they are ``(rows,)``.
+        The rows of rank 0, 1, ..., each (N of that rank, ...); ``(rows,)``
+        if there is one rank.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return (rows,)
     if dist.get_world_size() == 1:
         return (rows,)
-    # Not `torch.tensor`, whose copy to the GPU would wait for it.
+    # Not `torch.tensor`, whose copy to the GPU would synchronize.
     size = rows.new_full((1,), len(rows), dtype=torch.int64)
     sizes = [torch.empty_like(size) for _ in range(dist.get_world_size())]
     dist.all_gather(sizes, size)
@@ -59,8 +58,8 @@ def gather_rows(rows: Tensor) -> tuple[Tensor, ...]:
     return _GatherRows.apply(rows, sizes)
 
 
-def others(gathered: tuple[Tensor, ...]) -> Tensor:
-    """Rows of the other processes, out of what :func:`gather_rows` gave."""
+def other_ranks(gathered: tuple[Tensor, ...]) -> Tensor:
+    """Rows of the other ranks, from the result of :func:`gather_rows`."""
     rank = dist.get_rank() if len(gathered) > 1 else 0
     rest = gathered[:rank] + gathered[rank + 1 :]
     return torch.cat(rest) if rest else gathered[0][:0]

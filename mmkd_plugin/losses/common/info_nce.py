@@ -1,6 +1,6 @@
-"""InfoNCE in memory that grows with the rows, not with their square.
+"""InfoNCE whose memory is linear, not quadratic, in the number of rows.
 
-Shapes: N anchors, W rows that they are compared with, C numbers a row.
+Shapes: N anchors, W rows that they are compared with, C columns.
 """
 
 import torch
@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-# Similarities that are held at once, 64 MiB in float32: the 8 x 512 RoIs of
-# eight images are one block, of which nothing has to be computed twice.
+# Similarities in memory at once, 64 MiB in float32: the 8 x 512 RoIs of eight
+# images fit into one block, for which nothing is computed twice.
 BLOCK = 4096 * 4096
 
 
@@ -23,18 +23,18 @@ def info_nce(
 ) -> Tensor:
     """``-log(exp(a_i . r_i / tau) / sum_j exp(a_i . r_j / tau))``.
 
-    Memory is that of the arguments and of a block of anchors that compares
-    at most ``BLOCK`` pairs. Where there are several blocks, the backward pass
-    computes their similarities anew, half as much work again.
+    It needs memory for the arguments and for one block of at most ``BLOCK``
+    similarities. With several blocks, the backward pass recomputes the
+    similarities, which adds half of the work.
 
     Args:
-        rows: Shape (W, C), of which the first N belong to the anchors.
-        anchors: Shape (N, C), of the same type; they get no gradient.
+        rows: Shape (W, C), the first N being the positives of the anchors.
+        anchors: Shape (N, C), same dtype; they get no gradient.
         tau: Temperature, positive.
-        absent: Bool of shape (W,), rows that nobody is compared with. The
-            value of their own anchors is not defined.
+        absent: Bool of shape (W,), rows that no anchor is compared with.
+            The values of their own anchors are undefined.
         labels: Class ids of shape (W,). An anchor is then compared with its
-            own row and with those of other classes. None: with all rows.
+            positive and the rows of other classes. None: with all rows.
 
     Returns:
         Values of shape (N,). They can be differentiated once.
@@ -43,7 +43,7 @@ def info_nce(
     return apply(rows, anchors, tau, absent, labels)
 
 
-# Compiled, the blocks would be unrolled, and anew for each number of rows.
+# Compiling would unroll the blocks, and again for each number of rows.
 @torch.compiler.disable
 def _in_blocks(*args) -> Tensor:
     return _InfoNCE.apply(*args)
@@ -84,7 +84,7 @@ def _is_one_block(rows: Tensor, anchors: Tensor) -> bool:
 
 
 def _blocks(rows: Tensor, anchors: Tensor) -> list[slice]:
-    """Blocks of at most ``BLOCK`` pairs, and of one anchor at least."""
+    """Blocks of at least one anchor and at most ``BLOCK`` similarities."""
     if _is_one_block(rows, anchors):
         return [slice(0, len(anchors))]
     size = max(BLOCK // len(rows), 1)
@@ -93,13 +93,13 @@ def _blocks(rows: Tensor, anchors: Tensor) -> list[slice]:
 
 
 def _log_softmax(block, rows, anchors, tau, absent, labels) -> Tensor:
-    """Log-probabilities that the anchors of a block give to all rows."""
-    # In place, since autocast would run a product that is not, alone of all
-    # ops in losses/, in half precision.
+    """Log-probabilities of all rows for the anchors of a block."""
+    # In place: autocast would run the out-of-place product, and no other op
+    # in losses/, in half precision.
     similarity = rows.new_empty(block.stop - block.start, len(rows))
     similarity.addmm_(anchors[block], rows.T, beta=0, alpha=1 / tau)
-    # The lowest finite number, not -inf: inf - inf would be NaN where nothing
-    # is left.
+    # The lowest finite number, not -inf: inf - inf would be NaN where every
+    # row is masked.
     lowest = torch.finfo(similarity.dtype).min
     if labels is not None:
         same = labels[block, None] == labels
@@ -111,7 +111,7 @@ def _log_softmax(block, rows, anchors, tau, absent, labels) -> Tensor:
 
 
 def _gradient(block, log_p) -> Tensor:
-    """Gradient of the values in the similarities over tau; overwrites."""
+    """Gradient for the similarities / tau; overwrites ``log_p``."""
     p = log_p.exp_()
     p.diagonal(block.start).sub_(1)
     return p

@@ -1,4 +1,4 @@
-"""What the losses share: checks of tensors, logits, the mean.
+"""Checks of tensors, preparation of logits, and the weighted mean.
 
 Shapes: N samples (images or sampled RoIs), C classes (K + 1 for an RoI head,
 background last).
@@ -11,11 +11,11 @@ from ...exceptions import MMKDTypeError, MMKDValueError
 
 
 def check_labels(labels: Tensor | None, student: Tensor) -> None:
-    """Raise unless ``labels`` holds one int64 class id for each row.
+    """Raise unless ``labels`` holds one int64 class id per row.
 
-    Ids are not compared with C, because that would wait for the GPU at every
-    step. An id outside 0 .. C - 1 raises on the CPU and fails a device-side
-    assertion on CUDA.
+    Ids are not compared with C, because that would synchronize the GPU at
+    every step. An id outside 0 .. C - 1 raises on the CPU and triggers a
+    device-side assertion on CUDA.
 
     Raises:
         TypeError: There are no ``labels``, or they are not int64, as with
@@ -33,22 +33,22 @@ def check_labels(labels: Tensor | None, student: Tensor) -> None:
         raise MMKDValueError(
             'Expected argument `labels` to be class ids of shape '
             f'{tuple(student.shape[:1])} but got {tuple(labels.shape)}; give '
-            'one class id a row (`argmax(1)` of one-hot labels).'
+            'one class id per row (`argmax(1)` of one-hot labels).'
         )
 
 
 def check_weights(weights: Tensor, rows: Tensor) -> None:
-    """Raise ValueError unless ``weights`` holds one number for each row."""
+    """Raise ValueError unless ``weights`` holds one number per row."""
     if weights.shape != rows.shape[:1]:
         raise MMKDValueError(
             'Expected argument `weights` to be of shape '
             f'{tuple(rows.shape[:1])} but got {tuple(weights.shape)}; give '
-            'one weight a row.'
+            'one weight per row.'
         )
 
 
 def numbers_in_use(loss: nn.Module) -> str:
-    """The settings of a loss as its repr shows them."""
+    """The arguments of a loss, for its repr."""
     return ', '.join(
         f'{name}={value}'
         for name, value in vars(loss).items()
@@ -59,16 +59,16 @@ def numbers_in_use(loss: nn.Module) -> str:
 def standardize_logits(logits: Tensor) -> Tensor:
     """``(z - mean) / (1e-7 + std)`` of each row, with the unbiased std.
 
-    What is left are the relations of the classes of a row: rows that differ
-    by a shift and a positive scale become one.
+    Only the relations between the classes of a row remain: rows that differ
+    by a shift and a positive scale become equal.
 
     Args:
         logits: Logits z of shape (N, C), float32 or float64.
 
     Returns:
-        The same shape and type. A row of equal logits has no scale: it gives
-        zeros with gradient 0, where that of the formula would be about 1e7.
-        So does every row if C = 1.
+        Same shape and dtype. A row of equal logits has no scale: it gives
+        zeros with gradient 0, where the formula would give about 1e7. The
+        same holds for every row if C = 1.
 
     References:
         Sun, Ren, Li, Wang, Cao. Logit Standardization in Knowledge
@@ -82,7 +82,7 @@ def standardize_logits(logits: Tensor) -> Tensor:
         [[-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0]]
     """
     # A shift changes nothing, but this one makes rows of equal logits exactly
-    # 0, which taking off their mean alone, being rounded, would not.
+    # 0. Subtracting only the mean, which is rounded, would not.
     logits = logits - logits[:, :1].detach()
     centred = logits - logits.mean(dim=1, keepdim=True)
     # Not `std`, which is NaN if C = 1 and warns if N = 0.
@@ -94,15 +94,15 @@ def standardize_logits(logits: Tensor) -> Tensor:
 def prepare_logits(
     student: Tensor, teacher: Tensor, *, standardize: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Check both logits, upcast them, and cut the teacher off the graph.
+    """Check both logits, upcast them, and detach the teacher.
 
     Args:
         student: Logits of shape (N, C), any floating type.
         teacher: Logits of shape (N, C), any floating type.
-        standardize: Whether both then go through :func:`standardize_logits`.
+        standardize: Whether to apply :func:`standardize_logits` to both.
 
     Returns:
-        Both in one type: float64 if either was, float32 otherwise. The
+        Both in one dtype: float64 if either was, float32 otherwise. The
         student keeps its graph, the teacher gets no gradient.
 
     Raises:
@@ -128,12 +128,12 @@ def weighted_mean(losses: Tensor, weights: Tensor | None = None) -> Tensor:
 
     Args:
         losses: Shape (N,).
-        weights: Non-negative, shape (N,). None weighs every row by 1.
+        weights: Non-negative, shape (N,). None: every weight is 1.
 
     Returns:
-        ``sum(weights * losses) / n``, where n is the number of rows with a
-        weight above 0 and at least 1. With N = 0 it is 0 and still attached
-        to the graph.
+        ``sum(weights * losses) / n``, where n is the number of samples
+        with weight > 0, at least 1. If N = 0 it is 0 and still attached to
+        the graph.
 
     Raises:
         ValueError: ``weights`` is not of shape (N,).

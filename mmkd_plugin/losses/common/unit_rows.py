@@ -1,6 +1,6 @@
 """Rows scaled to length 1.
 
-Shapes: N rows of C numbers.
+Shapes: N rows, C columns.
 """
 
 import torch
@@ -10,15 +10,15 @@ from torch.autograd.function import once_differentiable
 
 
 def unit_rows(rows: Tensor) -> Tensor:
-    """Scale the rows of (N, C) to length 1, rows of (almost) zeros to 0.
+    """Scale the rows of (N, C) to length 1, and rows of (almost) zeros to 0.
 
-    The latter have gradient 0. The result can be differentiated once.
+    Rows of zeros have gradient 0. The result can be differentiated once.
     """
     return _UnitRows.apply(rows)
 
 
 class _UnitRows(Function):
-    """Keeps its result, where autograd would keep the argument too."""
+    """Saves only its result, where autograd would save the input too."""
 
     @staticmethod
     def forward(ctx, rows: Tensor) -> Tensor:
@@ -33,6 +33,6 @@ class _UnitRows(Function):
     @once_differentiable
     def backward(ctx, grad: Tensor) -> Tensor:
         units, length = ctx.saved_tensors
-        # What is along a row does not change its direction.
+        # The part of a gradient along its row does not change the direction.
         along = (grad * units).sum(dim=1, keepdim=True)
         return torch.addcmul(grad, units, along, value=-1).div_(length)

@@ -34,7 +34,10 @@ def test_good_folders_pass(tmp_path):
         (dict(type='ImageNet'), '3 folders .* has 1000 names'),
         (dict(extensions=('.jpg',)), r'12 of the 12 files.*\.png.*no image'),
         (dict(data_prefix='no'), 'The folder .*no of the train data was not'),
-        (dict(data_prefix='train/cat'), 'has no folder: expected one a class'),
+        (
+            dict(data_prefix='train/cat'),
+            'has no folder: expected one per class',
+        ),
     ],
 )
 def test_folders_that_do_not_fit(tmp_path, changes, words):
@@ -179,7 +182,7 @@ def test_readers_of_another_kind_are_left_alone(tmp_path):
         OpenImagesDataset,
     )
 
-    from mmkd_plugin.datasets.check.parts import reads_coco
+    from mmkd_plugin.datasets.check.introspection import reads_coco
 
     assert reads_coco(CocoDataset)
     for kind in (

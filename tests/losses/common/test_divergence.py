@@ -13,10 +13,10 @@ def test_one_minus_p_keeps_its_digits():
     logits = torch.tensor([[40.0, 0.0, 0.0]])
     assert 1 - logits.softmax(1)[0, 0] == 0
     for label, expected in ((0, 40 - torch.tensor(2.0).log()), (1, -40)):
-        pair, _ = divergence._class_or_not(
+        binary, _ = divergence._one_vs_rest(
             logits.clone(), torch.tensor([[label]])
         )
-        log_odds = pair[0, 0] - pair[0, 1]
+        log_odds = binary[0, 0] - binary[0, 1]
         torch.testing.assert_close(log_odds, torch.as_tensor(expected * 1.0))
 
 

@@ -120,7 +120,7 @@ def test_all_that_is_wrong_is_said(ask):
                 "The folder 'no/such' of the train data was not found",
                 "The first weights 'no/r18.pth' of `model.backbone.init_cfg`",
                 "The teacher's checkpoint 'no.pth' was not found",
-                '1 of the 2 classes of the student are none of the 3 of the',
+                '1 of the 2 classes of the student are not among the 3 of the',
             ),
         ),
         1,

@@ -1,18 +1,24 @@
-"""Which check a data set gets."""
+"""Choosing the check of a data set by the class that reads it."""
 
 import json
 import os
 
 from ...exceptions import MMKDFileNotFoundError, MMKDValueError
-from .classes import check_names
+from .classes import read_classes
 from .coco import check_coco
 from .folders import check_folders
-from .parts import is_remote, reads_coco, reads_folders, reads_own, reads_xml
+from .introspection import (
+    is_remote,
+    reads_coco,
+    reads_folders,
+    reads_own,
+    reads_xml,
+)
 from .voc import check_voc
 
 
 def check_part(split: str, part, kind: type):
-    """Check the annotations of a data set by what it reads.
+    """Check the annotations of a data set, depending on their format.
 
     Args:
         split: What to call the data in a message.
@@ -20,7 +26,7 @@ def check_part(split: str, part, kind: type):
         kind: Its class.
 
     Returns:
-        CocoFile | None: Of one that reads a COCO file.
+        CocoFile | None: The COCO file, if it reads one.
 
     Raises:
         FileNotFoundError, ValueError: If something is wrong with them.
@@ -35,14 +41,14 @@ def check_part(split: str, part, kind: type):
         check_folders(split, part)
     else:
         if isinstance(getattr(part, 'metainfo', None), dict):
-            check_names(split, part.metainfo)
+            read_classes(split, part.metainfo)
         if reads_own(kind):
             _check_own(split, part.ann_file)
     return None
 
 
 def _check_own(split: str, path: str) -> None:
-    """Check a file of MMEngine's own format, where that is JSON."""
+    """Check a file in MMEngine's own format, if it is JSON."""
     if not path.endswith('.json'):
         return
     if not os.path.isfile(path):

@@ -1,4 +1,4 @@
-"""Words that the sentences of this folder share."""
+"""Helpers for the messages of the checks."""
 
 from collections.abc import Iterable
 from reprlib import Repr
@@ -8,7 +8,7 @@ from mmengine.logging import MMLogger
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 _SHORT.maxdict = _SHORT.maxlist = 6
-# Sentences that each log has.
+# Warnings that were already written to each log.
 _SAID: set = set()
 
 
@@ -19,7 +19,7 @@ def few(names: Iterable) -> str:
 
 
 def short(value: object) -> str:
-    """A value as Python writes it, cut where it is long."""
+    """The repr of a value, shortened."""
     return _SHORT.repr(value)
 
 

@@ -8,7 +8,7 @@ from mmengine.registry import HOOKS
 from PIL import Image
 
 from tests.helpers import tiny
-from tests.helpers.errors_page import row
+from tests.helpers.errors_page import case
 
 
 def annotation(**changes):
@@ -91,29 +91,29 @@ def cifar(w, **changes):
     )
 
 
-row('data-root')(lambda w: coco(w, data_root='no/such'))
-row('annotation-missing')(lambda w: coco(w, ann_file='b.json'))
-row('annotation-not-json')(lambda w: coco(w, text='{"images": ['))
-row('annotation-not-coco')(lambda w: coco(w, images=None))
-row('annotation-key')(lambda w: coco(w, annotations=[dict(id=1, image_id=1)]))
-row('annotation-ids')(
+case('data-root')(lambda w: coco(w, data_root='no/such'))
+case('annotation-missing')(lambda w: coco(w, ann_file='b.json'))
+case('annotation-not-json')(lambda w: coco(w, text='{"images": ['))
+case('annotation-not-coco')(lambda w: coco(w, images=None))
+case('annotation-key')(lambda w: coco(w, annotations=[dict(id=1, image_id=1)]))
+case('annotation-ids')(
     lambda w: coco(
         w,
         images=[image(1), image(2)],
         annotations=[annotation(), annotation(image_id=2)],
     )
 )
-row('annotation-no-image')(lambda w: coco(w, images=[], annotations=[]))
-row('annotation-no-box')(lambda w: coco(w, annotations=[]))
-row('zero-area')(
+case('annotation-no-image')(lambda w: coco(w, images=[], annotations=[]))
+case('annotation-no-box')(lambda w: coco(w, annotations=[]))
+case('zero-area')(
     lambda w: coco(w, annotations=[annotation(bbox=[8, 8, 0, 16], area=0)])
 )
-row('categories')(lambda w: coco(w, classes=('car', 'bus')))
-row('categories-some')(lambda w: coco(w, classes=('cat', 'bus')))
-row('categories-order')(lambda w: coco(w, classes=tiny.CLASSES[::-1]))
-row('image-missing')(lambda w: coco(w, images=[image(1, 'b.png')]))
+case('categories')(lambda w: coco(w, classes=('car', 'bus')))
+case('categories-some')(lambda w: coco(w, classes=('cat', 'bus')))
+case('categories-order')(lambda w: coco(w, classes=tiny.CLASSES[::-1]))
+case('image-missing')(lambda w: coco(w, images=[image(1, 'b.png')]))
 # In another process, whose traceback becomes part of the message.
-row('image-damaged')(lambda w: coco(w, picture=b'noise', workers=1))
+case('image-damaged')(lambda w: coco(w, picture=b'noise', workers=1))
 
 
 @HOOKS.register_module()
@@ -124,38 +124,38 @@ class Emptied(Hook):
         Path('a.png').write_bytes(b'')
 
 
-@row('image-empty')
+@case('image-empty')
 def _(w):
     # After all images have been looked for.
     return coco(w, hooks=[dict(type='Emptied')])
 
 
-row('cifar-missing')(lambda w: cifar(w, data_root='no/such'))
-row('cifar-path')(lambda w: cifar(w, data_root=None))
-row('cifar-split')(lambda w: cifar(w, split='val'))
-row('cifar-padding')(lambda w: cifar(w, padding=-1))
-row('cifar-flip')(lambda w: cifar(w, flip_prob=2))
+case('cifar-missing')(lambda w: cifar(w, data_root='no/such'))
+case('cifar-path')(lambda w: cifar(w, data_root=None))
+case('cifar-split')(lambda w: cifar(w, split='val'))
+case('cifar-padding')(lambda w: cifar(w, padding=-1))
+case('cifar-flip')(lambda w: cifar(w, flip_prob=2))
 
 
-@row('cifar-file-missing')
+@case('cifar-file-missing')
 def _(w):
     w.file('cifar-100-python/meta')
     return cifar(w)
 
 
-@row('cifar-md5')
+@case('cifar-md5')
 def _(w):
     w.file('cifar-100-python/train')
     return cifar(w)
 
 
-@row('cifar-archive')
+@case('cifar-archive')
 def _(w):
     w.file('cifar-100-python.tar.gz', 'no archive')
     return cifar(w)
 
 
-@row('cifar-sheet')
+@case('cifar-sheet')
 def _(w):
     Path('train').mkdir()
     Image.new('RGB', (64, 40)).save('train/cat.png')

@@ -7,7 +7,7 @@ import torch
 
 from tests.helpers import tiny
 from tests.helpers.commands import OPEN
-from tests.helpers.errors_page import row
+from tests.helpers.errors_page import case
 
 CONV = 'backbone.layer2.0.conv1.weight'
 BIAS = 'roi_head.bbox_head.fc_cls.bias'
@@ -32,55 +32,55 @@ def checkpoint(w, content, **changes):
     return w.train(w.teacher(checkpoint='t.pth', **changes))
 
 
-row('teacher-config')(lambda w: w.train(w.teacher(config='no/such.py')))
-row('teacher-config-package')(
+case('teacher-config')(lambda w: w.train(w.teacher(config='no/such.py')))
+case('teacher-config-package')(
     lambda w: w.train(w.teacher(config='nowhere::x.py'))
 )
-row('teacher-config-model')(lambda w: w.train(w.teacher(config=dict(lr=1))))
-row('teacher-config-scope')(
+case('teacher-config-model')(lambda w: w.train(w.teacher(config=dict(lr=1))))
+case('teacher-config-scope')(
     lambda w: w.train(w.teacher(config=dict(model=w.model(), default_scope=5)))
 )
-row('teacher-config-makes')(
+case('teacher-config-makes')(
     lambda w: w.train(w.teacher(config=dict(model=dict(type='os.getcwd'))))
 )
-row('teacher-config-kind')(lambda w: w.train(w.teacher(config=3)))
-row('teacher-path')(
+case('teacher-config-kind')(lambda w: w.train(w.teacher(config=3)))
+case('teacher-path')(
     lambda w: w.train(w.teacher(checkpoint='~no_such_user/x.pth'))
 )
-row('teacher-path-kind')(lambda w: w.train(w.teacher(checkpoint=None)))
-row('teacher-prefix')(lambda w: w.train(w.teacher(prefix=5)))
-row('checkpoint-missing')(lambda w: w.train(w.teacher(checkpoint='no.pth')))
-row('checkpoint-folder')(lambda w: w.train(w.teacher(checkpoint='.')))
-row('checkpoint-empty')(lambda w: checkpoint(w, b''))
-row('checkpoint-text')(lambda w: checkpoint(w, b'hello'))
-row('teacher-wrapped')(lambda w: weights(w, wrapper='architecture.'))
-row('teacher-depth')(lambda w: weights(w, **{CONV: None}))
-row('teacher-classes')(lambda w: weights(w, **{BIAS: torch.zeros(81)}))
+case('teacher-path-kind')(lambda w: w.train(w.teacher(checkpoint=None)))
+case('teacher-prefix')(lambda w: w.train(w.teacher(prefix=5)))
+case('checkpoint-missing')(lambda w: w.train(w.teacher(checkpoint='no.pth')))
+case('checkpoint-folder')(lambda w: w.train(w.teacher(checkpoint='.')))
+case('checkpoint-empty')(lambda w: checkpoint(w, b''))
+case('checkpoint-text')(lambda w: checkpoint(w, b'hello'))
+case('teacher-wrapped')(lambda w: weights(w, wrapper='architecture.'))
+case('teacher-depth')(lambda w: weights(w, **{CONV: None}))
+case('teacher-classes')(lambda w: weights(w, **{BIAS: torch.zeros(81)}))
 
 
-@row('teacher-scope')
+@case('teacher-scope')
 def _(w):
     config = dict(default_scope='mmseg', model=dict(type='EncoderDecoder'))
     return w.train(w.teacher(config=config))
 
 
-@row('checkpoint-cut')
+@case('checkpoint-cut')
 def _(w):
     return checkpoint(w, Path('teacher.pth').read_bytes()[:5000])
 
 
-@row('checkpoint-content')
+@case('checkpoint-content')
 def _(w):
     return w.train(w.teacher(checkpoint=w.save('t.pth', dict(epoch=3))))
 
 
-@row('prefix')
+@case('prefix')
 def _(w):
     w.save('t.pth', dict(a=torch.ones(1)))
     return w.train(w.teacher(checkpoint='t.pth', prefix='x.'))
 
 
-@row('checkpoint-malice')
+@case('checkpoint-malice')
 def _(w):
     state = torch.load('teacher.pth')['state_dict']
     w.save('t.pth', dict(state_dict=state, meta=Malice()))
@@ -89,7 +89,7 @@ def _(w):
     return ended
 
 
-@row('checkpoint-download')
+@case('checkpoint-download')
 def _(w):
     def download(*args, **kwargs):
         raise OSError('no route to host')
@@ -100,7 +100,7 @@ def _(w):
     return w.train(w.teacher(checkpoint=url))
 
 
-@row('compile')
+@case('compile')
 def _(w):
     def compile_(*args, **kwargs):
         # As inductor says it at the first forward.

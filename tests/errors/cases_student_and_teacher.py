@@ -10,7 +10,7 @@ from mmpretrain.registry import MODELS as CLS_MODELS
 from mmkd_plugin.taps import ClsHeadTap
 from tests.helpers import tiny, tiny_cls
 from tests.helpers.commands import TEACHER, as_text
-from tests.helpers.errors_page import row
+from tests.helpers.errors_page import case
 
 RLD = dict(loss_rld=dict(type='RLDLoss', beta=8.0, tau_scd=1.0, tau_mcd=4.0))
 
@@ -95,7 +95,7 @@ def named(w, student, teacher, num_student=None, num_teacher=None):
     )
 
 
-@row('one-stage')
+@case('one-stage')
 def _(w):
     model = w.use('detector').model()
     rpn = model.pop('rpn_head')
@@ -109,7 +109,7 @@ def _(w):
     return w.train(model=model)
 
 
-@row('cascade')
+@case('cascade')
 def _(w):
     model = w.use('detector').model()
     roi, rcnn = model['roi_head'], model['train_cfg']['rcnn']
@@ -123,21 +123,21 @@ def _(w):
     return w.train(model=dict(model, type='CascadeRCNN'))
 
 
-row('sigmoid')(
+case('sigmoid')(
     lambda w: box_head(
         w, loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True)
     )
 )
-row('custom-activation')(
+case('custom-activation')(
     lambda w: box_head(w, loss_cls=dict(type='SeesawLoss', num_classes=3))
 )
-row('logits-number')(lambda w: box_head(w, type='NarrowBBoxHead'))
-row('several-rows')(lambda w: box_head(w, with_cls=False))
-row('rows-of-rois')(lambda w: box_head(w, type='PartBBoxHead'))
-row('loss-not-called')(lambda w: box_head(w, type='SilentBBoxHead'))
+case('logits-number')(lambda w: box_head(w, type='NarrowBBoxHead'))
+case('several-rows')(lambda w: box_head(w, with_cls=False))
+case('rows-of-rois')(lambda w: box_head(w, type='PartBBoxHead'))
+case('loss-not-called')(lambda w: box_head(w, type='SilentBBoxHead'))
 
 
-@row('not-a-classifier')
+@case('not-a-classifier')
 def _(w):
     teacher = tiny.save_teacher('teacher.pth')
     teacher['config']['model'] = teacher['config']['model'].to_dict()
@@ -145,16 +145,16 @@ def _(w):
     return w.train(w.hook(teacher=TEACHER))
 
 
-row('sigmoid-classifier')(
+case('sigmoid-classifier')(
     lambda w: head(w, type='LinearClsHead', loss=dict(type='FocalLoss'))
 )
-row('multi-label')(lambda w: head(w, type='MultiLabelLinearClsHead'))
-row('margin')(lambda w: head(w, type='ArcFaceClsHead'))
-row('two-tokens')(lambda w: head(w, type='DeiTClsHead'))
-row('rows')(lambda w: head(w, type='PatchHead'))
+case('multi-label')(lambda w: head(w, type='MultiLabelLinearClsHead'))
+case('margin')(lambda w: head(w, type='ArcFaceClsHead'))
+case('two-tokens')(lambda w: head(w, type='DeiTClsHead'))
+case('rows')(lambda w: head(w, type='PatchHead'))
 
 
-@row('several-tasks')
+@case('several-tasks')
 def _(w):
     model = w.model()
     task = dict(type='LinearClsHead', num_classes=3)
@@ -164,30 +164,30 @@ def _(w):
     return w.train(model=model)
 
 
-row('class-twice')(
+case('class-twice')(
     lambda w: named(w, ['crane', 'cat', 'crane'], ['cat', 'crane', 'crane'])
 )
-row('class-names')(lambda w: named(w, ['x', 'a'], ['a', 'b']))
+case('class-names')(lambda w: named(w, ['x', 'a'], ['a', 'b']))
 
 
-@row('class-number')
+@case('class-number')
 def _(w):
     return w.train(
         w.hook(teacher=tiny_cls.save_teacher('teacher.pth', num_classes=80))
     )
 
 
-row('class-number-head')(lambda w: named(w, ['a'], ['a'], num_student=80))
+case('class-number-head')(lambda w: named(w, ['a'], ['a'], num_student=80))
 
 
-@row('soft-labels')
+@case('soft-labels')
 def _(w):
     model = w.model()
     model['train_cfg'] = dict(augments=dict(type='Mixup', alpha=1.0))
     return w.train(w.hook(losses=RLD), model=model)
 
 
-row('one-hot-labels')(
+case('one-hot-labels')(
     lambda w: w.train(w.hook(losses=RLD, tap=dict(type='OneHotTap')))
 )
-row('logits-shape')(lambda w: w.train(w.hook(tap=dict(type='CutTap'))))
+case('logits-shape')(lambda w: w.train(w.hook(tap=dict(type='CutTap'))))

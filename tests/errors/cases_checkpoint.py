@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import DATASETS, HOOKS
 
 from tests.helpers.commands import OPEN, NamedPictures, run_tool
-from tests.helpers.errors_page import row
+from tests.helpers.errors_page import case
 
 
 class Thing:
@@ -38,26 +38,26 @@ def named(w, name, said=''):
     return ended
 
 
-row('checkpoint-attack')(
+case('checkpoint-attack')(
     lambda w: teacher(w, 'it sets attributes of a dict', meta=Attack())
 )
-row('checkpoint-meta')(lambda w: teacher(w, meta=[1]))
-row('checkpoint-layout')(
+case('checkpoint-meta')(lambda w: teacher(w, meta=[1]))
+case('checkpoint-layout')(
     lambda w: teacher(w, state_dict=dict(a=torch.ones(2).to_sparse()))
 )
 
 
-@row('checkpoint-scheme')
+@case('checkpoint-scheme')
 def _(w):
     ended = w.train(load_from='s3://bucket/t.pth')
     assert named(w, 's3://bucket/t.pth').error == ended.error
     return ended
 
 
-row('checkpoint-zoo')(lambda w: named(w, 'mmcls://nothing'))
+case('checkpoint-zoo')(lambda w: named(w, 'mmcls://nothing'))
 
 
-@row('checkpoint-limit')
+@case('checkpoint-limit')
 def _(w):
     nested: list = []
     for _ in range(200):
@@ -65,19 +65,19 @@ def _(w):
     return teacher(w, 'it is nested more than 100 deep', meta=dict(a=nested))
 
 
-@row('checkpoint-torchscript')
+@case('checkpoint-torchscript')
 def _(w):
     torch.jit.script(torch.nn.Linear(1, 1)).save('t.pth')
     return named(w, 't.pth')
 
 
-@row('checkpoint-special')
+@case('checkpoint-special')
 def _(w):
     os.mkfifo('pipe')
     return named(w, 'pipe')
 
 
-@row('checkpoint-checksum')
+@case('checkpoint-checksum')
 def _(w):
     class Answer(io.BytesIO):
         status, headers = 200, Message()
@@ -100,16 +100,16 @@ def resume(w, act):
     return w.train(options=['--resume', changed])
 
 
-row('resume-best')(lambda w: resume(w, lambda c: c.pop('optimizer')))
-row('resume-half')(lambda w: resume(w, lambda c: c['state_dict'].popitem()))
-row('resume-beyond')(lambda w: resume(w, lambda c: c['meta'].update(epoch=2)))
-row('resume-optimizer')(
+case('resume-best')(lambda w: resume(w, lambda c: c.pop('optimizer')))
+case('resume-half')(lambda w: resume(w, lambda c: c['state_dict'].popitem()))
+case('resume-beyond')(lambda w: resume(w, lambda c: c['meta'].update(epoch=2)))
+case('resume-optimizer')(
     lambda w: resume(w, lambda c: settings(c).update(betas=(0.9, 0.999)))
 )
-row('resume-stand-in')(
+case('resume-stand-in')(
     lambda w: resume(w, lambda c: settings(c).update(lr=Thing()))
 )
-row('resume-number')(
+case('resume-number')(
     lambda w: resume(
         w, lambda c: c['message_hub']['runtime_info'].update(best_score='high')
     )
@@ -139,10 +139,10 @@ class Spoil(Hook):
             parameter.data.fill_(float('nan'))
 
 
-row('unreadable-checkpoint')(
+case('unreadable-checkpoint')(
     lambda w: w.train(train_dataloader=w.loader(dict(type='OddNames')))
 )
-row('nonfinite-weights')(
+case('nonfinite-weights')(
     lambda w: w.train(
         custom_hooks=[dict(type='Spoil')],
         train_dataloader=w.loader(dict(length=8)),
@@ -159,8 +159,8 @@ def publish(w, meta, *options):
     return ended
 
 
-row('publish-config')(lambda w: publish(w, {}))
-row('publish-meta')(
+case('publish-config')(lambda w: publish(w, {}))
+case('publish-meta')(
     lambda w: publish(
         w, dict(dataset_meta=dict(a=Thing())), '--config', 'teacher.py'
     )

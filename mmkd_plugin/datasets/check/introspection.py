@@ -1,22 +1,22 @@
-"""The data sets inside of wrappers, and the steps of their pipelines."""
+"""What a data set is: unwrapped, its pipeline, its storage, its format."""
 
 from collections.abc import Iterator
 
 
-def parts(dataset) -> Iterator:
-    """The data sets inside of wrappers that have ``get_data_info``."""
+def unwrap(dataset) -> Iterator:
+    """The data sets with ``get_data_info`` inside wrappers."""
     inner = getattr(dataset, 'datasets', None) or [
         getattr(dataset, 'dataset', None)
     ]
     if inner != [None]:
         for part in inner:
-            yield from parts(part)
+            yield from unwrap(part)
     elif hasattr(dataset, 'get_data_info'):
         yield dataset
 
 
 def transforms(dataset) -> list:
-    """The steps of a data set's pipeline, those inside of wrappers too."""
+    """The steps of a data set's pipeline, also those inside wrappers."""
     found = []
 
     def add(steps):
@@ -31,14 +31,14 @@ def transforms(dataset) -> list:
 
 
 def setting(step, name: str):
-    """A setting of a step, built or as in the config; None if it has none."""
+    """A setting of a step, built or a config; None if it has none."""
     if isinstance(step, dict):
         return step.get(name)
     return getattr(step, name, None)
 
 
 def is_remote(part) -> bool:
-    """Whether a data set, metric or step reads from another storage."""
+    """Whether a data set, metric or step reads from a remote storage."""
     for name in ('backend_args', 'file_client_args'):
         where = setting(part, name)
         if where and where.get('backend') not in ('local', 'disk'):
@@ -47,7 +47,7 @@ def is_remote(part) -> bool:
 
 
 def reads_coco(kind: type) -> bool:
-    """Whether a class of data sets reads a COCO file as MMDetection does."""
+    """Whether a data set class reads a COCO file as MMDetection does."""
     return (
         _qualname(kind, 'load_data_list') == 'CocoDataset.load_data_list'
         and _qualname(kind, 'parse_data_info') == 'CocoDataset.parse_data_info'
@@ -56,7 +56,7 @@ def reads_coco(kind: type) -> bool:
 
 
 def reads_xml(kind: type) -> bool:
-    """Whether it reads XML files as MMDetection's VOC does."""
+    """Whether it reads XML files as MMDetection's XMLDataset does."""
     return (
         _qualname(kind, 'load_data_list') == 'XMLDataset.load_data_list'
         and _qualname(kind, 'parse_data_info') == 'XMLDataset.parse_data_info'
@@ -64,7 +64,7 @@ def reads_xml(kind: type) -> bool:
 
 
 def reads_folders(kind: type) -> bool:
-    """Whether it reads folders of images as MMPretrain does."""
+    """Whether it reads image folders as MMPretrain does."""
     return _qualname(kind, 'load_data_list') == 'CustomDataset.load_data_list'
 
 

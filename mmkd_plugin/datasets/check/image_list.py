@@ -1,18 +1,18 @@
-"""Lists of images, one a line."""
+"""Image lists, one image per line."""
 
 from ...exceptions import MMKDFileNotFoundError, MMKDValueError
 
 
 def read_lines(split: str, path: str) -> list[str]:
-    """Read the lines of a list of images, without their ends.
+    """Read the lines of an image list, without line ends.
 
     Args:
         split: What to call the data in a message.
         path: The file.
 
     Raises:
-        FileNotFoundError: If it is not there.
-        ValueError: If it is not written in UTF-8, or empty.
+        FileNotFoundError: If it is missing.
+        ValueError: If it is not UTF-8, or empty.
     """
     where = f'The annotation file {path} of the {split} data'
     try:

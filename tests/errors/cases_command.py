@@ -10,10 +10,10 @@ import torch
 
 from mmkd_plugin import compat
 from mmkd_plugin.cli import launch
-from tests.errors.rows_of_the_teacher import CONV, Malice
+from tests.errors.cases_teacher import CONV, Malice
 from tests.helpers import tiny, tiny_cls
 from tests.helpers.commands import OPEN, run_tool
-from tests.helpers.errors_page import row
+from tests.helpers.errors_page import case
 
 
 def text(w, content, name='c.py'):
@@ -26,55 +26,55 @@ def options(w, *changes):
     return w.train(options=['--cfg-options', *changes])
 
 
-row('config-missing')(lambda w: run_tool('train', 'nowhere.py'))
-row('config-folder')(lambda w: run_tool('train', '.'))
-row('config-kind')(lambda w: text(w, '', 'c.txt'))
-row('config-syntax')(lambda w: text(w, 'model = ('))
-row('config-error')(lambda w: text(w, 'lr = 1 / 0'))
-row('config-base')(lambda w: text(w, "_base_ = './no_such.py'"))
-row('config-import')(
+case('config-missing')(lambda w: run_tool('train', 'nowhere.py'))
+case('config-folder')(lambda w: run_tool('train', '.'))
+case('config-kind')(lambda w: text(w, '', 'c.txt'))
+case('config-syntax')(lambda w: text(w, 'model = ('))
+case('config-error')(lambda w: text(w, 'lr = 1 / 0'))
+case('config-base')(lambda w: text(w, "_base_ = './no_such.py'"))
+case('config-import')(
     lambda w: text(
         w,
         "custom_imports = dict(imports=['no_such_module'],\n"
         'allow_failed_imports=False)',
     )
 )
-row('config-model')(lambda w: text(w, 'lr = 1'))
-row('config-part')(lambda w: w.train(train_dataloader=5))
-row('config-text')(
+case('config-model')(lambda w: text(w, 'lr = 1'))
+case('config-part')(lambda w: w.train(train_dataloader=5))
+case('config-text')(
     lambda w: text(
         w,
         Path(w.config()).read_text() + 'x = dict(a=object())\n',
     )
 )
-row('model-type')(
+case('model-type')(
     lambda w: w.use('detector').train(
         model=w.model(backbone=dict(type='ResNot'))
     )
 )
-row('model-argument')(lambda w: options(w, 'model.backbone.dpeth=18'))
-row('model-key')(lambda w: w.train(w.hook(), {'type': 'CKDHook', 1: 2}))
-row('model-import')(
+case('model-argument')(lambda w: options(w, 'model.backbone.dpeth=18'))
+case('model-key')(lambda w: w.train(w.hook(), {'type': 'CKDHook', 1: 2}))
+case('model-import')(
     lambda w: w.train(model=w.model(backbone=dict(type='no_such.ResNot')))
 )
-row('option-value')(lambda w: options(w, 'data_root'))
-row('option-brackets')(lambda w: options(w, 'x=[(1,2'))
-row('option-key')(lambda w: options(w, 'trian_cfg.max_epochs=1'))
-row('option-index')(
+case('option-value')(lambda w: options(w, 'data_root'))
+case('option-brackets')(lambda w: options(w, 'x=[(1,2'))
+case('option-key')(lambda w: options(w, 'trian_cfg.max_epochs=1'))
+case('option-index')(
     lambda w: w.train(
         options=['--cfg-options', 'param_scheduler.5.begin=1'],
         param_scheduler=[dict(type='MultiStepLR', milestones=[1])],
     )
 )
-row('option-data-root')(lambda w: options(w, 'data_root=/x'))
-row('option-import')(
+case('option-data-root')(lambda w: options(w, 'data_root=/x'))
+case('option-import')(
     lambda w: options(w, 'custom_imports.imports=no_such_module')
 )
-row('amp')(lambda w: w.train(options=['--amp']))
-row('auto-scale-lr')(lambda w: w.train(options=['--auto-scale-lr']))
+case('amp')(lambda w: w.train(options=['--amp']))
+case('auto-scale-lr')(lambda w: w.train(options=['--auto-scale-lr']))
 
 
-@row('first-weights')
+@case('first-weights')
 def _(w):
     def urlopen(*args, **kwargs):
         raise URLError('no route to host')
@@ -88,28 +88,28 @@ def _(w):
     return w.train(model=model)
 
 
-@row('versions')
+@case('versions')
 def _(w):
     w.monkeypatch.setitem(compat.SUPPORTED, 'mmpretrain', ('99.0', None))
     return w.train()
 
 
-row('launcher')(lambda w: w.train(options=['--launcher', 'torchrun']))
+case('launcher')(lambda w: w.train(options=['--launcher', 'torchrun']))
 
 
-@row('launcher-environment')
+@case('launcher-environment')
 def _(w):
     w.monkeypatch.delenv('RANK', raising=False)
     return w.train(options=['--launcher', 'pytorch'])
 
 
-@row('launcher-number')
+@case('launcher-number')
 def _(w):
     w.monkeypatch.setenv('RANK', 'first')
     return w.train(options=['--launcher', 'pytorch'])
 
 
-@row('launcher-gpu')
+@case('launcher-gpu')
 def _(w):
     for name in launch.LAUNCHERS['slurm'][0]:
         w.monkeypatch.setenv(name, '0')
@@ -117,7 +117,7 @@ def _(w):
     return w.train(options=['--launcher', 'slurm'])
 
 
-@row('port')
+@case('port')
 def _(w):
     w.monkeypatch.setattr(launch, 'get_device', lambda: 'cuda')
     w.monkeypatch.setattr(torch.cuda, 'set_device', lambda device: None)
@@ -137,13 +137,13 @@ def _(w):
         )
 
 
-row('work-dir-file')(
+case('work-dir-file')(
     lambda w: run_tool('train', w.config(), '--work-dir', w.file('a') + '/b')
 )
-row('work-dir-empty')(lambda w: run_tool('train', w.config(), '--work-dir='))
+case('work-dir-empty')(lambda w: run_tool('train', w.config(), '--work-dir='))
 
 
-@row('work-dir-read-only')
+@case('work-dir-read-only')
 def _(w):
     config = w.config()
     Path('work').mkdir(mode=0o500)
@@ -161,7 +161,7 @@ def _(w):
     return run_tool('train', config, '--work-dir', 'work')
 
 
-@row('work-dir-full')
+@case('work-dir-full')
 def _(w):
     full = shutil.disk_usage(w.folder)._replace(free=100)
     w.monkeypatch.setattr(shutil, 'disk_usage', lambda path: full)
@@ -178,8 +178,8 @@ def saving(w, error):
     return w.train()
 
 
-row('disk-full')(lambda w: saving(w, OSError(28, 'No space left on device')))
-row('disk-denied')(
+case('disk-full')(lambda w: saving(w, OSError(28, 'No space left on device')))
+case('disk-denied')(
     lambda w: saving(
         w, PermissionError(13, 'Permission denied', 'work/epoch_1.pth')
     )
@@ -190,24 +190,24 @@ def resume(w, *checkpoint):
     return w.train(options=['--resume', *checkpoint])
 
 
-row('resume-nothing')(lambda w: resume(w))
-row('resume-empty')(lambda w: resume(w, ''))
-row('resume-missing')(lambda w: resume(w, 'work/epoch_7.pth'))
-row('resume-damaged')(lambda w: resume(w, w.file('epoch_1.pth', 'hello')))
+case('resume-nothing')(lambda w: resume(w))
+case('resume-empty')(lambda w: resume(w, ''))
+case('resume-missing')(lambda w: resume(w, 'work/epoch_7.pth'))
+case('resume-damaged')(lambda w: resume(w, w.file('epoch_1.pth', 'hello')))
 
 
-@row('resume-weights')
+@case('resume-weights')
 def _(w):
     return resume(w, 'teacher.pth')
 
 
-@row('resume-none-whole')
+@case('resume-none-whole')
 def _(w):
     w.file('work/last_checkpoint', w.file('work/epoch_1.txt', 'hello'))
     return resume(w)
 
 
-@row('resume-malice')
+@case('resume-malice')
 def _(w):
     state = tiny_cls.build_classifier().state_dict()
     return resume(w, w.save('x.pth', dict(state_dict=state, meta=Malice())))
@@ -222,10 +222,10 @@ def test(w, checkpoint):
     return run_tool('test', config, checkpoint, '--work-dir', 'work')
 
 
-row('test-missing')(lambda w: test(w, 'nowhere.pth'))
+case('test-missing')(lambda w: test(w, 'nowhere.pth'))
 
 
-@row('test-other-model')
+@case('test-other-model')
 def _(w):
     state = tiny.build_detector().state_dict()
     del state[CONV]
@@ -237,18 +237,20 @@ def _(w):
 # Looking at a config.
 
 
-row('noise-size')(lambda w: run_tool('inspect_config', w.config()))
-row('no-hook')(lambda w: run_tool('weigh_terms', w.config([])))
-row('no-rows')(lambda w: run_tool('weigh_terms', w.config(), '--batches', '0'))
+case('noise-size')(lambda w: run_tool('inspect_config', w.config()))
+case('no-hook')(lambda w: run_tool('weigh_terms', w.config([])))
+case('no-rows')(
+    lambda w: run_tool('weigh_terms', w.config(), '--batches', '0')
+)
 
 
-@row('few-rows')
+@case('few-rows')
 def _(w):
     data = w.loader(dict(length=4), batch_size=4)
     config = w.config(train_dataloader=data)
     return run_tool('weigh_terms', config, '--rows', '64', '--batches', '1')
 
 
-row('student-missing')(
+case('student-missing')(
     lambda w: run_tool('weigh_terms', w.config(), '--student', 'no.pth')
 )
