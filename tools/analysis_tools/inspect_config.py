@@ -21,7 +21,7 @@ from readings import listen
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmkd_plugin import DistillHook
-from mmkd_plugin.checkpoints.first_weights import watched
+from mmkd_plugin.checkpoints.first_weights import check_first_weights
 from mmkd_plugin.checkpoints.unpickling import safe_loading
 from mmkd_plugin.cli.errors import explain, explain_errors
 from mmkd_plugin.cli.launch import build_parser, check_start, load_config
@@ -106,7 +106,7 @@ def begin(cfg, args, problems):
             loop.dataloader = Runner.build_dataloader(noise)
     with noting(problems):
         runner.build_optim_wrapper(runner.optim_wrapper)
-    with noting(problems), watched(runner):
+    with noting(problems), check_first_weights(runner):
         runner.model.init_weights()
         runner.load_or_resume()
     return runner

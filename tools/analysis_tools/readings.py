@@ -12,7 +12,7 @@ import torch
 from mmengine.runner import CheckpointLoader, Runner
 
 from mmkd_plugin import DistillHook
-from mmkd_plugin.checkpoints.first_weights import watched
+from mmkd_plugin.checkpoints.first_weights import check_first_weights
 from mmkd_plugin.checkpoints.reading import load_strictly, split_checkpoint
 from mmkd_plugin.checkpoints.unpickling import safe_loading
 from mmkd_plugin.cli import launch
@@ -152,7 +152,7 @@ def _collect(args):
             state, _ = split_checkpoint(content, student)
             load_strictly(runner.model, state, student, role='student')
         else:
-            with watched(runner):
+            with check_first_weights(runner):
                 runner.model.init_weights()
                 runner.load_or_resume()
         distiller = hook.distiller

@@ -53,7 +53,7 @@ from step_parts import (
 )
 
 from mmkd_plugin import ExactResumeHook
-from mmkd_plugin.taps.roi_align import readable
+from mmkd_plugin.taps.roi_align import to_roi_align
 
 OWN = (
     'DistillHook',
@@ -96,7 +96,7 @@ def bare_forward(runner, request):
         ):
             if rois is None:
                 return model(images, mode='tensor')
-            features = readable(model.extract_feat(images))
+            features = to_roi_align(model.extract_feat(images))
             features = [x.float() for x in features]
             return model.roi_head._bbox_forward(features, rois)
 
