@@ -71,6 +71,7 @@ class Distiller:
         self.teachers: list[Teacher] = []
         self._teacher: Any = None
         self._handles: list = []
+        self._attached: list = []
 
     @property
     def losses(self) -> dict[str, nn.Module]:
@@ -93,7 +94,7 @@ class Distiller:
         teachers: Sequence[Teacher],
         classes: Sequence[str] | None = None,
     ) -> None:
-        """Connect student and teachers.
+        """Connect student and teachers, in place of those attached before.
 
         Args:
             student: The model in training, not wrapped, on its device.
@@ -105,6 +106,12 @@ class Distiller:
             TypeError, ValueError: If a tap cannot read one of the models, or
                 student and teacher cannot be compared.
         """
+        if not teachers:
+            raise MMKDValueError(
+                'Expected argument `teachers` to hold at least one `Teacher` '
+                f'but got {teachers!r}.'
+            )
+        self.detach()
         self._find_taps(student)
         for tap in self.taps:
             tap.refuse('student', student)
@@ -129,7 +136,8 @@ class Distiller:
         self._teacher = self.teachers[0]
         if len(self.teachers) > 1:
             self._teacher = AveragedTeachers(self.teachers)
-        for tap in self.taps:
+        self._attached = self.taps
+        for tap in self._attached:
             tap.attach(student)
         # Plain functions: deepcopy would copy a bound method's object.
         self._handles = [
@@ -154,10 +162,10 @@ class Distiller:
         """Remove all hooks from the student, and free the teachers."""
         for handle in self._handles:
             handle.remove()
-        if self._handles:
-            for tap in self.taps:
-                tap.detach()
-        self._handles, self.teachers, self._teacher = [], [], None
+        for tap in self._attached:
+            tap.detach()
+        self._handles, self._attached = [], []
+        self.teachers, self._teacher = [], None
 
     @torch.compiler.disable
     def show(self, model: nn.Module, args: tuple, kwargs: dict) -> None:

@@ -121,7 +121,7 @@ class Teacher:
         with self.speed.autocast(inputs.device.type):
             self._features = self.model.extract_feat(inputs)
         self._device = inputs.device
-        self._answers: dict[Callable, Tensor] = {}
+        self._answers: dict[tuple, Tensor] = {}
 
     @torch.no_grad()
     def answer(self, ask: Callable, *, per_class: bool = False) -> Tensor:
@@ -137,13 +137,14 @@ class Teacher:
         Returns:
             The result of ``ask``.
         """
-        if ask not in self._answers:
+        key = ask, per_class
+        if key not in self._answers:
             with self.speed.autocast(self._device.type):
                 result = ask(self.model, self._features)
             if per_class and self._columns is not None:
                 result = result.index_select(1, self._columns)
-            self._answers[ask] = result
-        return self._answers[ask]
+            self._answers[key] = result
+        return self._answers[key]
 
     def forget(self) -> None:
         """Free the features and results of the images."""

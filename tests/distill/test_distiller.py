@@ -106,6 +106,39 @@ def test_refusal_leaves_the_student_as_it_was(teacher):
     distiller.detach()
 
 
+def test_attaching_again_replaces(student, teacher):
+    distiller = Distiller(dict(loss_kd=KD))
+    for _ in range(2):
+        distiller.attach(student, [teacher], tiny.CLASSES)
+    assert len(student._forward_hooks) == 1
+    assert step(student, 0)['loss_kd'] > 0
+    distiller.detach()
+    assert not has_hooks(student)
+
+
+def test_tap_that_fails_leaves_no_hook(student, teacher, monkeypatch):
+    distiller = Distiller(dict(loss_kd=KD, loss_own=dict(KD, tap=FOREGROUND)))
+
+    def attach(tap, student):
+        if tap.background_weight == 0:
+            raise ArithmeticError
+        return original(tap, student)
+
+    original = RoIHeadTap.attach
+    monkeypatch.setattr(RoIHeadTap, 'attach', attach)
+    with pytest.raises(ArithmeticError):
+        distiller.attach(student, [teacher], tiny.CLASSES)
+    distiller.detach()
+    assert not has_hooks(student)
+
+
+def test_no_teacher(student):
+    with pytest.raises(
+        ValueError, match=r'at least one `Teacher` but got \[\]'
+    ):
+        Distiller(dict(loss_kd=KD)).attach(student, [])
+
+
 class FeatureLike(RoIHeadTap):
     per_class = False
 
