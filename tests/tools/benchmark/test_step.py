@@ -66,7 +66,7 @@ def test_changes_of_logits(run_benchmark):
     wanted = [torch.tensor([[2.0, 1.0], [0.0, 4.0]])]
     found = [torch.tensor([[1.0, 2.0], [0.0, 4.0]])]
     student = torch.tensor([[0.0, 9.0], [0.0, 9.0]])
-    assert changes(found, wanted, [Record(logits=student)]) == dict(
+    assert changes(found, wanted, [Record(student=student)]) == dict(
         largest_change=1.0,
         relative=0.25,
         other_choice=0.5,
