@@ -246,7 +246,7 @@ row('no-rows')(lambda w: run_tool('weigh_terms', w.config(), '--batches', '0'))
 def _(w):
     data = w.loader(dict(length=4), batch_size=4)
     config = w.config(train_dataloader=data)
-    return run_tool('weigh_terms', config, '--rows', '64', '--batches', '1')
+    return run_tool('weigh_terms', config, '--samples', '64', '--batches', '1')
 
 
 row('student-missing')(
