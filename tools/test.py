@@ -17,9 +17,9 @@ from mmkd_plugin.exceptions import MMKDFileNotFoundError
 
 
 class FitCheckHook(Hook):
-    """Refuse weights of another model, which MMEngine loads in part."""
+    """Refuse weights of another model, which MMEngine loads partially."""
 
-    # After EMAHook, which chooses among the weights.
+    # After EMAHook, which chooses between two sets of weights.
     priority = 'LOWEST'
 
     def after_load_checkpoint(self, runner, checkpoint):

@@ -28,7 +28,7 @@ def parse_args():
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='go on from this checkpoint, or from the last one in the work '
+        help='resume from this checkpoint, or from the last one in the work '
         'directory if none is given',
     )
     return parser.parse_args()
@@ -66,7 +66,7 @@ def train(args):
         scale.enable = True
 
     runner = Runner.from_cfg(cfg)
-    # Not by the config: a list in it replaces that of its base.
+    # Not through the config: a list in a config replaces that of its base.
     for kind in (ExactResumeHook, StartCheckHook):
         if not any(isinstance(hook, kind) for hook in runner.hooks):
             runner.register_hook(kind())

@@ -248,7 +248,7 @@ case('no-rows')(
 def _(w):
     data = w.loader(dict(length=4), batch_size=4)
     config = w.config(train_dataloader=data)
-    return run_tool('weigh_terms', config, '--rows', '64', '--batches', '1')
+    return run_tool('weigh_terms', config, '--samples', '64', '--batches', '1')
 
 
 case('student-missing')(

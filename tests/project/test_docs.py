@@ -1,5 +1,6 @@
-"""The pages hang together: every link has a target, every page is found."""
+"""The pages are consistent: every link has a target, every page is found."""
 
+import ast
 import re
 from collections import Counter
 from pathlib import Path
@@ -13,6 +14,7 @@ PAGES = [
     ROOT / 'README.md',
     ROOT / 'CONTRIBUTING.md',
     ROOT / 'CHANGELOG.md',
+    ROOT / 'tools/README.md',
     *sorted(DOCS.rglob('*.md')),
 ]
 FENCED = re.compile(r'^ *(`{3,}).*?^ *\1 *$', re.MULTILINE | re.DOTALL)
@@ -88,6 +90,33 @@ def test_every_page_is_in_the_index():
             found.add(page)
     assert {*DOCS.rglob('*.md')} - {DOCS / 'README.md'} <= found
     assert 'docs/README.md' in links((ROOT / 'README.md').read_text())
+
+
+def is_command(path):
+    """Whether it is a shell script, or a Python file with a `main`."""
+    if path.suffix != '.py':
+        return path.suffix == '.sh'
+    return any(
+        isinstance(node, ast.FunctionDef) and node.name == 'main'
+        for node in ast.parse(path.read_text()).body
+    )
+
+
+def test_every_tool_is_in_the_list():
+    """Under the heading of its folder, and nothing else is."""
+    _, *sections = re.split(
+        '^## ', (ROOT / 'tools/README.md').read_text(), flags=re.MULTILINE
+    )
+    listed = set()
+    for section in sections:
+        heading, _, text = section.partition('\n')
+        folder = ROOT / 'tools'
+        if (folder / heading).is_dir():
+            folder /= heading
+        for row in re.findall(r'^\| (`.+?`) \|', text, re.MULTILINE):
+            names = re.findall(r'[\w/]+\.(?:py|sh)\b', row)
+            listed |= {folder / name.removeprefix('tools/') for name in names}
+    assert listed == {*filter(is_command, (ROOT / 'tools').rglob('*'))}
 
 
 def test_every_picture_is_shown():

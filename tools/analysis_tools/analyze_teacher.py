@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Where the teacher is right and wrong on the rows that the student trains on.
+"""Where the teacher is right and wrong on the student's training samples.
 
 Without training, runs student and teacher of a config over some batches of
-its training data. A row is an image, or an RoI that the student samples. All
-is counted on exactly what the distillation terms are given:
+its training data. A sample is an image, or an RoI that the student samples.
+Everything is counted on exactly what the distillation terms are given:
 
     python tools/analysis_tools/analyze_teacher.py CONFIG --student STUDENT.pth
 
@@ -24,15 +24,15 @@ from mmkd_plugin.datasets.class_names import names_of
 
 # Bins of a confidence, which lies in (0, 1].
 BINS = 20
-# Groups of numbers of masked classes: 1, 2, ..., 5, 6 to 10, 11 to 20, ...
+# Bins for the number of masked classes: 1, 2, ..., 5, 6 to 10, 11 to 20, ...
 GROUPS = (1, 2, 3, 4, 5, 10, 20, 50, 100, 200, 500)
-# Lines of a table; the JSON file has all.
+# Rows of a table; the JSON file has all.
 MOST = 20
-# What :func:`summarize` gives, in the words of the tables.
-SHARES = dict(
+# Columns of the tables, by the keys of :func:`summarize`.
+COLUMNS = dict(
     teacher='teacher right',
     student='student right',
-    agree='agree',
+    agree='agreement',
     teacher_confidence='confidence of teacher',
     student_confidence='of student',
     differs='RLD differs from DKD',
@@ -40,20 +40,20 @@ SHARES = dict(
 
 
 def compare(student, teacher, labels, weights):
-    """What there is to be counted about each row.
+    """What is counted for each sample.
 
     Args:
         student (Tensor): Logits, (N, C).
         teacher (Tensor): Logits, (N, C).
-        labels (Tensor): Class ids (N,), or shares of the classes (N, C), of
-            which the largest counts.
-        weights (Tensor): (N,); rows of weight 0 do not count.
+        labels (Tensor): Class ids (N,), or soft labels (N, C), of which the
+            largest counts.
+        weights (Tensor): (N,); samples of weight 0 do not count.
 
     Returns:
-        dict[str, Tensor]: Of M rows, each (M,): ``label``; ``teacher`` and
-        ``student``, the class that each chooses; ``teacher_confidence`` and
-        ``student_confidence``, the probability that it gives to this class;
-        ``masked``, the number of classes that RLD masks, 1 .. C.
+        dict[str, Tensor]: Each of shape (M,), for the M samples that count:
+        ``label``; ``teacher`` and ``student``, the class that each predicts;
+        ``teacher_confidence`` and ``student_confidence``, its probability of
+        this class; ``masked``, the number of classes that RLD masks, 1 .. C.
     """
     if labels.ndim == 2:
         labels = labels.argmax(1)
@@ -74,19 +74,19 @@ def compare(student, teacher, labels, weights):
 
 
 def summarize(found, part):
-    """Shares and means of a part of the rows.
+    """Accuracy, agreement and confidence on a part of the samples.
 
     Args:
         found (dict[str, Tensor]): As of :func:`compare`.
-        part (Tensor): Which rows, bool, (M,).
+        part (Tensor): Which samples, bool, (M,).
 
     Returns:
-        dict: Number of ``rows`` and, each in [0, 1] or None without rows,
-        the shares of which ``teacher`` and ``student`` are right, that
-        ``agree``, and of which RLD ``differs`` from DKD because the teacher
+        dict: Number of ``samples`` and, each in [0, 1] or None without
+        samples: the accuracy of ``teacher`` and ``student``; how often they
+        ``agree``; how often RLD ``differs`` from DKD, because the teacher
         ranks another class as high as the label; the mean confidences.
     """
-    shares = dict(
+    measures = dict(
         teacher=found['teacher'] == found['label'],
         student=found['student'] == found['label'],
         agree=found['teacher'] == found['student'],
@@ -95,23 +95,23 @@ def summarize(found, part):
         differs=found['masked'] > 1,
     )
     count = int(part.sum())
-    return dict(rows=count) | {
+    return dict(samples=count) | {
         name: values[part].double().mean().item() if count else None
-        for name, values in shares.items()
+        for name, values in measures.items()
     }
 
 
 def find_confusions(found, names):
-    """Which class the teacher takes for which.
+    """The teacher's confusions, from its confusion matrix.
 
     Args:
         found (dict[str, Tensor]): As of :func:`compare`.
         names (list[str]): Of the C classes.
 
     Returns:
-        list[dict]: ``label`` and ``choice`` of the teacher, ``rows``, their
-        share ``of_errors`` of the teacher and ``of_label``; the most
-        frequent first.
+        list[dict]: ``label``, ``choice`` of the teacher, number of
+        ``samples``, as a fraction ``of_errors`` of the teacher and of all
+        samples ``of_label``; the most frequent first.
     """
     size = len(names)
     pairs = size * found['label'] + found['teacher']
@@ -122,31 +122,31 @@ def find_confusions(found, names):
         dict(
             label=names[label],
             choice=names[choice],
-            rows=int(wrong[label, choice]),
+            samples=int(wrong[label, choice]),
             of_errors=(wrong[label, choice] / wrong.sum()).item(),
             of_label=(wrong[label, choice] / of_label[label]).item(),
         )
         for label, choice in wrong.nonzero().tolist()
     ]
-    return sorted(table, key=lambda entry: -entry['rows'])
+    return sorted(table, key=lambda entry: -entry['samples'])
 
 
 def count_masked(masked, size):
     """Histogram of the number of masked classes.
 
     Args:
-        masked (Tensor): Of each row, 1 .. C, (M,).
+        masked (Tensor): For each sample, 1 .. C, (M,).
         size (int): Number of classes, C.
 
     Returns:
-        list[dict]: Number of ``rows`` with so many ``classes``, a number or
-        a range such as '6-10', over :data:`GROUPS`.
+        list[dict]: Number of ``samples`` with this many ``classes`` masked, a
+        number or a range such as '6-10', by :data:`GROUPS`.
     """
     ends = [end for end in GROUPS if end < size] + [size]
     return [
         dict(
             classes=str(end) if end == begin + 1 else f'{begin + 1}-{end}',
-            rows=int(((masked > begin) & (masked <= end)).sum()),
+            samples=int(((masked > begin) & (masked <= end)).sum()),
         )
         for begin, end in zip([0, *ends], ends)
     ]
@@ -168,10 +168,10 @@ def count_confidences(found):
 
 
 def analyze(given, names, background=0):
-    """Count all that the tables and the picture show.
+    """Count everything that the tables and the picture show.
 
     Args:
-        given (Reading): As :func:`readings.read` gives it.
+        given (Reading): As :func:`readings.read` returns it.
         names (list[str]): Of the C classes.
         background (int): How many of the last of them are background.
 
@@ -192,57 +192,58 @@ def analyze(given, names, background=0):
         ],
         confusions=find_confusions(found, names),
         masked=count_masked(masked, len(names)),
-        # Rows on which MCD is 0, for want of two classes to rank.
+        # Samples whose MCD is 0, because fewer than two classes are left.
         without_mcd=(masked > len(names) - 2).double().mean().item(),
         confidence=count_confidences(found),
     )
 
 
 def make_tables(result):
-    """Lay out the result of :func:`analyze` as Markdown, in per cent."""
-    total = result['parts']['all']['rows']
-    seen = [entry for entry in result['classes'] if entry['rows']]
+    """Format the result of :func:`analyze` as Markdown, in percent."""
+    total = result['parts']['all']['samples']
+    seen = [entry for entry in result['classes'] if entry['samples']]
     worst = sorted(seen, key=lambda entry: entry['teacher'])[:MOST]
     return '\n'.join(
         [
-            f'On {total} rows, in per cent:\n',
-            *share_table('part', result['parts'].items()),
+            f'On {total} samples, in percent:\n',
+            *make_table('part', result['parts'].items()),
             f'\nThe {len(worst)} of {len(result["classes"])} classes on '
             'which the teacher is right least often:\n',
-            *share_table('class', ((entry['name'], entry) for entry in worst)),
+            *make_table('class', ((entry['name'], entry) for entry in worst)),
             '\nThe most frequent errors of the teacher:\n',
-            '| label | choice | rows | share of its errors | of the label |',
+            '| label | choice | samples | of its errors | of the label |',
             '|:--|:--|--:|--:|--:|',
             *(
-                f'| {entry["label"]} | {entry["choice"]} | {entry["rows"]} '
+                f'| {entry["label"]} | {entry["choice"]} '
+                f'| {entry["samples"]} '
                 f'| {100 * entry["of_errors"]:.1f} '
                 f'| {100 * entry["of_label"]:.1f} |'
                 for entry in result['confusions'][:10]
             ),
-            '\nClasses that RLD masks, the label among them (with fewer than '
+            '\nClasses that RLD masks, including the label (with fewer than '
             'two left, its MCD is 0: '
-            f'{100 * result["without_mcd"]:.2f} % of the rows):\n',
-            '| masked | rows | share |',
+            f'{100 * result["without_mcd"]:.2f} % of the samples):\n',
+            '| masked | samples | % of all |',
             '|--:|--:|--:|',
             *(
-                f'| {group["classes"]} | {group["rows"]} '
-                f'| {100 * group["rows"] / total:.2f} |'
+                f'| {group["classes"]} | {group["samples"]} '
+                f'| {100 * group["samples"] / total:.2f} |'
                 for group in result['masked']
             ),
         ]
     )
 
 
-def share_table(what, summaries):
-    """Lines of a table of names and what :func:`summarize` gave."""
-    yield f'| {what} | rows | {" | ".join(SHARES.values())} |'
-    yield f'|:--|{"--:|" * (1 + len(SHARES))}'
+def make_table(what, summaries):
+    """Lines of a table of names and results of :func:`summarize`."""
+    yield f'| {what} | samples | {" | ".join(COLUMNS.values())} |'
+    yield f'|:--|{"--:|" * (1 + len(COLUMNS))}'
     for name, part in summaries:
-        shares = (
+        cells = (
             '' if part[key] is None else f'{100 * part[key]:.1f}'
-            for key in SHARES
+            for key in COLUMNS
         )
-        yield f'| {name} | {part["rows"]} | {" | ".join(shares)} |'
+        yield f'| {name} | {part["samples"]} | {" | ".join(cells)} |'
 
 
 def name_classes(runner, tap):

@@ -1,7 +1,7 @@
-"""The picture of what ``tools/analysis_tools/analyze_teacher.py`` counts."""
+"""The figure of ``tools/analysis_tools/analyze_teacher.py``."""
 
 TEACHER, STUDENT, WRONG, PLAIN = '#0072b2', '#e69f00', '#d55e00', '#555555'
-# Lines of a panel.
+# Bars or dots per panel.
 MOST = 10
 
 
@@ -9,8 +9,8 @@ def draw(path, result):
     """Plot accuracies, errors, masked classes and confidences.
 
     Args:
-        path (Path): The picture to write; its suffix says the format.
-        result (dict): As ``analyze`` gives it.
+        path (Path): The file to write; its suffix decides the format.
+        result (dict): As ``analyze`` returns it.
     """
     import matplotlib
 
@@ -38,8 +38,8 @@ def draw(path, result):
 
 
 def draw_classes(axis, classes):
-    """How often teacher and student are right about a class."""
-    seen = [entry for entry in classes if entry['rows']]
+    """Accuracy of teacher and student by class."""
+    seen = [entry for entry in classes if entry['samples']]
     worst = sorted(seen, key=lambda entry: entry['teacher'])[:MOST]
     for y, entry in enumerate(worst):
         ends = [100 * entry['student'], 100 * entry['teacher']]
@@ -71,7 +71,7 @@ def draw_classes(axis, classes):
 
 
 def draw_errors(axis, confusions):
-    """What the teacher takes for what."""
+    """The teacher's most frequent confusions."""
     most = confusions[:MOST]
     axis.barh(
         range(len(most)),
@@ -87,22 +87,22 @@ def draw_errors(axis, confusions):
 
 
 def draw_masked(axis, masked):
-    """From how many classes RLD takes the teacher's ranking."""
-    total = sum(group['rows'] for group in masked)
-    shares = [100 * group['rows'] / total for group in masked]
+    """How many classes RLD masks."""
+    total = sum(group['samples'] for group in masked)
+    percents = [100 * group['samples'] / total for group in masked]
     names = [group['classes'] for group in masked]
-    bars = axis.bar(names, shares, width=0.65, color=TEACHER)
-    # The first one is DKD: nothing but the label is masked.
+    bars = axis.bar(names, percents, width=0.65, color=TEACHER)
+    # The first bar is DKD: only the label is masked.
     bars[0].set(facecolor='#b8cfe0')
-    texts = [f'{x:.1f}' if x >= 1 else f'{x:.2g}' for x in shares]
+    texts = [f'{x:.1f}' if x >= 1 else f'{x:.2g}' for x in percents]
     axis.bar_label(bars, [text.removesuffix('.0') for text in texts], size=7)
-    set_log_shares(axis, total)
+    set_log_percent(axis, total)
     axis.set_xlabel('classes that RLD masks (1: RLD equals DKD)')
     axis.set_title('(c) Masked classes')
 
 
 def draw_confidence(axis, confidence):
-    """Histograms of the probability of the chosen class."""
+    """Histograms of the probability of the predicted class."""
     bins = len(confidence['student'])
     edges = [100 * n / bins for n in range(bins + 1)]
     total = sum(confidence['student'])
@@ -119,24 +119,24 @@ def draw_confidence(axis, confidence):
             linewidth=1.4,
             label=label,
         )
-    set_log_shares(axis, total)
+    set_log_percent(axis, total)
     used = [n for n in range(bins) if any(c[n] for c in confidence.values())]
     axis.set_xlim(edges[used[0]] - 1, 101)
-    axis.set_xlabel('confidence in the own choice, %')
+    axis.set_xlabel('probability of the predicted class, %')
     axis.set_title('(d) Confidence')
     axis.legend(loc='best')
 
 
-def set_log_shares(axis, total):
-    """Make the vertical axis one of shares, down to half a row."""
+def set_log_percent(axis, total):
+    """Make the vertical axis logarithmic, in percent of the samples."""
     axis.set_yscale('log')
     axis.set_ylim(50 / total, 250)
     axis.yaxis.set_major_formatter('{x:g}')
-    axis.set_ylabel('% of the rows')
+    axis.set_ylabel('% of the samples')
 
 
 def set_lines(axis, names):
-    """Name the horizontal lines of a panel, the first on top."""
+    """Label the horizontal lines of a panel, the first on top."""
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(max(len(names), 1) - 0.5, -0.5)
     axis.tick_params(axis='y', length=0)

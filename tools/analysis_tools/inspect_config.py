@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""Say what a config would distil, and whether it would train.
+"""Show what a config would distil, and whether it would train.
 
     python tools/analysis_tools/inspect_config.py CONFIG
 
 Nothing is trained. Student and teacher are built, connected and run once, on
 noise of the size of the training images, or with --data on the first batch
-of the real ones. Whatever would stop the training is said, in the words of
-the training, and the exit code is then 1; it is 0 if the config would train.
+of the real ones. Everything that would stop the training is listed with its
+error message, and the exit code is then 1; it is 0 if the config would train.
 """
 
 import sys
@@ -45,7 +45,8 @@ def parse_args():
         type=int,
         nargs=2,
         metavar=('WIDTH', 'HEIGHT'),
-        help='pixels of the noise; those of the training images by default',
+        help='size of the noise in pixels (default: that of the training '
+        'images)',
     )
     parser.add_argument(
         '--modules',
@@ -57,10 +58,10 @@ def parse_args():
 
 @contextmanager
 def noting(problems):
-    """Go on after an error in the input.
+    """Continue after an error in the input.
 
     Args:
-        problems (list[str]): Gets the sentence of the error.
+        problems (list[str]): The error message is appended to it.
     """
     try:
         yield
@@ -76,9 +77,9 @@ def begin(cfg, args, problems):
     """Do what training does before it connects the teachers.
 
     Args:
-        cfg (Config): The config; its ``work_dir`` is a folder to throw away.
+        cfg (Config): The config; its ``work_dir`` is a temporary folder.
         args (argparse.Namespace): The options.
-        problems (list[str]): Gets what would stop the training.
+        problems (list[str]): What would stop the training is appended.
 
     Returns:
         Runner: On noise unless ``args.data``.
@@ -119,10 +120,10 @@ def stand_in(cfg, folder, problems):
         cfg (dict): Those of the config.
         folder (str): Where a checkpoint of random weights is written if
             that of ``cfg`` cannot be loaded.
-        problems (list[str]): Gets the reason.
+        problems (list[str]): The reason is appended to it.
 
     Returns:
-        dict: The same, or with random weights.
+        dict: The same, or with a checkpoint of random weights.
 
     Raises:
         FileNotFoundError, TypeError, ValueError: If the teacher's config is
@@ -144,15 +145,15 @@ def connect(runner, hook, folder, problems):
         runner (Runner): As of :func:`begin`.
         hook (DistillHook): One of its hooks.
         folder (str): See :func:`stand_in`.
-        problems (list[str]): Gets what would stop the training.
+        problems (list[str]): What would stop the training is appended.
 
     Returns:
-        list[Teacher]: None if one cannot be built.
+        list[Teacher]: Empty if one cannot be built.
     """
     teachers = []
     with noting(problems):
         hook.schedule.check(runner)
-        # Parameters are counted, and modules listed, as they are in the file.
+        # Count parameters and list modules as they are in the checkpoint.
         teachers = [
             Teacher(**{**stand_in(cfg, folder, problems), 'fuse_bn': False})
             for cfg in hook.teacher_cfgs
@@ -173,7 +174,7 @@ def count_macs(model, data):
         data (dict): What its data preprocessor gave.
 
     Returns:
-        float | str: Half the FLOPs that torch counts of matrix products and
+        float | str: Half the FLOPs that torch counts for matrix products and
         convolutions, or why they cannot be counted.
     """
     image, samples = data['inputs'][:1], data['data_samples'][:1]
@@ -181,21 +182,21 @@ def count_macs(model, data):
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             model(image, samples, mode='tensor')
-    except Exception as error:  # whatever a model of somebody else's does
+    except Exception as error:  # a third-party model may raise anything
         return f'not counted ({type(error).__name__}: {error})'
     return counter.get_total_flops() / 2
 
 
 @contextmanager
 def watch(model):
-    """Note the shapes of what the modules of a model give.
+    """Record the output shapes of the modules of a model.
 
     Args:
         model (nn.Module): The model.
 
     Yields:
-        dict[str, list[tuple]]: Name of each module but the model itself to
-        the different shapes of its output tensors; none if it has not run.
+        dict[str, list[tuple]]: Name of each submodule to the distinct shapes
+        of its output tensors; empty if it has not run.
     """
     shapes = {name: [] for name, _ in model.named_modules() if name}
 
@@ -219,11 +220,11 @@ def inspect(cfg, args, folder):
     Args:
         cfg (Config): The config.
         args (argparse.Namespace): The options.
-        folder (str): For what is thrown away afterwards.
+        folder (str): For temporary files.
 
     Returns:
         tuple[list[str], list[str]]: Paragraphs to print, and what would stop
-        the training, the first thing first.
+        the training, in its order.
     """
     cfg.work_dir, cfg.log_level, cfg.resume = folder, 'ERROR', False
     problems = []
@@ -276,7 +277,7 @@ def main():
     args = parse_args()
     cfg = load_config(args)
     check_start(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
-    # What data sets print while they load does not belong to the result.
+    # Keep what data sets print while loading out of the result.
     with (
         TemporaryDirectory() as folder,
         redirect_stdout(sys.stderr),

@@ -1,4 +1,4 @@
-"""What ``tools/analysis_tools/inspect_config.py`` has found, in Markdown."""
+"""The report of ``tools/analysis_tools/inspect_config.py``, in Markdown."""
 
 from typing import NamedTuple
 
@@ -9,9 +9,9 @@ from torch import nn
 from mmkd_plugin.teachers.classes import match_classes
 from mmkd_plugin.teachers.inputs import TeacherInput, read_preprocessing
 
-# Attributes by which backbones of one type differ.
+# Attributes in which backbones of one type differ.
 BACKBONE = ('depth', 'arch', 'base_channels', 'widen_factor')
-# Names, or shapes, that a line shows.
+# Names or shapes per line.
 MOST = 8
 
 
@@ -19,7 +19,7 @@ class Part(NamedTuple):
     """A student or a teacher.
 
     Attributes:
-        title (str): What to call it.
+        title (str): Its heading.
         model (nn.Module): The model.
         weights (str): Where its weights come from.
         classes (Sequence[str] | None): Its class names, if known.
@@ -65,7 +65,7 @@ def teacher_parts(hook, teachers, several):
 
 
 def _pretrained(cfg):
-    """Files that the parts of a model begin with."""
+    """Checkpoints that the parts of a model are initialised from."""
     if isinstance(cfg, dict):
         if cfg.get('type') == 'Pretrained':
             yield cfg['checkpoint']
@@ -98,7 +98,7 @@ def compare(parts, macs):
 
 
 def _describe(part, macs):
-    """Name to text of what the table says of a model."""
+    """Cells of the table for a model, by name."""
     model = part.model
     backbone = getattr(model, 'backbone', None)
     details = [
@@ -113,7 +113,7 @@ def _describe(part, macs):
         'backbone': f'{type(backbone).__name__} {", ".join(details)}'.strip(),
         'weights': part.weights,
         'parameters': f'{params / 1e6:.3f} M',
-        'multiply-adds of inference, an image': macs
+        'multiply-adds of inference, per image': macs
         if isinstance(macs, str)
         else f'{macs / 1e9:.3f} G',
         'classes': _few(part.classes or ['names not known']),
@@ -125,7 +125,7 @@ def _describe(part, macs):
 
 
 def describe_hook(runner, hook, teachers, classes, reading):
-    """What a hook does, as a list.
+    """What a hook does, as a Markdown list.
 
     Args:
         runner (Runner): The runner.
@@ -150,7 +150,7 @@ def describe_hook(runner, hook, teachers, classes, reading):
     if reading is not None:
         lines.append(
             f'* Logits: student {tuple(reading.student.shape)}, '
-            f'teacher {tuple(reading.teacher.shape)}, as the losses get them'
+            f'teacher {tuple(reading.teacher.shape)}, as passed to the losses'
         )
     else:
         lines.append('* Logits: none reached the losses in this run')
@@ -168,7 +168,7 @@ def describe_hook(runner, hook, teachers, classes, reading):
     if hook.evaluate_teacher:
         lines.append(
             '* Before the first step the teacher is evaluated, which was not '
-            f'done here; least values: {hook.min_metric or "none"}'
+            f'done here; `min_metric`: {hook.min_metric or "none"}'
         )
     return '\n'.join(lines)
 
@@ -181,7 +181,7 @@ def describe_schedule(runner, schedule):
         schedule (Schedule): Of a hook.
 
     Returns:
-        str: Half a sentence.
+        str: Without a full stop.
     """
     unit = 'epoch' if schedule.by_epoch else 'iteration'
     iterations = isinstance(runner.train_loop, IterBasedTrainLoop)
@@ -205,7 +205,7 @@ def _match(tap, student, classes, teacher):
         tap.refuse('student', student)
         tap.refuse('teacher', teacher.model)
     except TypeError:
-        return '**not compared**, because the tap cannot read both heads'
+        return '**not compared**: the tap cannot read both heads'
     numbers = [tap.num_classes(x) for x in (student, teacher.model)]
     missing = [x for x in classes or () if x not in (teacher.classes or ())]
     try:
@@ -218,21 +218,21 @@ def _match(tap, student, classes, teacher):
         return f'**not matched**: {numbers[0]} of {numbers[1]}, see below'
     if columns is not None:
         return (
-            f'matched by name; the logits of {_few(classes)} are numbers '
-            f'{_few(columns)} of the {numbers[1] + tap.background} of '
-            'the teacher'
+            f'matched by name; the logits of {_few(classes)} are columns '
+            f"{_few(columns)} of the teacher's "
+            f'{numbers[1] + tap.background}'
         )
     if classes is None or teacher.classes is None:
         whose = 'student' if classes is None else 'teacher'
         return (
-            f'{numbers[0]} on both sides, taken to be in one order: the '
-            f'names of the {whose} are not known'
+            f'{numbers[0]} on both sides, assumed to be in the same order: '
+            f'the names of the {whose} are not known'
         )
     return 'the same, in the same order'
 
 
 def _conversion(student, teacher):
-    """What is done with the student's images for the teacher, in words."""
+    """How the student's images are converted for the teacher, in words."""
     convert = TeacherInput(
         student.data_preprocessor, teacher.data_preprocessor
     )
@@ -247,7 +247,7 @@ def _conversion(student, teacher):
 
 
 def shapes_in(output):
-    """Shapes of the tensors in what a module gave, at any depth."""
+    """Shapes of the tensors in a module's output, at any depth."""
     if isinstance(output, torch.Tensor):
         yield tuple(output.shape)
     elif isinstance(output, dict):
@@ -262,7 +262,7 @@ def list_modules(part, shapes):
 
     Args:
         part (Part): The model.
-        shapes (dict[str, list[tuple]]): Shapes that each gave in the run.
+        shapes (dict[str, list[tuple]]): Output shapes of each module.
 
     Returns:
         str: The table.
@@ -285,7 +285,7 @@ def list_modules(part, shapes):
 
 
 def judge(problems):
-    """The last words: whether the config would train."""
+    """The conclusion: whether the config would train."""
     if not problems:
         return '## Would it train?\n\nYes.'
     lines = [f'{n}. {text}' for n, text in enumerate(problems, 1)]

@@ -1,11 +1,12 @@
 #!/usr/bin/env python
-"""Plot what runs have logged: losses, agreement with the teacher, metric.
+"""Plot the logs of runs: losses, agreement with the teacher, metrics.
 
     python tools/analysis_tools/plot_run.py WORK_DIR [WORK_DIR ...] \\
         --out run.png run.pdf
 
-One panel for each term of the loss, for the shares that the distillation hook
-logs, and for the metric; one line for each run. Runs may be at work.
+One panel per loss term, one for agreement and teacher accuracy as logged by
+the distillation hook, and one per metric; one line per run. Runs may still be
+in progress.
 """
 
 import argparse
@@ -21,7 +22,7 @@ FORMATS = ('.png', '.pdf', '.svg')
 
 
 def short_names(folders):
-    """Name runs by the parts of their paths in which they differ.
+    """Name runs by the parts in which their paths differ.
 
     Args:
         folders (list[Path]): Work directories.
@@ -42,13 +43,13 @@ def short_names(folders):
 
 
 def read_teacher(folders):
-    """Metrics of the teacher, as `evaluate_teacher=True` leaves them.
+    """Metrics of the teacher, as `evaluate_teacher=True` saves them.
 
     Args:
         folders (list[Path]): Work directories.
 
     Returns:
-        dict[str, float]: Those that are the same wherever they are known.
+        dict[str, float]: Those with one value in all folders that have them.
     """
     values = {}
     for folder in folders:
@@ -61,7 +62,7 @@ def read_teacher(folders):
 
 
 def picture(text):
-    """A path of a format that can be written."""
+    """A path with the suffix of a known format."""
     path = Path(text)
     if path.suffix not in FORMATS:
         raise argparse.ArgumentTypeError(
@@ -73,7 +74,11 @@ def picture(text):
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument(
-        'runs', type=Path, nargs='+', metavar='WORK_DIR', help='of each run'
+        'runs',
+        type=Path,
+        nargs='+',
+        metavar='WORK_DIR',
+        help='work directory of each run',
     )
     parser.add_argument(
         '--out',
@@ -81,18 +86,18 @@ def parse_args():
         nargs='+',
         required=True,
         metavar='FILE',
-        help=f'files to write, of {", ".join(FORMATS)}',
+        help=f'files to write, ending in {", ".join(FORMATS)}',
     )
     parser.add_argument(
-        '--names', nargs='+', help='of the runs, for the legend'
+        '--names', nargs='+', help='names of the runs, for the legend'
     )
     parser.add_argument(
         '--metrics',
         nargs='+',
         default=(),
         metavar='NAME',
-        help=f'what to plot of the validations; the first of '
-        f'{", ".join(METRICS)} that there is by default',
+        help='validation metrics to plot (default: the first of '
+        f'{", ".join(METRICS)} that was logged)',
     )
     args = parser.parse_args()
     args.names = args.names or short_names(args.runs)

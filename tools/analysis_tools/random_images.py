@@ -1,23 +1,23 @@
-"""Noise in the place of a config's training data, to run its models on."""
+"""Noise in place of a config's training data, to run its models on."""
 
 import torch
 from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
-# Settings of transforms that fix the size of an image.
+# Arguments of transforms that set the size of an image.
 SIZE_KEYS = ('scale', 'scales', 'img_scale', 'crop_size', 'size')
 CIFAR = (32, 32)
 
 
 def find_size(dataset):
-    """Size of the images that a data set's config makes.
+    """Size of the images that a data set's pipeline produces.
 
     Args:
         dataset (dict): Config of a data set, wrapped or not.
 
     Returns:
-        tuple[int, int] | None: Width and height in pixels, the last that its
-        pipeline names; 32 x 32 for CIFAR, None if nothing tells.
+        tuple[int, int] | None: Width and height in pixels, the last ones that
+        its pipeline sets; 32 x 32 for CIFAR, None if not known.
     """
     found = list(_sizes(dataset))
     if not found and 'CIFAR' in str(dataset):
@@ -26,7 +26,7 @@ def find_size(dataset):
 
 
 def _sizes(value):
-    """Widths and heights that are named in a config, at any depth."""
+    """Widths and heights in a config, at any depth."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, item in items:
         if key in SIZE_KEYS:
@@ -64,7 +64,7 @@ def find_classes(dataset):
 
 
 def _parts(cfg):
-    """The configs inside of wrappers, and the wrappers after them."""
+    """The configs inside wrappers, followed by the wrappers."""
     for inner in (cfg.get('dataset'), *(cfg.get('datasets') or ())):
         if inner:
             yield from _parts(inner)
@@ -72,11 +72,11 @@ def _parts(cfg):
 
 
 def noise_loader(dataset, model, size=None):
-    """Config of a data loader of noise in the place of a data set.
+    """Config of a data loader of noise in place of a data set.
 
     Args:
-        dataset (dict): Config of the data set, of which the noise has the
-            size and the classes.
+        dataset (dict): Config of the data set, which gives the image size and
+            the classes.
         model (nn.Module): The detector or classifier that it is for.
         size (tuple[int, int], optional): Another width and height, pixels.
 
@@ -84,7 +84,7 @@ def noise_loader(dataset, model, size=None):
         dict: The config.
 
     Raises:
-        SystemExit: If nothing tells the size.
+        SystemExit: If the size is not known.
     """
     size = size or find_size(dataset)
     if size is None:
@@ -132,7 +132,7 @@ class RandomImages(Dataset):
         return self.LENGTH
 
     def __getitem__(self, index):
-        """One image, packed as the library's own data sets do it.
+        """One image, packed as the library's own data sets pack it.
 
         Args:
             index (int): Of an image.
@@ -160,7 +160,7 @@ class RandomImages(Dataset):
         from mmengine.structures import InstanceData
 
         width, height = self.size
-        # From a quarter to a half of the image.
+        # Sides between a quarter and half of the image's.
         corner, extent = torch.rand(2, self.BOXES, 2, generator=generator)
         boxes = torch.cat([corner / 2, corner / 2 + (1 + extent) / 4], 1)
         sample = DetDataSample(metainfo=self._metainfo(index))

@@ -1,4 +1,4 @@
-"""What the distillation terms of a config are given, without training.
+"""The inputs of a config's distillation losses, without training.
 
 N samples (images, or RoIs that the student samples), C logits per sample.
 """
@@ -24,13 +24,13 @@ from mmkd_plugin.teachers.teacher import Teacher
 
 @contextmanager
 def listen(distiller):
-    """Keep what the first loss of a distiller is called with.
+    """Record the arguments that a distiller's first loss is called with.
 
     Args:
         distiller (Distiller): Attached to its student.
 
     Yields:
-        list[Reading]: One per batch so far, without graph.
+        list[Reading]: One per batch so far, detached.
     """
     found = []
     first = next(iter(distiller.losses.values()))
@@ -45,7 +45,7 @@ def listen(distiller):
 
 @torch.no_grad()
 def read(runner, distiller, batches):
-    """What the losses are given in some batches of training.
+    """Collect the inputs of the losses over some training batches.
 
     Args:
         runner (Runner): Of a config with a distillation hook.
@@ -82,39 +82,39 @@ def build_parser(description, batches):
 
     Args:
         description (str): What the tool does.
-        batches (int): How many batches it looks at by default.
+        batches (int): Default number of batches.
 
     Returns:
-        argparse.ArgumentParser: To be completed with the tool's own options.
+        argparse.ArgumentParser: The tool adds its own options to it.
     """
     parser = launch.build_parser(description)
     parser.add_argument(
         '--student',
         metavar='CHECKPOINT',
-        help='weights of the student; those that its training begins with '
-        'if left out',
+        help='weights of the student (default: those that its training '
+        'starts from)',
     )
     parser.add_argument(
         '--batches',
         type=int,
         default=batches,
-        help=f'batches of training to look at; {batches} by default',
+        help=f'number of training batches (default: {batches})',
     )
     return parser
 
 
 def collect(args):
-    """Build what the options name, and read what its losses are given.
+    """Build runner and teacher, and collect the inputs of the losses.
 
     Args:
         args (argparse.Namespace): Options of :func:`build_parser`.
 
     Returns:
-        tuple: The runner, its distiller, and what :func:`read` gives.
+        tuple: The runner, its distiller, and the result of :func:`read`.
 
     Raises:
         SystemExit: If the config has no or several distillation hooks, or
-            the student's checkpoint is not there.
+            the student's checkpoint is missing.
         FileNotFoundError, TypeError, ValueError: If something is wrong with
             the config, the data, the teacher or the student's checkpoint.
     """
@@ -144,7 +144,7 @@ def _collect(args):
             'a config with a teacher.'
         )
     (hook,) = hooks
-    # What data sets print while they load does not belong to the result.
+    # Keep what data sets print while loading out of the result.
     with redirect_stdout(sys.stderr):
         check_data(runner, 'train')
         if student:

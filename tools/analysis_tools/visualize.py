@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Show what distillation changed: images, and average precision by class.
+"""Show what distillation changed: images, and average precision per class.
 
     python tools/analysis_tools/visualize.py CONFIG \\
         --student ALONE.pth --distilled KD.pth
@@ -10,12 +10,12 @@ and PDF:
 
     improved     the images in which the distilled student gained most in F1
     harmed       those in which it lost most
-    classes      average precision of each class, and of all
+    classes      average precision per class, and overall
 
 and results.json with all numbers. F1 of an image is the harmonic mean of
-precision and recall over its detections with a score of at least --score-thr,
-right where class and place (IoU >= 0.5) are; 1 where nothing is there and
-nothing was found.
+precision and recall of its detections with a score of at least --score-thr; a
+detection is right if its class matches and IoU >= 0.5. F1 is 1 where nothing
+is annotated and nothing was detected.
 """
 
 import copy
@@ -48,8 +48,8 @@ def read_truth(dataset):
         dataset (Dataset): A detection data set of MMDetection.
 
     Returns:
-        dict: As the content of a COCO file; `category_id` is the label, and
-        images have `path` instead of `file_name`.
+        dict: Like the content of a COCO file, but `category_id` is the label,
+        and images have `path` instead of `file_name`.
     """
     images, annotations = [], []
     for index in range(len(dataset)):
@@ -74,21 +74,21 @@ def read_truth(dataset):
 
 
 def find_all(models, loader):
-    """Let models find objects in all images.
+    """Run models on all images.
 
     Args:
-        models (dict[str, Callable]): Name to a function from a batch of the
-            loader to data samples with predictions.
+        models (dict[str, Callable]): Name to a function that takes a batch of
+            the loader and returns data samples with predictions.
         loader (DataLoader): Of the validation.
 
     Returns:
-        dict[str, list[dict]]: By model, detections as of COCO's files;
+        dict[str, list[dict]]: By model, detections in COCO's format, but
         `category_id` is the label.
     """
     found = {name: [] for name in models}
     for data in loader:
         for name, model in models.items():
-            # Taken at once: all write into the same samples.
+            # Read at once: all models write into the same samples.
             for sample in model(data):
                 found[name] += _read_sample(sample)
     return found
@@ -112,12 +112,12 @@ def judge(truth, found, threshold):
     Args:
         truth (dict): As of :func:`read_truth`.
         found (dict[str, list[dict]]): As of :func:`find_all`.
-        threshold (float): Least score of a detection that counts.
+        threshold (float): Detections with a lower score do not count.
 
     Returns:
-        list[dict]: For each image `id`, `path`, its `truth`, without what is
-        to be ignored, by model what was `found` and `f1`; and `gain`, F1 of
-        the last model minus that of the one before.
+        list[dict]: For each image `id`, `path`, its `truth` without ignored
+        annotations; by model the detections `found` and `f1`; and `gain`, F1
+        of the last model minus that of the one before.
     """
     images = {
         image['id']: dict(image, truth=[], found={name: [] for name in found})
@@ -146,7 +146,7 @@ def build_models(runner, hook, student, distilled):
     Args:
         runner (Runner): Its model is the student.
         hook (DistillHook): Its teacher is the teacher.
-        student (str): Checkpoint of the student trained alone.
+        student (str): Checkpoint of the student trained without a teacher.
         distilled (str): Checkpoint of the distilled student.
 
     Returns:
@@ -163,7 +163,7 @@ def build_models(runner, hook, student, distilled):
     teacher = Teacher(**hook.teacher_cfgs[0])
     classes = names_of(runner.val_loop.dataloader.dataset, 'val')
     hook.distiller.attach(runner.model, [teacher], classes)
-    hook.distiller.detach()  # the teacher stays fitted to the student
+    hook.distiller.detach()  # the teacher keeps its mapping of the classes
     taught = [lambda data: teacher.relabel(teacher.model.val_step(data))]
     return dict(zip(MODELS, taught + steps))
 
@@ -174,10 +174,10 @@ def draw_all(out, images, results, classes, num):
     Args:
         out (Path): The folder.
         images (list[dict]): As of :func:`judge`.
-        results (dict[str, dict]): By model, what
-            :func:`~detections.evaluate` gave.
+        results (dict[str, dict]): By model, the result of
+            :func:`~detections.evaluate`.
         classes (Sequence[str]): Their names.
-        num (int): Images in a picture, at most.
+        num (int): Largest number of images in a picture.
 
     Returns:
         list[str]: Names of the pictures.
@@ -207,24 +207,24 @@ def parse_args():
             f'--{name}',
             required=True,
             metavar='CHECKPOINT',
-            help='of the student trained '
+            help='checkpoint of the student trained '
             + ('alone' if name == 'student' else 'with the teacher'),
         )
     parser.add_argument(
-        '--num', type=int, default=4, help='images in a picture, 4 by default'
+        '--num', type=int, default=4, help='images per picture (default: 4)'
     )
     parser.add_argument(
         '--out',
         type=Path,
         metavar='DIR',
-        help='where the pictures go; WORK_DIR/pictures by default',
+        help='output folder (default: WORK_DIR/pictures)',
     )
     parser.add_argument(
         '--score-thr',
         type=float,
         default=0.5,
-        help='least score of a detection that is drawn and counted; 0.5 by '
-        'default',
+        help='lowest score of a detection that is drawn and counted '
+        '(default: 0.5)',
     )
     args = parser.parse_args()
     if args.num < 1:
@@ -240,7 +240,7 @@ def main():
 
 
 def visualize(args):
-    """Draw and write what the options say."""
+    """Evaluate the models, draw the pictures and write the numbers."""
     cfg = load_config(args)
     check_start(cfg, 'model', 'val_dataloader', 'val_cfg', 'val_evaluator')
     runner = Runner.from_cfg(cfg)

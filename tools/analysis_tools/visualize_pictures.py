@@ -1,4 +1,4 @@
-"""The pictures of visualize.py: examples, and average precision by class."""
+"""The pictures of visualize.py: examples, and average precision per class."""
 
 from mmkd_plugin.reports.detections import by_score, f1, match
 from mmkd_plugin.reports.drawing import (
@@ -14,20 +14,20 @@ from mmkd_plugin.reports.drawing import (
 )
 
 TRUTH = 'ground truth'
-# More classes than this are named at the boxes instead of in the legend.
+# With more classes, names are drawn at the boxes instead of in a legend.
 MOST_IN_LEGEND = len(PALETTE)
-# More classes than this do not fit under bars.
+# More class names do not fit under the bars.
 MOST_BARS = 20
 BARS = ('#bbbbbb', '#56b4e9', '#0072b2')
 
 
 def draw_examples(paths, examples, classes, pixels):
-    """Picture of images, a column each for ground truth and models.
+    """Draw images in a row each, with columns for ground truth and models.
 
     Args:
         paths (list[Path]): Files to write.
         examples (list[tuple[list, dict]]): For each image its annotations,
-            and by model what was found.
+            and the detections by model.
         classes (Sequence[str]): Names, by `category_id`.
         pixels (list[np.ndarray]): The images, (H, W, 3).
     """
@@ -100,7 +100,7 @@ def _draw_verdict(axis, truth, found, verdict, names):
 
 
 def _draw_item(axis, item, verdict, names):
-    """Draw a box in the colour of its class, with a light rim."""
+    """Draw a box in the colour of its class, with a white outline."""
     from matplotlib.patheffects import withStroke
 
     color, label = _color(item), item['category_id']
@@ -162,12 +162,12 @@ def choose_bars(results):
     """Choose the classes that are shown.
 
     Args:
-        results (dict[str, dict]): By model, the last two of which are
-            compared, what :func:`~detections.evaluate` gave.
+        results (dict[str, dict]): By model, the result of
+            :func:`~detections.evaluate`; the last two are compared.
 
     Returns:
-        list[str]: The classes that have annotations; of more than
-        :data:`MOST_BARS` those in which the two differ most.
+        list[str]: The classes that have annotations; if there are more than
+        :data:`MOST_BARS`, those in which the two differ most.
     """
     *_, alone, distilled = (result['classes'] for result in results.values())
     known = [name for name, value in alone.items() if value is not None]

@@ -1,18 +1,17 @@
 #!/usr/bin/env python
-"""How strongly each distillation term pulls, beside the cross entropy.
+"""How strongly each distillation term pulls, relative to the cross entropy.
 
 Without training, runs student and teacher of a config over some batches and
-takes, at several numbers of rows N (images or RoIs), the gradient that each
-term and the cross entropy send to the student's logits. The pull of a loss is
-the sum over rows of the length of that gradient: the mean over the rows is
-part of the loss, so that it does not grow with N by itself. A term of pull 1
-moves the logits as much as the cross entropy does.
+takes, for several numbers N of samples (images or RoIs), the gradient of each
+term and of the cross entropy with respect to the student's logits. The pull of
+a loss is the norm of that gradient per sample, summed over the samples: the
+loss is a mean over the samples, so its pull does not grow with N by itself. A
+term whose pull is 1 times that of the cross entropy moves the logits as much.
 
     python tools/analysis_tools/weigh_terms.py CONFIG --student STUDENT.pth
 
-Pulls are those of this student; without --student, of one before its
-training. At another time it can have others: a weight is not right because
-its pull is 1.
+The pull depends on the student, by default one before its training, and
+changes during training: a pull of 1 does not make a weight the right one.
 """
 
 import math
@@ -28,13 +27,13 @@ def pull(loss, student, *rest):
     """Value of a loss, and how strongly it pulls at the logits.
 
     Args:
-        loss (Callable): Logits (N, C), and what else it takes, to a scalar.
-        student (Tensor): The logits.
-        rest (Tensor): What else it takes.
+        loss (Callable): Returns a scalar.
+        student (Tensor): Its first argument, logits (N, C).
+        rest (Tensor): Its other arguments.
 
     Returns:
-        tuple[float, float]: The value; the sum over rows of the length of
-        the gradient.
+        tuple[float, float]: The value; the gradient's norm per sample, summed
+        over the samples.
     """
     student = student.clone().requires_grad_()
     value = loss(student, *rest)
@@ -43,16 +42,16 @@ def pull(loss, student, *rest):
 
 
 def weigh(losses, given, sizes):
-    """Values and pulls of losses on random groups of rows.
+    """Values and pulls of losses on random groups of samples.
 
     Args:
         losses (dict[str, Module]): By name of the term.
-        given (Reading): As :func:`readings.read` gives it.
-        sizes (list[int]): Numbers N of rows in a group.
+        given (Reading): As :func:`readings.read` returns it.
+        sizes (list[int]): Numbers N of samples in a group.
 
     Returns:
         list[tuple]: For each size and loss: N, name, mean value, and the
-        mean pull as a share of the cross entropy's.
+        mean pull relative to the cross entropy's.
     """
     total = len(given[0])
     generator = torch.Generator().manual_seed(0)
@@ -73,15 +72,15 @@ def weigh(losses, given, sizes):
 
 
 def make_table(table):
-    """Lay out the result of :func:`weigh` as Markdown."""
+    """Format the result of :func:`weigh` as a Markdown table."""
     lines = [
         '|     N | ln N | term | value | pull / that of the cross entropy |',
         '|------:|-----:|:-----|------:|--------------------------------:|',
     ]
     lines += [
         f'| {size:5d} | {math.log(size):.2f} | {name} | {value:.4f} '
-        f'| {share:.4f} |'
-        for size, name, value, share in table
+        f'| {ratio:.4f} |'
+        for size, name, value, ratio in table
     ]
     return '\n'.join(lines)
 
@@ -89,11 +88,11 @@ def make_table(table):
 def parse_args():
     parser = readings.build_parser(__doc__.split('\n')[0], batches=8)
     parser.add_argument(
-        '--rows',
+        '--samples',
         type=int,
         nargs='+',
         default=[64, 128, 256, 512, 1024, 2048],
-        help='numbers of rows N to compare',
+        help='numbers N of samples to compare',
     )
     return parser.parse_args()
 
@@ -102,12 +101,12 @@ def parse_args():
 def main():
     args = parse_args()
     _, distiller, given = readings.collect(args)
-    sizes = [size for size in args.rows if size <= len(given[0])]
+    sizes = [size for size in args.samples if size <= len(given[0])]
     if not sizes:
         raise SystemExit(
-            f'error: {args.batches} batches gave {len(given[0])} rows, fewer '
-            f'than --rows {min(args.rows)}: take more --batches or fewer '
-            '--rows.'
+            f'error: {args.batches} batches gave {len(given[0])} samples, '
+            f'fewer than --samples {min(args.samples)}: take more --batches '
+            'or fewer --samples.'
         )
     print(make_table(weigh(distiller.losses, given, sizes)))
 

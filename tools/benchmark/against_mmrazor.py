@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""The training step of a distilled detector, and that of MMRazor.
+"""The training step of a distilled detector, compared with MMRazor's.
 
-Times by turns, in one process, with the same random weights and images, the
+Times, interleaved in one process, with the same random weights and images, the
 steps that MMEngine's runner makes of:
 
 * student: the student of the config alone;
@@ -12,26 +12,27 @@ steps that MMEngine's runner makes of:
   student.
 
 They do not compute the same.  The plugin's student samples its RoIs as if it
-were alone; the teacher's backbone, neck and box head then classify those.
-MMRazor first runs the whole teacher as in training, without gradients: its
-RPN, proposals, assignment, sampling and all of its losses too.  As each
-detector samples RoIs of its own, row i of the teacher and row i of the student
-are different boxes; where one samples fewer, MMRazor stops at the shapes.  A
-delivery of what `BaseSampler.sample` returns gives both the same rows, and the
-term is what the plugin computes for those RoIs; but the student's RoI head
-then learns on the teacher's proposals, never on those of its own RPN.  The
-other way round is not to be had, since the teacher runs first.
+were trained alone; the teacher's backbone, neck and box head then classify
+those RoIs.  MMRazor first runs the whole teacher as in training, without
+gradients: including its RPN, proposals, assignment, sampling and losses.  As
+each detector samples its own RoIs, row i of the teacher's logits and row i of
+the student's belong to different boxes; where one samples fewer, MMRazor stops
+with a shape mismatch.  A delivery of what `BaseSampler.sample` returns gives
+both the same RoIs, and the term is what the plugin computes for those RoIs;
+but the student's RoI head is then trained on the teacher's proposals, never on
+those of its own RPN.  The student's samples cannot be delivered to the teacher
+instead, because the teacher runs first.
 
-At its best it also has its activations in place, which it switches off unless
-told otherwise.  The plugin does all that it does in training, its checks and
-logged shares too; where the teacher expects other preprocessing, it converts
-the images, and MMRazor does not.  On a machine that others use too, trust the
-ratios alone, and on a busy one those of the processor's time.
+At its best MMRazor also has in-place activations, which it disables by
+default.  The plugin runs as in training, including its checks and the logged
+agreement; where the teacher expects other preprocessing, it converts the
+images, and MMRazor does not.  On a machine under other load, trust the ratios
+alone, preferably those of CPU time.
 
-Memory is that of weights and optimizer, and the most that one more step
-allocates on top: on a GPU by PyTorch's statistics, on a CPU by its profiler,
-which sees every block that an operator takes from PyTorch's allocator, the
-short-lived ones too, but not what oneDNN keeps for itself.
+Memory is that of weights and optimizer state, plus the peak of one more step:
+on a GPU by PyTorch's statistics, on a CPU by its profiler, which sees every
+block that an operator takes from PyTorch's allocator, temporaries included,
+but not the scratch memory of oneDNN.
 
 MMRazor 1.0.0 needs MMEngine, MMCV <= 2.1.0 and MMDetection of OpenMMLab:
   make setup STACK=openmmlab
@@ -52,19 +53,19 @@ import mmcv
 import mmdet
 import mmengine
 import torch
-from by_turns import CLOCKS, compare, summary
-from made_up import use_noise
 from mmdet.utils import register_all_modules as register_mmdet
 from mmengine.config import ConfigDict
+from noise import use_noise
 from peak_memory import peak_memory
 from runs import (
     build,
     build_parser,
-    carry_out,
+    run_benchmark,
     start,
     student_alone,
     training_config,
 )
+from timing import CLOCKS, compare, summary
 
 from mmkd_plugin import DistillHook
 from mmkd_plugin.checkpoints.reading import read_checkpoint
@@ -84,12 +85,12 @@ def parse_args():
         nargs=2,
         default=(800, 1333),
         metavar=('H', 'W'),
-        help='of the images in pixels; that of COCO by default',
+        help='image size in pixels (default: that of COCO)',
     )
     parser.add_argument(
-        '--images', type=int, help='of a batch; as in the config by default'
+        '--images', type=int, help='per batch (default: as in the config)'
     )
-    parser.add_argument('--steps', type=int, default=1, help='of a round')
+    parser.add_argument('--steps', type=int, default=1, help='per round')
     args = parser.parse_args()
     if min(args.steps, args.rounds, args.images or 1, *args.size) < 1:
         parser.error('expected numbers of at least 1')
@@ -99,9 +100,9 @@ def parse_args():
 def register_mmrazor():
     """Import MMRazor, without its quantisation.
 
-    From PyTorch 1.13 on, importing MMRazor 1.0.0 asks for functions of
-    torch.ao.quantization which PyTorch 2.0 has renamed; where PyTorch is
-    older than that, it goes without. Distillation has nothing to do with it.
+    From PyTorch 1.13 on, MMRazor 1.0.0 imports functions of
+    torch.ao.quantization that PyTorch 2.0 has renamed; with an older PyTorch
+    it does without them. Distillation does not use them.
 
     Raises:
         ImportError: If it is not installed.
@@ -120,14 +121,14 @@ def register_mmrazor():
 
 
 def mmrazor_model(student, teacher, loss, images=None):
-    """Config of MMRazor's distillation of logits.
+    """Config of MMRazor's logit distillation.
 
     Args:
         student (dict): Config of a detector, of scope mmdet.
         teacher (dict): The same for the teacher.
         loss (dict): Settings of KLDivergence.
-        images (int, optional): Number of images of a batch, to give MMRazor
-            its best settings; as it is by default if None.
+        images (int, optional): Images per batch, to give MMRazor its best
+            settings; None keeps its defaults.
 
     Returns:
         ConfigDict: Of scope mmrazor.
@@ -152,7 +153,7 @@ def mmrazor_model(student, teacher, loss, images=None):
             samples=dict(
                 type='MethodOutputs',
                 method_path=SAMPLE,
-                # The RPN and the RoI head call it once an image.
+                # The RPN and the RoI head call it once per image.
                 max_keep_data=2 * images,
             )
         )
@@ -190,15 +191,15 @@ def prepare(args, folder):
 
 
 def load(runner, weights):
-    """Give a run the weights of all runs."""
+    """Load the weights that all runs share."""
     model = runner.model
     getattr(model, 'student', model).load_state_dict(weights['student'])
     if hasattr(model, 'teacher'):
         model.teacher.load_state_dict(weights['teacher'])
 
 
-def kept(runner):
-    """Bytes of weights and of the optimizer's state."""
+def persistent_bytes(runner):
+    """Bytes of the weights and of the optimizer's state."""
     models = [runner.model]
     for hook in runner.hooks:
         if isinstance(hook, DistillHook):
@@ -222,7 +223,7 @@ def measure(args, folder):
         runner = start(cfg, name)
         load(runner, weights)
         steps[name] = runner.train_loop.step
-        held[name] = partial(kept, runner)
+        held[name] = partial(persistent_bytes, runner)
     times = compare(steps, args.steps, args.rounds)
     memory = {name: held[name]() + peak_memory(steps[name]) for name in steps}
     rows = {}
@@ -251,7 +252,7 @@ def measure(args, folder):
 
 
 def report(found):
-    """Print the figures as a table in Markdown."""
+    """Print the figures as a Markdown table."""
     versions = ', '.join(f'{k} {v}' for k, v in found['versions'].items())
     print(
         f'{found["config"]}, images of {found["size"]}, {versions}, '
@@ -259,7 +260,7 @@ def report(found):
         f'{found["steps"]} steps; ratios to {BEST}\n'
     )
     print(
-        '| | ms a step | ratio | quartiles | CPU ms | ratio | quartiles ',
+        '| | ms per step | ratio | quartiles | CPU ms | ratio | quartiles ',
         end='',
     )
     print('| memory, MiB | ratio |')
@@ -281,7 +282,7 @@ def report(found):
 def main():
     args = parse_args()
     register_mmrazor()
-    carry_out(args, measure, report)
+    run_benchmark(args, measure, report)
 
 
 if __name__ == '__main__':

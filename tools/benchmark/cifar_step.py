@@ -1,19 +1,19 @@
 #!/usr/bin/env python
 """Where the time of a distillation step on CIFAR-100 goes.
 
-Compares, in one process and by turns:
+Compares, interleaved in one process:
 
 * floor: a bare loop with the student, the frozen teacher, their losses and
   the optimizer, on one batch that is ready;
-* plugin: a runner of the config, as tools/train.py makes it;
+* plugin: a runner of the config, as tools/train.py builds it;
 * per image: the same with MMPretrain's CIFAR100 and its pipeline, which
   handles images one by one;
 * per image, stock: that without ExactResumeHook, which seeds every image.
 
-Then takes the plugin's step apart.  Without weights of the teacher it gets
-random ones, since only time counts.  On a machine that others use too, trust
-the ratios only.  On a GPU the parts are times of the host, which waits where
-a value is read.
+Then the parts of the plugin's step are timed.  A teacher whose checkpoint is
+missing gets random weights, since only time counts.  On a machine under other
+load, trust the ratios only.  On a GPU, the parts are times of the host, which
+waits where a value is read.
 
 For example, with CIFAR-100 in data/cifar100/:
   python tools/benchmark/cifar_step.py --tiny
@@ -26,11 +26,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from by_turns import compare, quartiles
 from mmengine.registry import DATASETS
 from mmpretrain.datasets import CIFAR100
-from runs import build, build_parser, start, training_config, workplace
-from step_parts import distill_hook, print_parts, take_apart
+from runs import build, build_parser, start, training_config, work_folder
+from stepping import distill_hook, print_parts, time_parts
+from timing import compare, quartiles
 
 from mmkd_plugin import ExactResumeHook
 from mmkd_plugin.cli.errors import explain_errors
@@ -48,7 +48,7 @@ PIPELINE = [
 
 @DATASETS.register_module()
 class PerImageCIFAR100(CIFAR100):
-    """MMPretrain's CIFAR100, from any form of the data."""
+    """MMPretrain's CIFAR100, from the archive or the unpacked files."""
 
     def load_data_list(self):
         root = self.data_prefix['root']
@@ -64,17 +64,17 @@ class PerImageCIFAR100(CIFAR100):
 def parse_args():
     parser = build_parser(__doc__)
     parser.add_argument('config', nargs='?', default=str(CONFIG))
-    parser.add_argument('--steps', type=int, default=20, help='of a round')
+    parser.add_argument('--steps', type=int, default=20, help='per round')
     parser.add_argument(
         '--workers',
         type=int,
         default=0,
-        help='that load images where they are handled one by one',
+        help='loading workers of the runs that handle images one by one',
     )
     parser.add_argument(
         '--tiny',
         action='store_true',
-        help='networks that take next to no time, so that the rest is seen',
+        help='networks that take next to no time, to show the other costs',
     )
     args = parser.parse_args()
     if args.steps < 1 or args.rounds < 1:
@@ -83,7 +83,7 @@ def parse_args():
 
 
 def shrink(model):
-    """Replace the networks of the config of a model by a minimal one."""
+    """Replace the backbone in a model config by a minimal one."""
     model.backbone = dict(type='CIFARResNet', depth=8, channels=(4, 4, 4, 4))
     model.head.in_channels = 4
 
@@ -104,7 +104,7 @@ def per_image(cfg, workers):
 
 
 def bare_step(cfg, runner):
-    """The floor: a function that makes one step."""
+    """Lower bound: a function that makes one step of a bare loop."""
     distiller = distill_hook(runner).distiller
     teacher = distiller.teachers[0].model
     device = next(runner.model.parameters()).device
@@ -114,13 +114,13 @@ def bare_step(cfg, runner):
         student.parameters(), **optimizer
     )
     loader = runner.train_dataloader
-    rows = list(range(loader.batch_sampler.batch_size))
-    batch = student.data_preprocessor(loader.dataset.__getitems__(rows), True)
+    first = list(range(loader.batch_sampler.batch_size))
+    batch = student.data_preprocessor(loader.dataset.__getitems__(first), True)
     images = batch['inputs']
     labels = torch.cat([s.gt_label for s in batch['data_samples']])
 
     def step():
-        # Before the student, whose maps would be in the way.
+        # Before the student, whose activations would add to the peak.
         with torch.no_grad():
             taught = teacher(images, mode='tensor')
         logits = student(images, mode='tensor')
@@ -137,7 +137,7 @@ def bare_step(cfg, runner):
 def report(times, parts):
     """Print both tables, in Markdown."""
     floor = times['floor']
-    print('| | steps/s | ms a step | quartiles | CPU ms ', end='')
+    print('| | steps/s | ms per step | quartiles | CPU ms ', end='')
     print('| ratio to the floor | quartiles | ratio of CPU |')
     print('|---|--:|--:|--:|--:|--:|--:|--:|')
     for name, rounds in times.items():
@@ -160,7 +160,7 @@ def report(times, parts):
 @explain_errors()
 def main():
     args = parse_args()
-    with workplace(args.threads) as folder:
+    with work_folder(args.threads) as folder:
         cfg, _ = training_config(args, folder, shrink if args.tiny else None)
         loop_cfg = per_image(cfg, args.workers)
         runner = start(cfg, 'plugin', ExactResumeHook())
@@ -172,7 +172,7 @@ def main():
             'per image, stock': start(loop_cfg, 'stock').train_loop.step,
         }
         times = compare(variants, args.steps, args.rounds)
-        parts = take_apart(runner, args.steps * args.rounds)
+        parts = time_parts(runner, args.steps * args.rounds)
     report(times, parts)
     if args.json:
         found = dict(times=times, parts=parts)

@@ -1,16 +1,16 @@
 #!/usr/bin/env python
 """How the cost of a step grows: RoIs, classes, image size, batch, processes.
 
-From one point, a Faster R-CNN whose teacher has four times its channels, each
-axis is varied alone. All points of an axis are measured by turns, so they see
-the same load of the machine; every point on noise, with random weights:
+Starting from one Faster R-CNN whose teacher has four times its channels, each
+quantity is varied alone. All values of one quantity are timed in turn, so they
+see the same load of the machine; all on noise, with random weights:
 
 * student: MMEngine's step without the distillation hook;
 * distilled: the step with it;
-* teacher: its bare forward on images and RoIs that are ready.
+* teacher: its bare forward pass on images and RoIs that are ready.
 
 Numbers of processes are measured one after the other, each process with one
-thread and a batch of its own; only the ratio of a point is by turns there.
+thread and its own batch; only student, teacher and distilled alternate there.
 
 For example:
   python tools/benchmark/growth.py --threads 1 --out growth.png
@@ -22,18 +22,18 @@ from pathlib import Path
 
 import torch
 import torch.multiprocessing
-from by_turns import compare, summary
-from made_up import use_noise
 from mmengine.logging import MMLogger
+from noise import use_noise
 from runs import (
     build_parser,
-    carry_out,
+    run_benchmark,
     start,
     student_alone,
     training_config,
 )
 from step import bare_forward
-from step_parts import request_of
+from stepping import request_of
+from timing import compare, summary
 
 CONFIG = Path(__file__).resolve().parents[2] / 'configs' / 'bccd'
 CONFIG = str(CONFIG / 'frcnn_r18w32_r18w8_ckd.py')
@@ -46,10 +46,10 @@ AXES = dict(
     processes=[1, 2],
 )
 TITLES = dict(
-    rois='RoIs an image',
+    rois='RoIs per image',
     classes='classes',
-    size='pixels an image',
-    batch='images a batch',
+    size='pixels per image',
+    batch='images per batch',
     processes='processes',
 )
 SIDES = ('student', 'teacher', 'distilled')
@@ -62,9 +62,9 @@ def parse_args():
         '--axes', nargs='+', choices=list(AXES), default=list(AXES)
     )
     parser.add_argument(
-        '--points', type=int, help='of an axis, the first ones; all by default'
+        '--points', type=int, help='values per axis to measure (default: all)'
     )
-    parser.add_argument('--out', type=Path, help='draw a picture there')
+    parser.add_argument('--out', type=Path, help='also plot to this file')
     args = parser.parse_args()
     if min(args.rounds, args.points or 1) < 1:
         parser.error('expected numbers of at least 1')
@@ -72,14 +72,14 @@ def parse_args():
 
 
 def prepare(args, folder, point):
-    """Runs of a point: name to a function that makes a step."""
+    """Build the runs of a point: name to a function that makes a step."""
     folder.mkdir()
 
     def change(model):
         head = model.roi_head.bbox_head
         head.num_classes = point['classes']
         model.train_cfg.rcnn.sampler.num = point['rois']
-        # As many proposals as there are to be RoIs, at least.
+        # At least as many proposals as RoIs are to be sampled.
         for cfg in (model.train_cfg.rpn_proposal, model.test_cfg.rpn):
             cfg.nms_pre = cfg.max_per_img = 2000
             cfg.nms.iou_threshold = 1.0
@@ -125,7 +125,7 @@ def measure_axis(args, folder, axis, values):
 
 
 def row_of(times, point):
-    """Figures of a point, of the times of its parts."""
+    """The row of a point, from the times of its runs."""
     wall = {name: [ms for ms, _ in rounds] for name, rounds in times.items()}
     ratios = [a / b for a, b in zip(wall['distilled'], wall['student'])]
     return dict(
@@ -152,7 +152,7 @@ def measure_processes(args, folder, values):
 
 
 def work(rank, count, args, folder):
-    """Body of one of several processes; the first writes the row."""
+    """Body of one process; rank 0 writes the row."""
     if count > 1:
         MMLogger.get_instance('benchmark', log_level='WARNING')
         torch.set_num_threads(args.threads or 1)
@@ -172,7 +172,7 @@ def work(rank, count, args, folder):
 
 
 def value_of(row, axis):
-    """Where a row lies on its axis, as a number."""
+    """Position of a row on its axis, as a number."""
     value = row[axis]
     return value[0] * value[1] if axis == 'size' else value
 
@@ -221,14 +221,14 @@ def draw(path, found):
         else:
             panel.locator_params(axis='x', nbins=4)
         panel.spines[['top', 'right']].set_visible(False)
-    axes[0, 0].set_ylabel('ms a step')
+    axes[0, 0].set_ylabel('ms per step')
     axes[0, 0].legend(frameon=False)
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
 
 def report(found):
-    """Print the figures as a table in Markdown."""
+    """Print the figures as a Markdown table."""
     print('| | student, ms | teacher, ms | distilled, ms ', end='')
     print('| distilled / student | quartiles |')
     print('|---|--:|--:|--:|--:|--:|')
@@ -246,7 +246,7 @@ def report(found):
 
 
 def measure(args, folder):
-    """Axis to rows; draws them too."""
+    """Measure all axes: name to rows; plot them with --out."""
     found = {}
     for axis in args.axes:
         values = AXES[axis][: args.points]
@@ -260,7 +260,7 @@ def measure(args, folder):
 
 
 def main():
-    carry_out(parse_args(), measure, report)
+    run_benchmark(parse_args(), measure, report)
 
 
 if __name__ == '__main__':

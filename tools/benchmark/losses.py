@@ -1,13 +1,13 @@
 #!/usr/bin/env python
-"""Time and memory of the losses, against their formulas written naively.
+"""Time and memory of the losses, compared with naive implementations.
 
 Measures a forward and a backward pass of each loss and of its formula in
-plain PyTorch, in one process and by turns, and the most memory that either
-holds at once beyond the logits and the labels; the student's gradient counts.
-Both compute in float32, whatever the type of the logits, and must agree.
-Shown are medians with quartiles; cases that take minutes have three rounds.
+plain PyTorch, interleaved in one process, and the peak memory of each on top
+of the logits and the labels, including the student's gradient. Both compute in
+float32, whatever the dtype of the logits, and must agree. Shown are medians
+with quartiles; cases that take minutes have three rounds.
 
-On a machine that others use too, trust the ratios only.
+On a machine under other load, trust the ratios only.
 
 For example:
   python tools/benchmark/losses.py --threads 1
@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 import naive_losses
 import torch
-from by_turns import quartiles, synchronize
 from peak_memory import peak_memory
+from timing import quartiles, synchronize
 
 from mmkd_plugin import losses
 
@@ -40,8 +40,8 @@ CASES += [f'CKD/{1024 << power}x1000' for power in range(6)]
 # N x N matrices that the naive CKD holds at once.
 NAIVE_MATRICES = 3
 SIDES = ['ours', 'naive']
-SECONDS = 0.02  # of a turn, at least
-# Of a case, after which it has no more than the fewest rounds.
+SECONDS = 0.02  # per turn, at least
+# Seconds per case, after which it gets no more than FEWEST_ROUNDS.
 PATIENCE = 60.0
 FEWEST_ROUNDS = 3
 
@@ -50,23 +50,23 @@ class Case(NamedTuple):
     """A loss and the shape (N, C) of its logits."""
 
     loss: str
-    rows: int
+    samples: int
     classes: int
 
     def __str__(self):
-        return f'{self.loss}/{self.rows}x{self.classes}'
+        return f'{self.loss}/{self.samples}x{self.classes}'
 
 
 def case(text):
     """A case from ``LOSS/NxC``."""
     name, _, shape = text.partition('/')
-    rows, _, classes = shape.partition('x')
-    if name not in NUMBERS or not (rows.isdigit() and classes.isdigit()):
+    samples, _, classes = shape.partition('x')
+    if name not in NUMBERS or not (samples.isdigit() and classes.isdigit()):
         raise argparse.ArgumentTypeError(
             f'expected LOSS/NxC with LOSS one of {", ".join(NUMBERS)}, as '
             f'RLD/1024x81, but got {text!r}'
         )
-    return Case(name, int(rows), int(classes))
+    return Case(name, int(samples), int(classes))
 
 
 def parse_args():
@@ -96,7 +96,7 @@ def parse_args():
         type=float,
         default=4.0,
         metavar='GIB',
-        help='above which the naive CKD is not run',
+        help='do not run the naive CKD if it would need more',
     )
     parser.add_argument('--json', metavar='OUT', help='also write a file')
     args = parser.parse_args()
@@ -106,14 +106,14 @@ def parse_args():
 
 
 def draw(case, dtype, device):
-    """Logits of a student and of a teacher that is mostly right, labels."""
+    """Logits of a student and of a mostly correct teacher, and labels."""
     generator = torch.Generator().manual_seed(0)
-    size = (case.rows, case.classes)
+    size = (case.samples, case.classes)
     labels = torch.randint(case.classes, size[:1], generator=generator)
     batch = []
     for _ in range(2):
         logits = torch.randn(size, generator=generator)
-        logits[torch.arange(case.rows), labels] += 4
+        logits[torch.arange(case.samples), labels] += 4
         batch.append(logits.to(device, dtype))
     return batch[0].requires_grad_(), batch[1], labels.to(device)
 
@@ -138,16 +138,16 @@ def step(loss, batch):
 
 
 def clocks():
-    """Seconds of the clock and of the processor."""
+    """Wall-clock and CPU time, in seconds."""
     synchronize()
     return time.perf_counter(), time.process_time()
 
 
 def times(steps, rounds):
-    """Seconds of a step of each side in each round, taken by turns.
+    """Time the steps of both sides in turn.
 
     Returns:
-        dict: Name to a pair a round, of the clock and of the processor.
+        dict: Name to one pair per round, wall-clock and CPU seconds.
     """
     repeats = {}
     for name, run in steps.items():
@@ -179,7 +179,7 @@ def measure(case, dtype, args):
         name: partial(step, loss, batch)
         for name, loss in sides(case, args.compile).items()
     }
-    needed = NAIVE_MATRICES * 4 * case.rows**2
+    needed = NAIVE_MATRICES * 4 * case.samples**2
     if case.loss == 'CKD' and needed > args.memory_limit * 2**30:
         del steps['naive']
     results = [run() for run in steps.values()]

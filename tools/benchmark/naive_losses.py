@@ -1,8 +1,8 @@
-"""The losses as their formulas read, in plain PyTorch.
+"""The formulas of the papers, written naively in plain PyTorch.
 
-What somebody writes who has the papers and no reason to think of time and
-memory, or of logits that are far apart.  Each takes the student's and the
-teacher's logits (N, C) and the labels (N,), and gives the mean.
+Without regard to time, memory, or overflow with logits that are far apart.
+Each takes the student's and the teacher's logits (N, C) and the labels (N,),
+and returns the mean.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""The most memory that a function holds at once, beyond what it began with."""
+"""Peak memory of a function, on top of what was allocated before."""
 
 import json
 import tempfile
@@ -9,12 +9,12 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def peak_memory(function):
-    """Greatest number of bytes of tensors that a call adds.
+    """Largest number of bytes of tensors that a call adds.
 
-    On CUDA it is what the caching allocator counts.  On the CPU it is the
-    record that PyTorch's allocator gives the profiler of each allocation and
-    release, so tensors within an operator count like those that a user sees.
-    Neither counts the scratch memory of libraries such as MKL and cuBLAS.
+    On CUDA, the caching allocator counts them.  On the CPU, PyTorch's
+    allocator reports each allocation and release to the profiler, so the
+    temporaries of an operator count too.  Neither counts the scratch memory
+    of libraries such as MKL and cuBLAS.
     """
     if torch.cuda.is_available():
         torch.cuda.synchronize()
@@ -33,6 +33,6 @@ def peak_memory(function):
         events = json.loads(path.read_text())['traceEvents']
     records = [e['args'] for e in events if e.get('name') == '[memory]']
     totals = [record['Total Allocated'] for record in records]
-    # What earlier records left is in each total.
+    # Each total includes what was allocated before.
     before = totals[0] - records[0]['Bytes']
     return max(totals) - before

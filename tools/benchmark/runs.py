@@ -1,4 +1,4 @@
-"""Runs that are measured: their weights do not matter, only their time."""
+"""Runs to measure: only their time and memory matter, not their weights."""
 
 import argparse
 import contextlib
@@ -22,7 +22,7 @@ from mmkd_plugin.teachers.teacher import load_config as load_teacher_config
 
 
 def build_parser(description):
-    """A parser of the options that the benchmarks have in common."""
+    """A parser with the options that all benchmarks share."""
     parser = argparse.ArgumentParser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -37,8 +37,8 @@ def build_parser(description):
 
 
 @contextlib.contextmanager
-def workplace(threads):
-    """A folder for a run, in a process that is left as it was."""
+def work_folder(threads):
+    """A temporary folder for runs; restores the process's settings."""
     MMLogger.get_instance('benchmark', log_level='WARNING')
     if threads:
         torch.set_num_threads(threads)
@@ -47,20 +47,21 @@ def workplace(threads):
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
     finally:
-        # ExactResumeHook takes it, and is never told that training ends.
+        # ExactResumeHook handles it, and never learns that training ended.
         signal.signal(signal.SIGTERM, handler)
 
 
 @explain_errors()
-def carry_out(args, measure, report):
-    """Measure in a workplace, and say what was found.
+def run_benchmark(args, measure, report):
+    """Measure in a temporary folder, and print the result.
 
     Args:
         args (argparse.Namespace): Options of :func:`build_parser` and others.
-        measure (callable): From these and a folder to a dict of numbers.
-        report (callable): Prints that.
+        measure (callable): Called with these options and the folder; returns
+            a dict of numbers.
+        report (callable): Prints that dict.
     """
-    with workplace(args.threads) as folder:
+    with work_folder(args.threads) as folder:
         found = measure(args, folder)
     report(found)
     if args.json:
@@ -70,20 +71,20 @@ def carry_out(args, measure, report):
 def training_config(args, folder, change=None):
     """Config of a run with a teacher and without validation.
 
-    A teacher whose checkpoint is not there gets random weights.
+    A teacher whose checkpoint is missing gets random weights.
 
     Args:
         args (argparse.Namespace): ``config`` and ``cfg_options``.
-        folder (Path): Where to put what is made.
-        change (callable, optional): Changes the config of a model, that of
-            the student and of the teacher; its weights are then random too.
+        folder (Path): Where to write files.
+        change (callable, optional): Changes the model configs of student
+            and teacher; the weights are then random too.
 
     Returns:
-        tuple[Config, ConfigDict]: The config, and that of its distillation
-        hook, which is a part of it.
+        tuple[Config, ConfigDict]: The config, and within it the config of
+        its distillation hook.
 
     Raises:
-        SystemExit: If it has not one distillation hook with one teacher.
+        SystemExit: Unless it has one distillation hook with one teacher.
     """
     args.launcher, args.local_rank, args.work_dir = 'none', 0, str(folder)
     cfg = load_config(args)
@@ -104,7 +105,7 @@ def training_config(args, folder, change=None):
     )
     teacher_cfg = load_teacher_config(hook.teacher.config)
     for model in (cfg.model, teacher_cfg.model):
-        forget_pretrained(model)
+        drop_pretrained(model)
         if change is not None:
             change(model)
     if change is not None or not Path(hook.teacher.checkpoint).is_file():
@@ -127,13 +128,13 @@ def student_alone(cfg):
     return cfg
 
 
-def forget_pretrained(cfg):
-    """Let a model start from random weights, which are always there."""
+def drop_pretrained(cfg):
+    """Let a model start from random weights instead of a download."""
     if isinstance(cfg, dict):
         if (cfg.get('init_cfg') or {}).get('type') == 'Pretrained':
             cfg.init_cfg = None
         for value in cfg.values():
-            forget_pretrained(value)
+            drop_pretrained(value)
 
 
 def build(cfg):
@@ -145,7 +146,7 @@ def build(cfg):
 
 @torch.no_grad()
 def calibrate(model):
-    """Take the statistics of batch normalisation from noise."""
+    """Estimate the statistics of batch normalisation on noise."""
     model.eval()
     for module in model.modules():
         if isinstance(module, _BatchNorm):
@@ -160,8 +161,8 @@ def start(cfg, name, *hooks):
 
     Args:
         cfg (Config): The config; not changed.
-        name (str): What to call the run, unlike any other.
-        *hooks (Hook): To be added to those of the config.
+        name (str): Name of the run, unique in the process.
+        *hooks (Hook): Hooks to add to those of the config.
     """
     cfg = copy.deepcopy(cfg)
     cfg.experiment_name = name

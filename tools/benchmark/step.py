@@ -1,29 +1,29 @@
 #!/usr/bin/env python
-"""What a training step with a teacher costs beyond what it must.
+"""The overhead of a training step with a teacher.
 
-A step with a teacher cannot be quicker than the step of the student alone and
-the forward of the teacher. Measured in one process, by turns:
+A step with a teacher takes at least as long as the step of the student alone
+plus the teacher's forward pass. Measured in one process, interleaved:
 
 * student: MMEngine's step of the config without the distillation hook;
-* teacher: its forward, written by hand, on images and RoIs that are ready;
+* teacher: its bare forward pass, on images and RoIs that are ready;
 * distilled: MMEngine's step of the config;
 
 and from each round
 
-* overhead: (distilled - student - teacher) / teacher.
+* overhead: (distilled - student - teacher) / teacher
 
-by the clock and by the time of the processor, which says more on a machine
-that others use too. Then the step is taken apart: "own time" is what the
-plugin itself spends in it, with the losses and their backward pass as far as
-the logits, as a share of the teacher's forward. It is no difference of large
-numbers, and so the most certain of the three. Parts are timed by the processor
-on the CPU, and by the clock of the host on a GPU.
+in wall-clock time and in CPU time, which is more reliable on a machine under
+other load. Then the parts of the step are timed: "own time" is what the plugin
+itself takes, including the losses and their backward pass to the logits, as a
+fraction of the teacher's forward pass. It is measured directly, not as a
+difference of large numbers, so it is the most reliable of the three. Parts are
+timed in CPU time on the CPU, and in wall-clock time of the host on a GPU.
 
-Data loading is not in it: all steps are made on one batch of noise, with a
-learning rate of 0. Without weights the teacher gets random ones, since only
+Data loading is excluded: all steps use one batch of noise and a learning rate
+of 0. A teacher whose checkpoint is missing gets random weights, since only
 time and memory count. Memory is the peak on top of what was allocated before
-the step, as PyTorch's allocator counts it, without what libraries such as
-oneDNN keep for themselves. On a GPU the clock is read when it is done.
+the step, as PyTorch's allocator counts it, without the scratch memory of
+libraries such as oneDNN. On a GPU, the clock is read after synchronising.
 
 For example:
   python tools/benchmark/step.py configs/frcnn_r101_r18_ckd.py --size 800 1333
@@ -35,22 +35,22 @@ import statistics
 import time
 
 import torch
-from by_turns import CLOCKS, compare, summary, synchronize
-from made_up import use_noise
+from noise import use_noise
 from peak_memory import peak_memory
 from runs import (
     build_parser,
-    carry_out,
+    run_benchmark,
     start,
     student_alone,
     training_config,
 )
-from step_parts import (
+from stepping import (
     distill_hook,
     print_parts,
     request_of,
-    take_apart,
+    time_parts,
 )
+from timing import CLOCKS, compare, summary, synchronize
 
 from mmkd_plugin import ExactResumeHook
 from mmkd_plugin.taps.roi_align import to_roi_align
@@ -68,13 +68,11 @@ OWN = (
 def parse_args():
     parser = build_parser(__doc__)
     parser.add_argument('config')
-    parser.add_argument(
-        '--batch', type=int, default=2, help='images of a step'
-    )
+    parser.add_argument('--batch', type=int, default=2, help='images per step')
     parser.add_argument(
         '--size', type=int, nargs=2, required=True, metavar=('H', 'W')
     )
-    parser.add_argument('--steps', type=int, default=1, help='of a round')
+    parser.add_argument('--steps', type=int, default=1, help='per round')
     args = parser.parse_args()
     if min(args.steps, args.rounds, args.batch, *args.size) < 1:
         parser.error('expected numbers of at least 1')
@@ -82,7 +80,7 @@ def parse_args():
 
 
 def bare_forward(runner, request):
-    """The floor: a function that runs the teacher and nothing else."""
+    """Lower bound: a function that runs the teacher and nothing else."""
     (teacher,) = distill_hook(runner).distiller.teachers
     model, wrapper = teacher.model, runner.optim_wrapper
     images = teacher.to_input(request.inputs, request.data_samples)
@@ -104,7 +102,7 @@ def bare_forward(runner, request):
 
 
 def overheads(times, clock):
-    """Shares of the teacher's forward, one of each round."""
+    """Overhead relative to the teacher's forward pass, per round."""
     return [
         (ours[clock] - alone[clock] - teacher[clock]) / teacher[clock]
         for alone, teacher, ours in zip(
@@ -114,7 +112,7 @@ def overheads(times, clock):
 
 
 def backward_of_terms(distiller, reading, steps, clock):
-    """Milliseconds of the backward pass of the terms, to the logits."""
+    """Milliseconds of the terms' backward pass to the logits."""
     spans = []
     for _ in range(steps):
         student = reading.student.detach().requires_grad_()
@@ -152,7 +150,7 @@ def measure(args, folder):
     clock = time.process_time if on_cpu else time.perf_counter
     steps = args.steps * args.rounds
     backward = backward_of_terms(distiller, request.reading, steps, clock)
-    parts = take_apart(runner, steps, clock)
+    parts = time_parts(runner, steps, clock)
     own = backward + sum(parts.get(name, 0) for name in OWN)
     return dict(
         config=args.config,
@@ -185,7 +183,7 @@ def measure(args, folder):
 
 
 def report(found):
-    """Print the figures as tables in Markdown."""
+    """Print the figures as Markdown tables."""
     print(
         f'{found["config"]}, images {found["images"]}, {found["samples"]} '
         f'samples, on {found["device"]} with {found["threads"]} threads, '
@@ -202,7 +200,7 @@ def report(found):
             f'| {low:.2f} to {high:.2f} | {ms["processor"]["median"]:.2f} '
             f'| {memory:.1f} |'
         )
-    print("\n| share of the teacher's forward | | quartiles |")
+    print("\n| relative to the teacher's forward pass | | quartiles |")
     print('|---|--:|--:|')
     for name, share in found['overhead'].items():
         low, high = share['quartiles']
@@ -218,7 +216,7 @@ def report(found):
 
 
 def main():
-    carry_out(parse_args(), measure, report)
+    run_benchmark(parse_args(), measure, report)
 
 
 if __name__ == '__main__':

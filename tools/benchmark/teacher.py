@@ -1,19 +1,20 @@
 #!/usr/bin/env python
-"""What each option of a teacher saves, and what it does to its logits.
+"""What each option of a teacher saves, and how it changes the logits.
 
-The student makes some steps, and what it asks the teacher for in them is kept
-(images, and the RoIs that it sampled). Teachers of the same weights with
-other options then answer the same questions, timed by turns. Against the
-teacher without options, in the student's precision:
+The student makes some steps, and the teacher's inputs in them are kept
+(images, and the RoIs that the student sampled). Teachers with the same weights
+and other options then compute the logits of the same inputs, timed in turn.
+Compared with the teacher without options, in the student's precision:
 
-* ratio: of the times, of each round;
+* ratio: of the times, per round;
 * largest change: of a logit; and relative to the largest logit;
-* other choice: share of samples in which its first class is another;
+* other choice: fraction of samples whose top-1 class changes;
 * kd_agreement: the change in what the hook logs.
 
 With --size the images are noise, otherwise the training data of the config.
-Without weights the teacher gets random ones, with statistics of batch
-normalisation from noise; so does the student, without `load_from`.
+A teacher whose checkpoint is missing gets random weights, with batch
+normalisation statistics estimated on noise; so does a student without
+`load_from`.
 
 For example, with BCCD and weights of the teacher where the config says:
   python tools/benchmark/teacher.py configs/bccd/frcnn_r18w32_r18w8_ckd.py
@@ -22,10 +23,10 @@ For example, with BCCD and weights of the teacher where the config says:
 import statistics
 
 import torch
-from by_turns import compare, summary
-from made_up import freeze, use_noise
-from runs import build_parser, carry_out, start, training_config
-from step_parts import answer, distill_hook, request_of
+from noise import freeze, use_noise
+from runs import build_parser, run_benchmark, start, training_config
+from stepping import answer, distill_hook, request_of
+from timing import compare, summary
 
 from mmkd_plugin.datasets.class_names import names_of
 from mmkd_plugin.teachers.teacher import Teacher
@@ -53,13 +54,13 @@ def parse_args():
     parser.add_argument('config')
     parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'))
     parser.add_argument(
-        '--batch', type=int, default=2, help='images of a batch of noise'
+        '--batch', type=int, default=2, help='images per batch of noise'
     )
     parser.add_argument('--batches', type=int, default=4)
     parser.add_argument(
         '--compile',
         action='store_true',
-        help='with the options that compile, which takes minutes',
+        help='also measure the options that compile, which takes minutes',
     )
     args = parser.parse_args()
     if min(args.rounds, args.batch, args.batches, *(args.size or [1])) < 1:
@@ -68,12 +69,12 @@ def parse_args():
 
 
 def name_of(options):
-    """An option as one writes it."""
+    """Options as they are written in a config."""
     return ', '.join(f'{k}={v!r}' for k, v in options.items()) or 'none'
 
 
 def agreement(logits, readings):
-    """Share of samples of which teacher and student choose one class."""
+    """Fraction of samples with the same top-1 class in both models."""
     same = [
         logits.argmax(1) == reading.student.argmax(1)
         for logits, reading in zip(logits, readings)
@@ -82,7 +83,7 @@ def agreement(logits, readings):
 
 
 def changes(found, wanted, readings):
-    """What options did to logits: names to numbers."""
+    """How options changed the logits: names to numbers."""
     largest = max(x.abs().max().item() for x in wanted)
     change = max(
         (a.float() - b.float()).abs().max().item()
@@ -100,7 +101,7 @@ def changes(found, wanted, readings):
 
 
 def answer_all(teacher, requests):
-    """The teacher's logits for all that the student has asked."""
+    """The teacher's logits for all requests."""
     return [answer(teacher, request) for request in requests]
 
 
@@ -167,7 +168,7 @@ def measure(args, folder):
 
 
 def report(found):
-    """Print the figures as a table in Markdown."""
+    """Print the figures as a Markdown table."""
     sizes = statistics.multimode(tuple(size) for size in found['batches'])
     print(
         f'{found["teacher"]}, {len(found["batches"])} batches such as '
@@ -176,7 +177,7 @@ def report(found):
         f'{found["torch"]}, {found["rounds"]} rounds, kd_agreement '
         f'{found["kd_agreement"]:.4f}\n'
     )
-    print('| options | ms a batch | ratio | quartiles ', end='')
+    print('| options | ms per batch | ratio | quartiles ', end='')
     print('| largest change | relative | other choice | kd_agreement |')
     print('|---|--:|--:|--:|--:|--:|--:|--:|')
     for name, row in found['rows'].items():
@@ -192,7 +193,7 @@ def report(found):
 
 
 def main():
-    carry_out(parse_args(), measure, report)
+    run_benchmark(parse_args(), measure, report)
 
 
 if __name__ == '__main__':

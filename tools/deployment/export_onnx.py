@@ -3,10 +3,11 @@
 
     python tools/deployment/export_onnx.py CONFIG CHECKPOINT --out student.onnx
 
-The file takes an image as loaded, resized as in the config's test pipeline,
-and returns `boxes`, `scores` and `labels` (a detector) or `scores` (a
-classifier). It is written only if ONNX Runtime finds in the first test images
-what MMDetection or MMPretrain finds, whose model MMEngine's runner builds.
+The ONNX model takes an image as loaded, resized as in the config's test
+pipeline, and returns `boxes`, `scores` and `labels` (a detector) or `scores`
+(a classifier). It is written only if ONNX Runtime predicts the same for the
+first test images as MMDetection's or MMPretrain's model, which MMEngine's
+runner builds.
 """
 
 import io
@@ -28,10 +29,10 @@ from mmkd_plugin.cli.errors import explain_errors
 from mmkd_plugin.cli.launch import build_parser, check_start, load_config
 from mmkd_plugin.model_config import model_of
 
-# What MMEngine's runner makes a model of.
+# What MMEngine's runner builds a model from.
 MODEL_KEYS = ('data_preprocessor', 'default_scope', 'model')
 OPSET = 17
-# What rounding may do: pixels of the input, and shares of 1.
+# Tolerance for rounding: input pixels, and scores in [0, 1].
 BOX_TOLERANCE = 0.1
 SCORE_TOLERANCE = 1e-3
 # Rounding also decides which of two boxes with equal scores NMS keeps.
@@ -45,7 +46,7 @@ def make_exportable(model):
         model (nn.Module): Of MMDetection or MMPretrain.
 
     Returns:
-        nn.Module: From images (B, 3, H, W) to tensors, named in `outputs`.
+        nn.Module: Maps images (B, 3, H, W) to tensors, named in `outputs`.
     """
     if hasattr(model, 'roi_head'):
         return ExportableDetector(model)
@@ -78,9 +79,9 @@ def export(model, images):
             )
     content = io.BytesIO()
     with torch.no_grad(), warnings.catch_warnings():
-        # The size of the input becomes fixed, indices are not negative, and
-        # the newer exporter fails on these detectors: what is left to warn
-        # of, `check` finds.
+        # The warnings are about the input size becoming fixed, negative
+        # indices, which do not occur, and the newer exporter, which fails on
+        # these detectors. `check` finds what is really wrong.
         warnings.simplefilter('ignore')
         torch.onnx.export(
             model,
@@ -102,7 +103,7 @@ def open_session(content):
         content (bytes): Of the file.
 
     Returns:
-        Callable: From images (B, 3, H, W) to a dict of tensors.
+        Callable: Maps images (B, 3, H, W) to a dict of tensors.
     """
     import onnxruntime
 
@@ -119,7 +120,7 @@ def open_session(content):
 
 
 def read_prediction(sample):
-    """What a model of OpenMMLab predicted, in pixels of its input.
+    """The prediction of an OpenMMLab model, in pixels of its input.
 
     Args:
         sample (DetDataSample | DataSample): With a prediction.
@@ -139,9 +140,9 @@ def read_prediction(sample):
 def compare(found, wanted):
     """Compare two predictions for one image.
 
-    Two boxes agree if their labels are equal and they differ by no more than
-    `BOX_TOLERANCE` and `SCORE_TOLERANCE`. Order does not matter: equal scores
-    may change places.
+    Two boxes agree if their labels are equal and they differ by at most
+    `BOX_TOLERANCE` and `SCORE_TOLERANCE`. Order does not matter: boxes with
+    equal scores may swap places.
 
     Args:
         found (dict[str, Tensor]): Of the exported model.
@@ -149,7 +150,7 @@ def compare(found, wanted):
 
     Returns:
         tuple[int, int]: Number of boxes, or images, that agree; number of
-        those of the model with more.
+        boxes of the model that has more.
     """
     if 'boxes' not in wanted:
         errors = (found['scores'] - wanted['scores']).abs()
@@ -166,7 +167,7 @@ def compare(found, wanted):
 
 
 def build_reference(cfg):
-    """Have MMEngine's own runner build the model, as for tools/test.py.
+    """Build the model by MMEngine's runner, as in tools/test.py.
 
     Args:
         cfg (Config): The whole config.
@@ -190,7 +191,7 @@ def check(model, run, loader, shape, count):
         run (Callable): As of :func:`open_session`.
         loader (Iterable): Batches of one image.
         shape (torch.Size): Shape (3, H, W) of the images to take.
-        count (int): How many to take, at most.
+        count (int): Largest number of images.
 
     Returns:
         tuple[int, int, int]: Number of boxes, or images, that agree; number
@@ -230,7 +231,7 @@ def main():
 
 
 def export_and_compare(args):
-    """Write the file that the options name."""
+    """Export, compare, and write the file if both agree."""
     cfg = load_config(args)
     check_start(cfg, 'model', 'test_dataloader')
     if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():

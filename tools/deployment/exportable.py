@@ -1,8 +1,8 @@
-"""Detectors and classifiers made of operations that ONNX has.
+"""Detectors and classifiers built from operations that ONNX has.
 
-What the libraries decide in Python for each image, such as passing over a
-level of the pyramid that has no RoIs, would be exported as it was decided for
-one image. Here every image takes the same way.
+The libraries take decisions in Python for each image, such as skipping a level
+of the pyramid that has no RoIs; tracing would freeze them as they were for one
+image. Here every image takes the same path.
 
 B images of H x W pixels, K classes, N boxes.
 """
@@ -146,7 +146,7 @@ class ExportableDetector(nn.Module):
 
 
 def preprocess(preprocessor: nn.Module, images: Tensor) -> Tensor:
-    """Do with images (B, 3, H, W) what a data preprocessor does.
+    """Preprocess images (B, 3, H, W) as a data preprocessor does.
 
     Args:
         preprocessor (nn.Module): Of MMDetection or MMPretrain.
@@ -156,7 +156,7 @@ def preprocess(preprocessor: nn.Module, images: Tensor) -> Tensor:
         Tensor: Normalised, and padded at the right and the bottom.
     """
     images = images.float()
-    # MMDetection's name of it, and MMPretrain's.
+    # The attribute of MMDetection, and of MMPretrain.
     if getattr(preprocessor, '_channel_conversion', False) or getattr(
         preprocessor, 'to_rgb', False
     ):
@@ -174,9 +174,9 @@ def _as_rows(maps, channels):
 
 
 def _decode(coder, anchors, offsets, shape):
-    """Boxes (N, 4) inside of the image."""
-    # While it is exported, the coder's own clipping fails: it imports a
-    # module that MMDetection 3 no longer has.
+    """Boxes (N, 4), clipped to the image."""
+    # The coder's own clipping fails during export: it imports a module that
+    # MMDetection 3 no longer has.
     boxes = coder.decode(anchors, offsets)
     height, width = shape
     border = boxes.new_tensor([width, height, width, height])
@@ -184,16 +184,16 @@ def _decode(coder, anchors, offsets, shape):
 
 
 def _nms(boxes, scores, groups, iou_threshold):
-    """Rows that stay, best first, where boxes of one group compete."""
-    # Moved apart as far as mmcv does, for the same rounding; the zero is for
-    # images without boxes.
+    """Indices of the boxes that NMS within each group keeps, best first."""
+    # Groups are shifted apart as in mmcv, for the same rounding; the zero is
+    # for images without boxes.
     furthest = torch.cat([boxes.flatten(), boxes.new_zeros(1)]).max()
     shift = groups.to(boxes) * (furthest + 1)
     return nms(boxes + shift[:, None], scores, iou_threshold)
 
 
 def _pool(extractor, features, boxes):
-    """RoIAlign of boxes (N, 4), each on its level of the pyramid."""
+    """RoIAlign of boxes (N, 4), each on its own level of the pyramid."""
     rois = F.pad(boxes, (1, 0))
     levels = extractor.map_roi_levels(rois, extractor.num_inputs)
     pooled, rows = [], []

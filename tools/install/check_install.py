@@ -63,10 +63,10 @@ def find_family():
 
 
 def load(name):
-    """Imports a module, or says in one sentence why it does not load.
+    """Imports a module.
 
     Raises:
-        CheckError: If the import fails, for whatever reason.
+        CheckError: If the import fails, with the likely cause.
     """
     try:
         return importlib.import_module(name)

@@ -1,10 +1,10 @@
 """Installs everything that this project needs into a virtual environment.
 
-``make setup`` calls it. It needs the standard library alone. Whatever
-interrupts it, running it again goes on from there: pip skips what is
+``make setup`` calls it. It needs the standard library alone. After any
+interruption, running it again continues from there: pip skips what is
 installed, the wheel with mmcv's compiled ops is kept once it is built, and
 the environment counts as ready only after
-``tools/install/check_install.py`` passed.
+``tools/install/check_install.py`` has passed.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ JOB_GB = 2  # memory that one compiler process may take
 BUILD_MINUTES = 20  # of one core, for mmcv's CPU ops
 # Settings that would make pip install outside of the environment.
 PIP_PLACES = ('PIP_PREFIX', 'PIP_ROOT', 'PIP_TARGET', 'PIP_USER')
-BEAT = 30  # seconds between two signs of life
+BEAT = 30  # seconds between two progress messages
 
 LOCK = fcntl.LOCK_EX | fcntl.LOCK_NB
 INCLUDE = "import sysconfig; print(sysconfig.get_path('include'))"
 
-# What a log of pip or of the compiler says, and what a user can do about it.
+# Pattern in a log of pip or the compiler, and what a user can do about it.
 REMEDIES = (
     (
         r'No space left on device',
@@ -202,7 +202,7 @@ class Environment:
         )
 
     def claim(self):
-        """Makes the folder, or raises SetupError if it is not ours."""
+        """Makes the folder, or raises SetupError if it is something else."""
         if self.path.exists() and any(self.path.iterdir()):
             owner = self.owner.read_text() if self.owner.exists() else None
             if owner != self.stack:
@@ -216,10 +216,10 @@ class Environment:
         self.owner.write_text(self.stack)
 
     def lock(self):
-        """Waits until no other set-up, nor what is left of one, is at work.
+        """Waits until no other set-up, or command of a killed one, runs.
 
-        The lock's file is inherited by the commands that are run, so that a
-        pip that outlives a killed set-up still holds it.
+        Commands inherit the lock file, so a pip that outlives a killed set-up
+        still holds it.
         """
         self.lock_file = open(self.path / 'lock', 'w')  # noqa: SIM115
         for second in itertools.count():
@@ -231,13 +231,13 @@ class Environment:
                 time.sleep(1)
 
     def run(self, command, log, hint=True, **environ):
-        """Runs a command, with a sign of life every half minute.
+        """Runs a command, with a progress message every half minute.
 
         Args:
             command (list[str]): The command.
             log (str): Name of the file in ``logs`` that gets its output.
-            hint (bool): Whether a failure stops the set-up with the log's
-                end. If not, the caller judges by the returned value.
+            hint (bool): Whether a failure stops the set-up and prints the end
+                of the log. If not, the caller checks the returned value.
             **environ: Changes to the environment variables.
 
         Returns:
@@ -282,7 +282,7 @@ class Environment:
         return self.run(command, log, hint=hint, **environ)
 
     def ask(self, code):
-        """Returns what Python code prints in the environment, or None."""
+        """Returns the output of Python code in the environment, or None."""
         result = subprocess.run(
             [self.python, '-c', code],
             capture_output=True,
@@ -293,7 +293,7 @@ class Environment:
         return result.stdout.strip() if result.returncode == 0 else None
 
     def create(self):
-        """Step 1: the virtual environment itself, with tools to build."""
+        """Step 1: the virtual environment itself, with build tools."""
         if not self.python.exists() or self.ask('import pip') is None:
             check_python()
             check_disk(self.path)
@@ -314,7 +314,7 @@ class Environment:
         self.drop_leftovers()
         tools = ('pip>=24', 'setuptools>=70,<81', 'wheel', 'ninja')
         self.pip('install', *tools, log='tools')
-        # A missing compiler should not come to light after a long download.
+        # Report a missing compiler before a long download.
         local = self.find_links or os.environ.get('PIP_FIND_LINKS')
         if not (local or list(self.path.glob('wheels/*/*.whl'))):
             check_compiler(self.ask(INCLUDE))
@@ -343,7 +343,7 @@ class Environment:
         return None
 
     def fetch_wheel(self):
-        """Takes mmcv's wheel from where pip is told to find links."""
+        """Takes mmcv's wheel from pip's --find-links."""
         found = self.pip(
             'download',
             '--no-index',
@@ -440,7 +440,7 @@ class Environment:
                 log='opencv',
             )
         if self.ask('import mmcv.ops') is None:
-            # What was installed may be of an earlier torch.
+            # The installed one may be built against an earlier torch.
             wheel = self.find_wheel()
             self.pip(
                 'install', '--no-deps', '--force-reinstall', wheel, log='mmcv'

@@ -1,4 +1,4 @@
-"""What the first lines of a config say: its data set and its result."""
+"""The comment at the top of a config: its data set and its result."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from metafile import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
-# What the first lines of a config call a metric -> its name in the logs.
+# Name of a metric in the comment of a config -> its name in the logs.
 NAMES = {'mAP': 'coco/bbox_mAP', 'top-1': 'accuracy/top1'}
 FIGURE = rf'({"|".join(NAMES)}) (\d+\.\d+)'
 OVER_SEEDS = re.compile(
@@ -18,7 +18,7 @@ OVER_SEEDS = re.compile(
 
 
 class Head(NamedTuple):
-    """What the first lines of a config say.
+    """What the comment at the top of a config says.
 
     Attributes:
         data (str): Name of the data set, the title of its page.
@@ -30,16 +30,16 @@ class Head(NamedTuple):
 
 
 def read_head(config):
-    """Read the comment that a config begins with.
+    """Read the comment at the top of a config.
 
     Args:
         config (str): Path of the config, relative to the project.
 
     Returns:
-        Head: What it says.
+        Head: Its content.
 
     Raises:
-        SystemExit: If its page or its result is not there.
+        SystemExit: If its page or its result is missing.
     """
     comment = re.match(r'(#.*\n)*', (ROOT / config).read_text())[0]
     text = ' '.join(line[1:].strip() for line in comment.splitlines())
@@ -55,13 +55,13 @@ def read_head(config):
 
 
 def read_metric(config):
-    """Read the figure with which the result of a config begins.
+    """Read the figure at the beginning of a config's result.
 
     Args:
         config (str): Path of the config, relative to the project.
 
     Returns:
-        tuple[str, dict]: The task, and one metric as an index has it.
+        tuple[str, dict]: The task, and one metric in the format of an index.
 
     Raises:
         SystemExit: If the result does not begin with a figure.
@@ -79,7 +79,7 @@ def read_metric(config):
 
 
 def read_runs(config):
-    """Read from how many seeds the result of a config is, by what command.
+    """Read how many seeds a config's result is from, and its command.
 
     Args:
         config (str): Path of the config, relative to the project.

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Turn published CIFAR-100 weights into checkpoints of MMPretrain.
+"""Convert published CIFAR-100 weights into checkpoints of MMPretrain.
 
-`cifar_teachers.tar`, the archive of teachers that
-https://github.com/megvii-research/mdistiller/releases/tag/checkpoints offers,
-holds files such as `resnet56_vanilla/ckpt_epoch_240.pth`. For this one
-`checkpoints/cifar100/resnet56.pth` is written, which the configs in
-`configs/cifar100/` name as a teacher, and so on for the others.
+`cifar_teachers.tar`, the archive of teachers from
+https://github.com/megvii-research/mdistiller/releases/tag/checkpoints, holds
+files such as `resnet56_vanilla/ckpt_epoch_240.pth`. This one becomes
+`checkpoints/cifar100/resnet56.pth`, which the configs in `configs/cifar100/`
+use as a teacher; the others likewise.
 
     python tools/model_converters/convert_cifar_teachers.py cifar_teachers.tar
     python tools/model_converters/convert_cifar_teachers.py \\
@@ -50,9 +50,9 @@ NETWORKS = (
     'shufflev2',
     'resnet50',
 )
-# Bytes that an archive may unpack to, beside four times its own.
+# Bytes that an archive may unpack to, on top of four times its size.
 MOST_UNPACKED = 256 << 20
-# Where the published names differ from `backbone.` and the same name.
+# Where more differs than the prefix `backbone.`: published name -> ours.
 RENAMED = (
     (r'^backbone\.(fc|linear|classifier(\.0)?)\.', 'head.fc.'),
     (r'\.shortcut\.(\d)\.', r'.downsample.\1.'),  # ResNet-50
@@ -62,7 +62,7 @@ RENAMED = (
 
 
 def rename(name):
-    """What MMPretrain calls a weight of a published network."""
+    """MMPretrain's name of a weight of a published network."""
     name = f'backbone.{name}'
     for pattern, replacement in RENAMED:
         name = re.sub(pattern, replacement, name)
@@ -76,7 +76,7 @@ def build(name):
 
 
 def convert(name, source, target, trust=False):
-    """Write a published network as a checkpoint of MMPretrain.
+    """Convert a published network to a checkpoint of MMPretrain.
 
     Args:
         name (str): One of :data:`NETWORKS`.
@@ -88,8 +88,7 @@ def convert(name, source, target, trust=False):
         int: Number of parameters.
 
     Raises:
-        ValueError: If the file does not hold the weights of this network, no
-            more and no less.
+        ValueError: Unless the file holds exactly the weights of this network.
     """
     from mmpretrain.datasets.categories import CIFAR100_CATEGORIES
 
@@ -113,7 +112,7 @@ def convert(name, source, target, trust=False):
 
 
 def network_of(path):
-    """The network that a file of the archive holds, by its folder.
+    """The network of a file in the archive, by the name of its folder.
 
     Args:
         path (PurePath): Such as ``resnet56_vanilla/ckpt_epoch_240.pth``.
@@ -127,7 +126,7 @@ def network_of(path):
 
 
 def unpack(archive, folder):
-    """Copy the weights in an archive, under their last two names."""
+    """Extract the weights of an archive, as FOLDER/FILE."""
     try:
         left = MOST_UNPACKED + 4 * archive.stat().st_size
         with tarfile.open(archive) as tar:
@@ -150,7 +149,7 @@ def unpack(archive, folder):
 
 @contextmanager
 def open_folder(source):
-    """Give the folder with the weights, unpacked if it is an archive."""
+    """Yield the folder with the weights; an archive is unpacked first."""
     if source.is_dir():
         yield source
         return
@@ -164,7 +163,7 @@ def find_networks(folder, source):
 
     Args:
         folder (Path): Where to look, at any depth.
-        source (Path): What to call it in a message.
+        source (Path): Its name in messages.
 
     Raises:
         SystemExit: If there is none, or several of one network.
@@ -192,7 +191,7 @@ def find_networks(folder, source):
 
 
 def convert_all(files, out, trust=False):
-    """Convert each of `files`, name to path, and say so."""
+    """Convert each of `files`, name to path, and print the results."""
     out.mkdir(parents=True, exist_ok=True)
     for name, path in files.items():
         target = out / f'{name}.pth'
@@ -221,8 +220,8 @@ def parse_args(argv=None):
         nargs='+',
         metavar='NAME',
         choices=list(NETWORKS),
-        help='networks to convert, by default all that are there; for one '
-        f'.pth, which it is: {", ".join(NETWORKS)}',
+        help='networks to convert (default: all that are found); for a single '
+        f'.pth, its network: {", ".join(NETWORKS)}',
     )
     parser.add_argument(
         '--trust-checkpoint',

@@ -1,13 +1,12 @@
 #!/usr/bin/env python
-"""Write model-index.yml, which mim reads, and what the method pages repeat.
+"""Write model-index.yml, which mim reads, and the results on method pages.
 
     python tools/model_converters/make_model_index.py
 
-Nothing of it is written by hand. The hook of a config says by which method it
-trains and from which teacher, its loop for how many epochs; its first lines
-name the page of its data set and give its result. A method's page,
-docs/methods/NAME.md of mmkd_plugin/losses/NAME.py, begins with the name and
-the paper.
+Nothing of it is written by hand. Method and teacher come from the hook of a
+config, epochs from its loop; the comment at its top names the page of its data
+set and its result. The page of a method, docs/methods/NAME.md for
+mmkd_plugin/losses/NAME.py, begins with the name and the paper.
 """
 
 import re
@@ -29,14 +28,14 @@ RESULTS = '## Results'
 
 
 def read_collections():
-    """Read the methods from the heads of their pages.
+    """Read the methods from the first lines of their pages.
 
     Returns:
         dict[str, dict]: Name of the module of the loss -> one of the
         `Collections` of an index.
 
     Raises:
-        SystemExit: If a page begins in another way.
+        SystemExit: If a page does not begin with name and paper.
     """
     collections = {}
     for page in sorted(ROOT.glob(f'{PAGES}/[!R]*.md')):
@@ -59,7 +58,7 @@ def read_collections():
 
 
 def student_of(config):
-    """Find the config of the student alone that a config is based on.
+    """Find the base of a distillation config that trains the student alone.
 
     Args:
         config (str): Path of the config, relative to the project.
@@ -88,8 +87,8 @@ def make_models(collections):
         collections (dict): As of :func:`read_collections`.
 
     Returns:
-        list[tuple[dict, list[str]]]: One of the `Models` of an index each,
-        and the modules of the losses that it trains with.
+        list[tuple[dict, list[str]]]: For each, one of the `Models` of an
+        index, and the modules of the losses that it trains with.
 
     Raises:
         SystemExit: If a method has no page.
@@ -136,7 +135,7 @@ def make_models(collections):
             task, metrics = read_metric(config)
             model['Results'] = [dict(Task=task, Dataset=data, Metrics=metrics)]
         models.append((model, methods))
-    # mim finds a config by its name, which folders of one detector share.
+    # mim finds a config by its file name, which several folders use.
     names = Counter(model['Name'] for model, _ in models)
     paths = [Path(model['Config']) for model, _ in models]
     alike = {path.parent for path in paths if names[path.stem.lower()] > 1}
@@ -147,10 +146,10 @@ def make_models(collections):
 
 
 def results_section(name, models, names):
-    """Put the results of one method into Markdown.
+    """Format the results of one method as Markdown.
 
     Args:
-        name (str): The method's.
+        name (str): Name of the method.
         models (list[tuple]): As of :func:`make_models`, those of the method.
         names (dict[str, str]): Module of a loss -> name of its method.
 
@@ -194,7 +193,7 @@ def results_section(name, models, names):
 
 
 def make_files():
-    """Make what is written.
+    """Generate all files.
 
     Returns:
         dict[str, str]: Path, relative to the project -> content.

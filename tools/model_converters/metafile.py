@@ -16,13 +16,13 @@ METRICS = {
 
 
 def read_results(path, meta, work_dir, dataset):
-    """Take the results of a checkpoint from the log of its run.
+    """Read the results of a checkpoint from the log of its run.
 
     Args:
-        path (Path): The checkpoint, named as MMEngine does.
-        meta (dict): What MMEngine wrote beside the weights.
+        path (Path): The checkpoint, as named by MMEngine.
+        meta (dict): `meta` of the checkpoint.
         work_dir (Path): Of its run.
-        dataset (str): Name of what was validated on.
+        dataset (str): Name of the validation data.
 
     Returns:
         list[dict]: `Results` of a metafile.
@@ -30,7 +30,7 @@ def read_results(path, meta, work_dir, dataset):
     Raises:
         SystemExit: If the log is not that of the checkpoint.
     """
-    # MMEngine ends the name with the time of the start.
+    # The name ends with the time at which the run started.
     started = str(meta.get('experiment_name'))[-15:]
     if not re.fullmatch(r'\d{8}_\d{6}', started):
         started = 'unknown'
@@ -62,13 +62,13 @@ def read_results(path, meta, work_dir, dataset):
 
 
 def make_entry(path, config, model, meta, hooks, results):
-    """Put together what is known of a model.
+    """Make the entry of a model.
 
     Args:
         path (Path): The published file.
         config (str): Path of the config.
         model (nn.Module): The model.
-        meta (dict): What MMEngine wrote beside the weights.
+        meta (dict): `meta` of the checkpoint.
         hooks (list[dict]): `custom_hooks` of the config.
         results (list[dict]): As of :func:`read_results`; may be empty.
 
@@ -84,7 +84,7 @@ def make_entry(path, config, model, meta, hooks, results):
     distillation = [_public(hook) for hook in hooks if 'teacher' in hook]
     if distillation:
         metadata['Training Techniques'] = ['Knowledge Distillation']
-        # No list: mim takes a list of dicts for times of inference.
+        # Not a list: mim would read a list of dicts as inference times.
         metadata['Distillation'] = dict(enumerate(distillation, 1))
     entry = dict(Name=Path(config).stem, Config=config, Metadata=metadata)
     if results:
@@ -93,7 +93,7 @@ def make_entry(path, config, model, meta, hooks, results):
 
 
 def _public(value):
-    """Settings as YAML has them, without the folders of this machine."""
+    """Settings as plain YAML values, absolute paths shortened."""
     if isinstance(value, dict):
         return {key: _public(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

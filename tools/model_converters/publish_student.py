@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""Make a file to publish out of a student's checkpoint.
+"""Prepare a student's checkpoint for publishing.
 
     python tools/model_converters/publish_student.py CHECKPOINT OUT_DIR
 
 Writes OUT_DIR/{config name}_{date}-{first 8 digits of the sha256}.pth, with
-the weights, the classes and what inference needs of the config, and beside it
-an entry for a metafile in the format of OpenMMLab's model-index. The weights
-must be those of the student and of nothing else.
+the weights, the classes and the part of the config that inference needs, and
+next to it a metafile entry in the format of OpenMMLab's model-index. The
+checkpoint must hold exactly the student's weights.
 """
 
 import argparse
@@ -32,21 +32,21 @@ from mmkd_plugin.cli.errors import explain_errors
 from mmkd_plugin.exceptions import MMKDValueError
 from mmkd_plugin.model_config import config_of, model_of
 
-# What inference reads of a config; the data set without its place.
+# What inference reads from a config; of the data set, no paths.
 KEPT = ('custom_imports', 'data_preprocessor', 'default_scope', 'model')
 KEPT_OF_DATA = ('type', 'metainfo', 'pipeline')
-# What is kept of what MMEngine writes beside the weights.
+# What is kept of the checkpoint's `meta`.
 KEPT_META = ('epoch', 'iter', 'seed', 'mmengine_version', 'dataset_meta')
 
 
 def plain(value):
-    """Turn a value into what `torch.load(weights_only=True)` takes.
+    """Convert a value to types that `torch.load(weights_only=True)` takes.
 
     Args:
-        value (object): Of dicts, lists, tuples, numbers, text and arrays.
+        value (object): Dicts, lists, tuples, numbers, strings and arrays.
 
     Returns:
-        object: The same of Python's own types.
+        object: The same in Python's built-in types.
 
     Raises:
         ValueError: If it holds anything else.
@@ -70,15 +70,15 @@ def plain(value):
 
 
 def inference_config(cfg):
-    """Keep what inference needs of a config.
+    """Keep the part of a config that inference needs.
 
     Args:
         cfg (dict): The config of the training.
 
     Returns:
-        dict: Without teacher, schedule, hooks, paths of data and of first
-        weights, and without the import of this package where nothing of it
-        is left.
+        dict: Without teacher, schedule, hooks, and paths of data and initial
+        weights; without the import of this package unless the model needs
+        it.
     """
     kept = {key: cfg[key] for key in KEPT if key in cfg}
     kept['model'] = _without_first_weights(kept['model'])
@@ -144,8 +144,8 @@ def publish(state, meta, cfg, out, name):
     """Write the file.
 
     Args:
-        state (dict): Names to tensors.
-        meta (dict): What MMEngine wrote beside them.
+        state (dict): The state dict.
+        meta (dict): `meta` of the checkpoint.
         cfg (dict): As of :func:`inference_config`.
         out (Path): The folder.
         name (str): Name of the config.
@@ -155,7 +155,7 @@ def publish(state, meta, cfg, out, name):
     """
     kept = {key: plain(meta[key]) for key in KEPT_META if key in meta}
     kept['cfg'] = Config(cfg).pretty_text
-    # Cloned, because a view would be written with all that it is a part of.
+    # Cloned, because a view would be saved with its whole storage.
     state = {key: value.clone() for key, value in state.items()}
     buffer = io.BytesIO()
     torch.save(dict(meta=kept, state_dict=state), buffer)
@@ -171,23 +171,23 @@ def publish(state, meta, cfg, out, name):
 
 
 def find_config(path, given, meta):
-    """The config of the training; what a file says of itself is not it.
+    """Find the config of the training; that in the checkpoint is not used.
 
     Args:
         path (Path): The checkpoint.
         given (str | None): Path of a config.
-        meta (dict): What MMEngine wrote beside the weights.
+        meta (dict): `meta` of the checkpoint.
 
     Returns:
         tuple[dict, str]: The config, and its path or at least its name.
 
     Raises:
-        SystemExit: If there is none, or it cannot be told which it is.
+        SystemExit: If there is none, or several and none matches.
     """
     if given:
         return config_of(given).to_dict(), given
-    # MMEngine writes it into the work directory. The name of the experiment
-    # is that of the config, followed by the time of the start.
+    # MMEngine writes it into the work directory. The experiment is named
+    # after the config, followed by the time at which the run started.
     beside = sorted(path.absolute().parent.glob('*.py'))
     name = str(meta.get('experiment_name'))[:-16]
     found = [file for file in beside if file.stem == name] or beside
@@ -207,8 +207,8 @@ def parse_args():
     parser.add_argument(
         '--config',
         metavar='FILE',
-        help='config of the training, by default the one that MMEngine has '
-        'written beside the checkpoint',
+        help='config of the training (default: the one that MMEngine wrote '
+        'next to the checkpoint)',
     )
     parser.add_argument(
         '--trust-checkpoint',
@@ -220,10 +220,10 @@ def parse_args():
         '--log',
         type=Path,
         metavar='WORK_DIR',
-        help='work directory of the run, to take the results from its log',
+        help='work directory of the run, to read the results from its log',
     )
     parser.add_argument(
-        '--dataset', help='what the run was validated on, for the results'
+        '--dataset', help='name of the validation data, for the results'
     )
     args = parser.parse_args()
     if bool(args.log) != bool(args.dataset):
@@ -260,7 +260,7 @@ def main():
     print(f'{text}\n{path}: {new:.2f} MiB instead of {old:.2f}.')
     if needs_plugin(kept):
         print(
-            'Its network is of mmkd_plugin, which must be imported to use it.'
+            'Its network is defined in mmkd_plugin: import it to use the file.'
         )
 
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env python
-"""Write a checkpoint's weights in half precision, and nothing else but its
-classes, so that it is small and loads with `weights_only=True`."""
+"""Write only the weights of a checkpoint, in half precision, and its classes.
+
+The file is small, and loads with `torch.load(file, weights_only=True)`.
+"""
 
 import argparse
 
@@ -38,7 +40,7 @@ def shrink(source, target, trust=False):
 
 @explain_errors()
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('source')
     parser.add_argument('target')
     parser.add_argument(

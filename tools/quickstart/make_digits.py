@@ -2,11 +2,11 @@
 
 The digits are the 1797 scans of 8 x 8 pixels that scikit-learn ships
 (`sklearn.datasets.load_digits`). Every scene holds several of them, at
-varied scale, slant and contrast, some over others, among clutter made of
+varied scale, slant and contrast, partly overlapping, among clutter made of
 digit fragments and strokes. The scenes of `train` and `val` are built from
 disjoint sets of scans.
 
-Equal arguments give equal files: each scene has a NumPy generator of its own,
+The same arguments give the same files: each scene has its own NumPy generator,
 seeded by (seed, split, index), so that a larger split begins with the scenes
 of a smaller one.
 
@@ -25,8 +25,8 @@ from mmkd_plugin.exceptions import MMKDOSError, MMKDValueError
 
 CLASSES = tuple('0123456789')
 IMAGE_SIZE = 160
-# Images in each split, and the pool of scans it draws from. `extra` is what
-# the demo teacher trains on: more scenes, from the scans of `train`.
+# Images per split, and the pool of scans it draws from. The demo teacher
+# trains on `extra`: more scenes, from the scans of `train`.
 SPLITS = dict(train=(400, 'train'), val=(250, 'val'), extra=(4000, 'train'))
 VAL_SHARE = 1 / 3
 
@@ -40,7 +40,7 @@ def load_scans(pool, seed=0):
 
     Returns:
         tuple[np.ndarray, np.ndarray, np.ndarray]: Scans (M, 8, 8) in [0, 1],
-        labels (M,) in [0, 9], and the rows (M,) of `load_digits` they are.
+        labels (M,) in [0, 9], and indices (M,) of the scans in `load_digits`.
     """
     from sklearn.datasets import load_digits
 
@@ -72,7 +72,7 @@ def _sample(image, x, y):
 
 
 def _warp(rng, scan, height):
-    """Opacity map in [0, 1] of a scan, slanted and `height` pixels high."""
+    """Opacity map of a scan in [0, 1], slanted and `height` pixels high."""
     angle = rng.uniform(-0.3, 0.3)
     shear = rng.uniform(-0.3, 0.3)
     stretch = rng.uniform(0.75, 1.3)
@@ -107,7 +107,7 @@ def _background(rng, size):
 
 
 def _paint(canvas, alpha, left, top, color):
-    """Blend `color` into `canvas` where `alpha`, in place, clipped."""
+    """Blend `color` into `canvas` by `alpha`, in place, clipped."""
     size = canvas.shape[0]
     x0, y0 = max(left, 0), max(top, 0)
     x1 = min(left + alpha.shape[1], size)
@@ -135,8 +135,8 @@ def _clutter(rng, canvas, scans, count):
         left, top = rng.integers(-10, size - 10, 2)
         color = _color(rng, canvas, left + 8, top + 8, rng.uniform(20, 90))
         if rng.random() < 0.6:
-            # Two halves of different scans, one upside down: strokes like
-            # a digit's that make none.
+            # Halves of two scans, one mirrored: strokes like those of a
+            # digit that form none.
             a, b = scans[rng.integers(len(scans), size=2)]
             scan = np.concatenate([a[:4], b[4:, ::-1]])[:, :, None]
             scan = np.rot90(scan[..., 0]) * (rng.random((8, 8)) < 0.85)
@@ -154,7 +154,7 @@ def _clutter(rng, canvas, scans, count):
 
 
 def _overlap(box, boxes):
-    """Largest intersection of `box` with one of `boxes`, over the smaller."""
+    """Largest intersection with one of `boxes`, over the smaller area."""
     worst = 0.0
     for other in boxes:
         w = min(box[0] + box[2], other[0] + other[2]) - max(box[0], other[0])
@@ -169,7 +169,7 @@ def make_scene(rng, scans, labels, size=IMAGE_SIZE):
     """One scene.
 
     Args:
-        rng (np.random.Generator): The only source of chance.
+        rng (np.random.Generator): The only source of randomness.
         scans (np.ndarray): Scans to draw from, (M, 8, 8) in [0, 1].
         labels (np.ndarray): Their digits, (M,).
         size (int): Side of the scene in pixels.
@@ -177,7 +177,7 @@ def make_scene(rng, scans, labels, size=IMAGE_SIZE):
     Returns:
         tuple[np.ndarray, list[tuple[list[int], int, int]]]: Image
         (size, size, 3), uint8; and for every digit its box [x, y, w, h] in
-        pixels, inside the image, its label and the row of `scans` it is.
+        pixels, inside the image, its label and the index of its scan.
     """
     canvas = _background(rng, size)
     _clutter(rng, canvas, scans, rng.integers(4, 10))
@@ -217,12 +217,12 @@ def make_split(out, split, num_images=None, seed=0):
     Args:
         out (str | Path): The data set's folder.
         split (str): A key of `SPLITS`.
-        num_images (int, optional): Scenes to make; by default the split's.
+        num_images (int, optional): Scenes to make (default: the split's).
         seed (int): The data set's seed.
 
     Returns:
-        Path: The annotation file, COCO format. Each annotation also names
-        the row of `load_digits` that it shows, as `scan`.
+        Path: The annotation file, COCO format. Each annotation also has the
+        index of its scan in `load_digits`, as `scan`.
     """
     if split not in SPLITS:
         raise MMKDValueError(

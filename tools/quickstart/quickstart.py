@@ -3,12 +3,12 @@
 
 Makes the digit scenes, trains `frcnn_r18w8` and `frcnn_r18w24_r18w8_ckd` of
 configs/demo side by side through tools/train.py, one CPU thread each, with
-equal seed and schedule, evaluates them and their teacher with pycocotools, and
-writes into the work directory:
+the same seed and schedule, evaluates them and their teacher with pycocotools,
+and writes into the work directory:
 
-    table.txt    teacher, student, student + CKD: mAP, AP50, AP75, time a step
-    scenes.png   validation scenes: ground truth and what each model finds
-    curves.png   the terms of the loss, and mAP over epochs
+    table.txt    teacher, student, student + CKD: mAP, AP50, AP75, step time
+    scenes.png   validation scenes: ground truth and each model's detections
+    curves.png   the loss terms, and mAP over epochs
 
     python tools/quickstart/quickstart.py --seeds 0 1 2
 """
@@ -47,7 +47,7 @@ def launch(tool, config, work_dir, options, *args):
     Args:
         tool (str): 'train.py' or 'test.py'.
         config (str): Name of a config of configs/demo.
-        work_dir (Path): Where its log goes; all it prints goes to output.txt.
+        work_dir (Path): Where its logs go; its output goes to output.txt.
         options (dict): Settings of the config to change.
         *args (str): More arguments for the tool.
 
@@ -81,7 +81,7 @@ def launch(tool, config, work_dir, options, *args):
 
 
 def check(process, work_dir):
-    """Stop with the end of a process's output if it failed."""
+    """Exit with the last lines of a process's output if it failed."""
     if process.poll() not in (None, 0):
         path = work_dir / 'output.txt'
         tail = '\n'.join(path.read_text().splitlines()[-15:])
@@ -97,7 +97,7 @@ def clock(seconds):
 
 
 def watch(processes, work_dirs, epochs):
-    """Print one line an epoch until every process has ended.
+    """Print one line per epoch until every process has ended.
 
     Args:
         processes (dict[str, subprocess.Popen]): Runs by name.
@@ -112,7 +112,7 @@ def watch(processes, work_dirs, epochs):
         logs = [read_records(path) for path in work_dirs.values()]
         for name, process in processes.items():
             check(process, work_dirs[name])
-        # Records come during an epoch, its mAP after it.
+        # The mAP of an epoch is logged after its other records.
         seen = [
             max((r.get('epoch', 0) for r in log), default=0) for log in logs
         ]
@@ -132,16 +132,16 @@ def watch(processes, work_dirs, epochs):
 
 
 def compare(results):
-    """Lay out the results as text.
+    """Format the results as a table.
 
     Args:
-        results (dict[str, list[dict]]): By model, one dict a seed with
+        results (dict[str, list[dict]]): By model, one dict per seed with
             `METRICS` in [0, 1] and, for trained models, `step` in seconds.
 
     Returns:
         str: A Markdown table; with several seeds the mean and the standard
-        deviation of each, and the paired difference of the last model to the
-        one before it.
+        deviation of each, and the paired difference between the last model
+        and the one before it.
     """
 
     def cell(values, sign=''):
@@ -150,7 +150,7 @@ def compare(results):
             text += f' ± {np.std(values, ddof=1):.3f}'
         return text
 
-    rows = [['', *METRICS, 'time a step']]
+    rows = [['', *METRICS, 'step time']]
     for name, runs in results.items():
         row = [name] + [cell([run[m] for run in runs]) for m in METRICS]
         steps = [run['step'] for run in runs if 'step' in run]
@@ -173,7 +173,7 @@ def parse_args():
         type=int,
         nargs='+',
         default=[0],
-        help='one pair of runs for each',
+        help='one pair of runs per seed',
     )
     parser.add_argument(
         '--work-dir',
@@ -190,7 +190,7 @@ def parse_args():
     parser.add_argument(
         '--epochs',
         type=int,
-        help="fewer than the schedule's, to try things out",
+        help='instead of the number in the config, to try things out',
     )
     return parser.parse_args()
 
@@ -206,7 +206,7 @@ def main():
             f"The teacher's weights {WEIGHTS} are not there: "
             'make them with tools/quickstart/train_demo_teacher.sh.'
         )
-    print('Makes scenes of handwritten digits ...', flush=True)
+    print('Making scenes of handwritten digits ...', flush=True)
     data, work = args.data.resolve(), args.work_dir.resolve()
     for split in ('train', 'val'):
         make_digits.make_split(data, split)
@@ -217,7 +217,7 @@ def main():
         values = evaluate(truth, json.loads(file.read_text()))
         return {metric: values[metric] for metric in METRICS}
 
-    print('Evaluates the teacher ...', flush=True)
+    print('Evaluating the teacher ...', flush=True)
     teacher_dir = work / 'teacher'
     process = launch('test.py', TEACHER, teacher_dir, options, str(WEIGHTS))
     process.wait()
@@ -236,7 +236,7 @@ def main():
         results[name] = []
     for seed in args.seeds:
         print(
-            f'\nTrains the student alone and with CKD, seed {seed}, side '
+            f'\nTraining the student alone and with CKD, seed {seed}, side '
             'by side, a few minutes ...',
             flush=True,
         )

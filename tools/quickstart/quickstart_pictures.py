@@ -14,21 +14,21 @@ from mmkd_plugin.reports.drawing import (
 COLORS = dict(
     right='#19e36b', wrong='#ff3b30', missed='#ffd60a', there='white'
 )
-# Detections below it are not drawn. For all three models it is about where
-# the harmonic mean of precision and recall is best.
+# Detections with a lower score are not drawn. It is about where F1 is best,
+# for all three models.
 SHOWN_SCORE = 0.7
 
 
 def draw_scenes(path, data, found, num_scenes=4):
-    """Picture of validation scenes, what is there and what each model finds.
+    """Draw validation scenes with ground truth and each model's detections.
 
-    The titles count over the whole validation set.
+    The counts in the titles are over the whole validation set.
 
     Args:
         path (Path): The file to write.
         data (Path): The data set.
         found (dict[str, Path]): By model, its file of detections.
-        num_scenes (int): Scenes, the first of the validation set.
+        num_scenes (int): How many of the first validation scenes to draw.
     """
     plt = pyplot()
     truth = json.loads((data / 'annotations' / 'val.json').read_text())
@@ -85,7 +85,7 @@ def draw_scenes(path, data, found, num_scenes=4):
             plt.matplotlib.patches.Patch(color=COLORS[verdict], label=label)
             for verdict, label in dict(
                 right='right',
-                wrong='wrong class or place, twice',
+                wrong='wrong class or place, or duplicate',
                 missed='missed (dotted)',
             ).items()
         ],

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Remake the teacher of the demo: its scenes, its training (about 20 minutes
-# on one CPU core), and the file of half-precision weights that ships.
+# Retrain the teacher of the demo: make its scenes, train it (about 20 minutes
+# on one CPU core), and write the half-precision weights that ship.
 #   bash tools/quickstart/train_demo_teacher.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."

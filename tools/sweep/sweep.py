@@ -2,11 +2,12 @@
 """Train several configs with several seeds, and compare them.
 
 A plan (see tools/sweep/sweep_plan.py) names the configs, the settings to
-change and the seeds. Each training is a process of tools/train.py; all of one
-seed come before those of the next, so that what has been done by any time can
-be compared. The command can be stopped and given again: what has finished is
-kept, what was begun is resumed. Results are in OUT/results.md, .json and .png,
-those of one training in OUT/RUN/seed_N (see tools/sweep/sweep_job.py).
+change and the seeds. Each training is a process of tools/train.py; all runs of
+one seed come before those of the next, so that what has finished at any time
+can be compared. The command can be stopped and started again: finished
+trainings are kept, unfinished ones are resumed. Results are in OUT/results.md,
+.json and .png, those of one training in OUT/RUN/seed_N (see
+tools/sweep/sweep_job.py).
 
     python tools/sweep/sweep.py PLAN.py --jobs 2
 """
@@ -28,19 +29,19 @@ from sweep_settings import settings_of
 from mmkd_plugin.cli.errors import explain_errors
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Seconds between two looks at the processes.
+# Seconds between two checks of the processes.
 PAUSE = 0.1
 
 
 def make_jobs(plan, out):
-    """What there is to train, and whether it may be gone on with.
+    """Make the jobs of a plan, and check whether they can be resumed.
 
     Args:
         plan (Plan): The plan.
         out (Path): The folder of the sweep.
 
     Returns:
-        list[Job]: In the order of the plan, with those that are done.
+        list[Job]: In the order of the plan, finished ones included.
 
     Raises:
         PlanError: If a config does not fit or settings have changed.
@@ -67,8 +68,8 @@ def make_env(gpu, jobs):
     """Environment of a training.
 
     Args:
-        gpu (str | None): The only GPU that it shall see.
-        jobs (int): How many trainings share the processor cores.
+        gpu (str | None): The only GPU visible to it; None changes nothing.
+        jobs (int): How many trainings share the CPU cores.
 
     Returns:
         dict[str, str]: Environment variables.
@@ -82,21 +83,21 @@ def make_env(gpu, jobs):
 
 
 def train_all(jobs, slots, lock, timeout=None):
-    """Train, at most one job a slot at a time.
+    """Train, at most one job per slot at a time.
 
     Args:
         jobs (list[Job]): In the order to start them.
-        slots (list[str | None]): The GPU of each, None for no choice.
-        lock (file): The lock of the sweep's folder.
+        slots (list[str | None]): The GPU of each; None leaves the choice.
+        lock (file): The lock file of the sweep's folder.
         timeout (float, optional): Seconds that one training may take.
 
     Returns:
         int: Exit code: 0 if all have finished, 1 if some have failed, 128
-        plus its number after a signal.
+        plus the number of the signal if one stopped the sweep.
     """
     signals, handlers = [], {}
     for number in SIGNALS:
-        # Under nohup SIGHUP is ignored, and stays so.
+        # nohup ignores SIGHUP: keep it ignored.
         if signal.getsignal(number) != signal.SIG_IGN:
             handlers[number] = signal.signal(
                 number, lambda number, _: signals.append(number)
@@ -162,33 +163,33 @@ def parse_args():
     parser.add_argument(
         '--out',
         type=Path,
-        help='where all results go; ./work_dirs/sweeps/PLAN by default',
+        help='output folder (default: ./work_dirs/sweeps/PLAN)',
     )
     parser.add_argument(
         '--jobs',
         type=int,
-        help='trainings at once; one for each of --gpus, else 1, by default',
+        help='trainings at once (default: one per GPU of --gpus, else 1)',
     )
     parser.add_argument(
         '--gpus',
-        help='GPUs to use, one for a training: 0,1; one named twice takes '
-        'two trainings at once',
+        help='GPUs to use, one per training: 0,1; a GPU named twice gets two '
+        'trainings at once',
     )
     parser.add_argument(
         '--timeout',
         type=float,
         metavar='SECONDS',
-        help='stop a training, as failed, that takes longer',
+        help='stop a training that takes longer, and count it as failed',
     )
     parser.add_argument(
         '--report-only',
         action='store_true',
-        help='train nothing, show what has finished',
+        help='train nothing, report what has finished',
     )
     parser.add_argument(
         '--metric',
-        help='with --report-only: another metric of the same validations, '
-        'reported in OUT/results_METRIC.*',
+        help='with --report-only: report another metric of the same '
+        'validations, in OUT/results_METRIC.*',
     )
     args = parser.parse_args()
     if args.metric and not args.report_only:
@@ -219,7 +220,7 @@ def main():
             return
         out.mkdir(parents=True, exist_ok=True)
         with open(out / '.lock', 'w') as lock:
-            # Before the looks at what is there.
+            # Before reading what the folder holds.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             jobs = make_jobs(plan, out)
             code = train_all(jobs, args.slots, lock, args.timeout)

@@ -29,12 +29,12 @@ SHOWN_LINES = 15
 class Job:
     """A run with one seed.
 
-    Beside what tools/train.py writes, its folder holds
+    In addition to what tools/train.py writes, its folder holds
 
     * run.log: what was printed;
-    * settings.json: what must be the same to go on with it;
+    * settings.json: what must be unchanged to resume it;
     * attempts.json: command, commit, seconds and exit code of every start;
-    * result.json, when it is done: the metric and all attempts.
+    * result.json, once it has finished: the metric and all attempts.
     """
 
     plan: Plan
@@ -61,7 +61,7 @@ class Job:
 
     @property
     def is_begun(self):
-        """Whether there is something to go on from."""
+        """Whether there is a checkpoint to resume from."""
         return last_named(self.folder) is not None
 
     @property
@@ -74,10 +74,10 @@ class Job:
         return round(time.monotonic() - self._begin, 2)
 
     def check(self):
-        """Refuse to go on with other settings.
+        """Refuse to resume with other settings.
 
         Raises:
-            PlanError: If it was begun with other settings.
+            PlanError: If it was started with other settings.
         """
         path = self.folder / 'settings.json'
         if (self.is_done or self.is_begun) and path.is_file():
@@ -95,7 +95,7 @@ class Job:
         """Start tools/train.py.
 
         Args:
-            env (dict[str, str]): Its environment.
+            env (dict[str, str]): Its environment variables.
             lock (file): Stays locked as long as the process lives.
 
         Raises:
@@ -131,7 +131,7 @@ class Job:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C comes to the sweep alone, which passes it on.
+                # Only the sweep gets Ctrl-C, and passes it on.
                 start_new_session=True,
                 pass_fds=[lock.fileno()],
             )
@@ -153,7 +153,7 @@ class Job:
         return json.loads(path.read_text()) if path.is_file() else []
 
     def close(self):
-        """Note how long a process that has ended took.
+        """Record the duration and exit code of a process that has ended.
 
         Returns:
             list[dict]: All attempts.
@@ -166,10 +166,10 @@ class Job:
         return attempts
 
     def finish(self):
-        """Take the result of a process that has ended.
+        """Record the result of a process that has ended.
 
         Returns:
-            str | None: What went wrong.
+            str | None: What went wrong, if anything.
         """
         attempts = self.close()
         code = self.process.returncode
@@ -212,14 +212,14 @@ class Job:
         return None
 
     def stop_if_later_than(self, seconds):
-        """Stop a process that has taken longer."""
+        """Stop the process if it has taken longer than that."""
         if not self.has_ended and self.seconds > seconds:
             self._is_late = True
             stop([self])
 
 
 def stop(jobs):
-    """End jobs; at SIGTERM tools/train.py saves where it is."""
+    """Stop jobs; on SIGTERM, tools/train.py saves its state."""
     for job in jobs:
         job.process.terminate()
     end = time.monotonic() + GRACE
@@ -233,7 +233,7 @@ def stop(jobs):
 
 
 def commit():
-    """The commit of this project, with '-dirty' if files were changed."""
+    """The commit of this project, with '-dirty' if files are modified."""
     command = ['git', 'describe', '--always', '--dirty', '--abbrev=40']
     try:
         found = subprocess.run(

@@ -9,11 +9,11 @@ A plan is a config file of these names:
                   baseline     optional, instead of the plan's
     seeds     every run is trained once with each of them
     metric    what is compared: 'accuracy/top1', 'coco/bbox_mAP'
-    baseline  optional, name of the run to which others are compared
+    baseline  optional, name of the run that others are compared with
     common    optional, settings to change in all runs
 
 In the settings, '{runs.NAME}' stands for the last checkpoint of the run NAME,
-which must have one seed, and is then trained first.
+which must have one seed; it is then trained first.
 """
 
 import re
@@ -36,7 +36,7 @@ class PlanError(ValueError):
 
 @dataclass
 class Run:
-    """What is trained once with every seed: one row of the report."""
+    """What is trained once per seed: one row of the report."""
 
     name: str
     config: str
@@ -51,7 +51,7 @@ class Run:
         return list(dict.fromkeys(found))
 
     def folder(self, out, seed):
-        """Where a training of it lies below the folder of a sweep."""
+        """The folder of one of its trainings, in the folder of a sweep."""
         return Path(out, self.name, f'seed_{seed}')
 
     def arguments(self, checkpoints):
@@ -79,7 +79,7 @@ class Plan:
     runs: dict[str, Run]
 
     def order(self):
-        """What is trained, the most urgent first.
+        """The trainings in the order in which they are started.
 
         Runs that others need come first; then all runs of the first seed,
         all of the second, and so on.
@@ -176,7 +176,7 @@ def read_plan(path):
 
 
 def _check(run, runs):
-    """Whether a run fits the others and the command line."""
+    """Check that a run fits the others and the command line."""
     if run.baseline not in (None, *runs):
         raise PlanError(
             f'The baseline {run.baseline!r} of the run {run.name!r} is none '
@@ -206,16 +206,16 @@ def _check(run, runs):
 
 
 def parse(config, options):
-    """What tools/train.py makes of a config and its options."""
+    """Parse a config and its options as tools/train.py does."""
     extra = ['--cfg-options', *options] if options else []
     return build_parser('').parse_args([config, *extra])
 
 
 def _can_be_given(key, value):
-    """Whether a setting reaches tools/train.py as it is."""
+    """Whether a setting reaches tools/train.py unchanged."""
     try:
         args = parse('', [f'{key}={_text(value)}'])
-    except SystemExit:  # at brackets without a partner
+    except SystemExit:  # unbalanced brackets
         return False
     return args.cfg_options == {key: value}
 

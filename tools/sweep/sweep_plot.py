@@ -1,13 +1,13 @@
-"""The picture of a sweep."""
+"""The figure of a sweep."""
 
 
 def draw(path, rows, metric):
-    """Plot the paired differences, one panel a baseline, if there are any.
+    """Plot the paired differences, if there are any, a panel per baseline.
 
     Args:
-        path (Path): The picture to write; its suffix says the format.
-        rows (dict[str, dict]): As :func:`collect` gives them.
-        metric (str): Its name.
+        path (Path): The file to write; its suffix decides the format.
+        rows (dict[str, dict]): As :func:`collect` returns them.
+        metric (str): Name of the metric.
     """
     panels = {}
     for name, row in rows.items():
@@ -34,7 +34,7 @@ def draw(path, rows, metric):
     for axis, (baseline, panel) in zip(axes[:, 0], panels.items()):
         for y, gain in enumerate(panel.values()):
             values = list(gain['values'].values())
-            # Apart from one another, but all below the interval.
+            # Single seeds are drawn below the interval.
             axis.scatter(
                 values,
                 [y + 0.22] * len(values),
@@ -65,7 +65,7 @@ def draw(path, rows, metric):
         axis.spines[['top', 'right', 'left']].set_visible(False)
         axis.tick_params(axis='y', length=0)
     axes[-1, 0].set_xlabel(f'difference in {metric}')
-    # Of equal shape in all panels; the last may have no interval.
+    # The same in all panels; a panel may lack the interval.
     handles = {
         label: handle
         for axis in axes[:, 0]

@@ -1,4 +1,4 @@
-"""What a sweep has found: numbers, a table of them, and a picture."""
+"""The report of a sweep: numbers, a table and a figure."""
 
 import json
 from dataclasses import replace
@@ -13,7 +13,7 @@ CONFIDENCE = 0.95
 
 
 def summarize_metric(values):
-    """The last and the best, which is the highest, validation.
+    """The last and the best (highest) value of the validations.
 
     Args:
         values (dict[int, float]): As of :func:`read_metric`, not empty.
@@ -34,8 +34,8 @@ def interval(values):
         values (list[float]): One or more.
 
     Returns:
-        tuple[float, float | None, float | None]: Mean, lower and upper end,
-        which one value alone does not have.
+        tuple[float, float | None, float | None]: Mean, lower and upper end;
+        a single value has no interval.
     """
     mean = float(np.mean(values))
     if len(values) < 2:
@@ -48,18 +48,19 @@ def interval(values):
 
 
 def collect(plan, out):
-    """Put the results of all finished runs together.
+    """Collect the results of all finished runs.
 
     Args:
         plan (Plan): The plan.
         out (Path): The folder of the sweep.
 
     Returns:
-        dict[str, dict]: By run, in the order of the plan: ``seeds`` that are
-        planned, ``last`` and ``best`` by finished seed, ``mean`` and ``std``
-        (n - 1) of the last, None where there are too few, ``commits`` of the
-        code, and ``difference``: to which ``baseline``, ``values`` by seed
-        that both have, ``mean``, ``low`` and ``high``; None without any.
+        dict[str, dict]: By run, in the order of the plan: the planned
+        ``seeds``; ``last`` and ``best`` by finished seed; ``mean`` and
+        ``std`` (n - 1) of the last, None where there are too few; ``commits``
+        of the code; and ``difference``: its ``baseline``, ``values`` by seed
+        that both have, ``mean``, ``low`` and ``high``; None without a common
+        seed.
     """
     rows = {}
     for name, run in plan.runs.items():
@@ -110,11 +111,11 @@ def collect(plan, out):
 
 
 def make_table(rows, metric):
-    """Lay out the results as Markdown.
+    """Format the results as Markdown.
 
     Args:
-        rows (dict[str, dict]): As :func:`collect` gives them.
-        metric (str): Its name.
+        rows (dict[str, dict]): As :func:`collect` returns them.
+        metric (str): Name of the metric.
 
     Returns:
         str: The table and how to read it.
@@ -166,7 +167,7 @@ def make_table(rows, metric):
 
 
 def _digits(rows):
-    """Decimals to show: 2 of percentages, 4 of fractions."""
+    """Decimals to show: 2 for percentages, 4 for fractions."""
     values = [value for row in rows.values() for value in row['last'].values()]
     return 2 if max(map(abs, values), default=0) > 1.5 else 4
 
@@ -178,7 +179,7 @@ def write_report(plan, out, metric=None):
         plan (Plan): The plan.
         out (Path): The folder of the sweep.
         metric (str, optional): Another validated metric than the plan's; the
-            files are then called results_METRIC, without its part before /.
+            files are then called results_METRIC, without the part before /.
     """
     stem = 'results'
     if metric not in (None, plan.metric):

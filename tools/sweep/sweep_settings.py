@@ -1,4 +1,4 @@
-"""The settings of a training: what it depends on, and what has changed."""
+"""The settings that a training depends on, and how they have changed."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ WEIGHTS = ('.pth', '.pt', '.ckpt', '.safetensors')
 
 
 def settings_of(run, plan):
-    """All that decides what a run gives, but its seed and the code.
+    """Everything that a run's result depends on, except seed and code.
 
     Args:
         run (Run): A run.
@@ -20,7 +20,7 @@ def settings_of(run, plan):
 
     Returns:
         dict: Plain JSON: the config with all changes, the hash of every
-        file of weights that it names, and the settings of needed runs.
+        weight file that it names, and the settings of the runs it needs.
 
     Raises:
         PlanError: If the config cannot be read or an option does not fit.
@@ -41,20 +41,20 @@ def settings_of(run, plan):
     needs = {name: settings_of(plan.runs[name], plan) for name in run.needs}
     settings = dict(config=config, files=files, needs=needs)
     text = json.dumps(settings, default=str)
-    # A checkout may be moved.
+    # So that the checkout may be moved.
     return json.loads(text.replace(f'{Path.cwd()}/', ''))
 
 
 def first_difference(then, now, name=''):
-    """Find where settings differ.
+    """Find the first difference between two settings.
 
     Args:
         then: Dict, list or plain value.
         now: The same.
-        name (str): Where these are.
+        name (str): Path of both within the settings.
 
     Returns:
-        str | None: Place and both values, None if all is equal.
+        str | None: Path and both values, None if they are equal.
     """
     if isinstance(then, list) and isinstance(now, list):
         if len(then) != len(now):

@@ -13,8 +13,8 @@ from tests.helpers.tool_runs import hook_cfg, run, write_config
 NAMES = ['cat', 'dog', 'owl', 'background']
 
 
-def rows(labels, teacher, student=None, weights=None):
-    """Rows whose models choose the given classes of four."""
+def samples_of(labels, teacher, student=None, weights=None):
+    """Samples whose models choose the given classes of four."""
     choices = torch.tensor([teacher, student or teacher])
     teacher, student = torch.nn.functional.one_hot(choices, 4).float() * 3
     # No ties: below the choice the first classes rank highest.
@@ -24,7 +24,7 @@ def rows(labels, teacher, student=None, weights=None):
     return student + ranking, teacher + ranking, labels, weights
 
 
-def test_masked_rows_are_those_where_rld_is_not_dkd():
+def test_masked_samples_are_those_where_rld_is_not_dkd():
     generator = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(2, 200, 6, generator=generator)
     labels = torch.randint(6, (200,), generator=generator)
@@ -42,7 +42,7 @@ def test_masked_rows_are_those_where_rld_is_not_dkd():
 
 def test_counts():
     result = analyze_teacher.analyze(
-        rows(
+        samples_of(
             labels=[0, 0, 0, 0, 1, 1, 3, 3],
             teacher=[0, 0, 1, 1, 1, 3, 3, 0],
             student=[0, 1, 1, 0, 1, 3, 3, 3],
@@ -53,33 +53,33 @@ def test_counts():
     whole, front, back = (
         result['parts'][name] for name in ('all', 'foreground', 'background')
     )
-    assert (whole['rows'], front['rows'], back['rows']) == (8, 6, 2)
+    assert (whole['samples'], front['samples'], back['samples']) == (8, 6, 2)
     assert whole['teacher'] == 4 / 8
     assert whole['student'] == 5 / 8
     assert whole['agree'] == 5 / 8
     assert whole['differs'] == 4 / 8
     assert (front['teacher'], back['teacher']) == (3 / 6, 1 / 2)
-    sure = rows([0], [0])[1].softmax(1).max().item()
+    sure = samples_of([0], [0])[1].softmax(1).max().item()
     assert result['classes'][0]['teacher_confidence'] == pytest.approx(
-        (2 * sure + 2 * rows([0], [1])[1].softmax(1).max().item()) / 4
+        (2 * sure + 2 * samples_of([0], [1])[1].softmax(1).max().item()) / 4
     )
     assert [entry['name'] for entry in result['classes']] == NAMES
     assert result['classes'][1]['teacher'] == 1 / 2
     assert result['classes'][2] == dict(
-        name='owl', rows=0, teacher=None, student=None, agree=None,
+        name='owl', samples=0, teacher=None, student=None, agree=None,
         teacher_confidence=None, student_confidence=None, differs=None,
     )  # fmt: skip
     assert result['confusions'][0] == dict(
-        label='cat', choice='dog', rows=2, of_errors=0.5, of_label=0.5
+        label='cat', choice='dog', samples=2, of_errors=0.5, of_label=0.5
     )
     assert len(result['confusions']) == 3
     # The background, taken for a cat, ranks last: all four are masked. A dog
     # that is taken for background has only the cat between them.
     assert result['masked'] == [
-        dict(classes='1', rows=4),
-        dict(classes='2', rows=2),
-        dict(classes='3', rows=1),
-        dict(classes='4', rows=1),
+        dict(classes='1', samples=4),
+        dict(classes='2', samples=2),
+        dict(classes='3', samples=1),
+        dict(classes='4', samples=1),
     ]
     assert result['without_mcd'] == 2 / 8
     confidence = result['confidence']
@@ -88,19 +88,19 @@ def test_counts():
     assert sum(confidence['student']) == 8
 
 
-def test_rows_of_no_weight_do_not_count():
+def test_samples_of_no_weight_do_not_count():
     weights = torch.tensor([1.0, 0.0, 0.5])
-    given = rows([0, 0, 1], [0, 1, 1], weights=weights)
+    given = samples_of([0, 0, 1], [0, 1, 1], weights=weights)
     result = analyze_teacher.analyze(given, NAMES)
     assert list(result['parts']) == ['all']
-    assert result['parts']['all']['rows'] == 2
+    assert result['parts']['all']['samples'] == 2
     assert result['parts']['all']['teacher'] == 1
     assert result['confusions'] == []
     assert '| all | 2 | 100.0 |' in analyze_teacher.make_tables(result)
 
 
 def test_mixed_labels_count_by_the_largest_share():
-    student, teacher, _, weights = rows([0, 0], [0, 1])
+    student, teacher, _, weights = samples_of([0, 0], [0, 1])
     shares = torch.tensor([[0.6, 0.4, 0, 0], [0.4, 0.6, 0, 0]])
     found = analyze_teacher.compare(student, teacher, shares, weights)
     assert found['label'].tolist() == [0, 1]
@@ -112,11 +112,11 @@ def test_many_classes_are_grouped():
     assert [group['classes'] for group in groups] == [
         '1', '2', '3', '4', '5', '6-10', '11-12'
     ]  # fmt: skip
-    assert [group['rows'] for group in groups] == [1, 0, 0, 0, 1, 2, 3]
+    assert [group['samples'] for group in groups] == [1, 0, 0, 0, 1, 2, 3]
 
 
 def test_tables():
-    given = rows([0, 0, 1, 3], [0, 1, 1, 3])
+    given = samples_of([0, 0, 1, 3], [0, 1, 1, 3])
     result = analyze_teacher.analyze(given, NAMES, background=1)
     lines = analyze_teacher.make_tables(result).splitlines()
     assert lines[4].startswith('| all | 4 | 75.0 | 75.0 | 100.0 |')
@@ -146,13 +146,13 @@ def test_command(classifier, tmp_path, monkeypatch, capsys):
     result = json.loads((folder / 'teacher.json').read_text())
     assert (folder / 'teacher.png').stat().st_size > 20_000
     assert result['config'] == config
-    rows = [entry['rows'] for entry in result['classes']]
+    counts = [entry['samples'] for entry in result['classes']]
     names = [entry['name'] for entry in result['classes']]
     if classifier:
         assert names == ['cat', 'dog', 'owl']
-        assert rows == [2, 1, 1]
+        assert counts == [2, 1, 1]
         assert set(result['parts']) == {'all'}
     else:
         assert names == NAMES
-        assert result['parts']['background']['rows'] == rows[-1] > 0
-    assert sum(rows) == result['parts']['all']['rows']
+        assert result['parts']['background']['samples'] == counts[-1] > 0
+    assert sum(counts) == result['parts']['all']['samples']

@@ -11,7 +11,7 @@ def test_picture(tmp_path, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(2, 400, 12, generator=generator)
     labels = torch.randint(12, (400,), generator=generator)
-    labels[labels == 3] = 4  # a class without rows
+    labels[labels == 3] = 4  # a class without samples
     teacher[range(300), labels[:300]] += 4
     result = analyze_teacher.analyze(
         (student, teacher, labels, torch.ones(400)),
@@ -23,9 +23,9 @@ def test_picture(tmp_path, monkeypatch):
     monkeypatch.undo()
     (figure,) = shown
     classes, errors, masked, confidence = figure.axes
-    # The ten worst of those with rows, the worst on top.
+    # The ten worst of those with samples, the worst on top.
     names = [text.get_text() for text in classes.get_yticklabels()]
-    seen = [entry for entry in result['classes'] if entry['rows']]
+    seen = [entry for entry in result['classes'] if entry['samples']]
     seen.sort(key=lambda entry: entry['teacher'])
     assert names == [entry['name'] for entry in seen[:10]]
     assert classes.get_xlabel().endswith('10 worst of 11')

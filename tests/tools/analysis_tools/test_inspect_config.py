@@ -43,7 +43,7 @@ def test_detector(tmp_path, ask):
     count = sum(p.numel() for p in tiny.build_detector().parameters())
     assert student == pytest.approx(count / 1e6, abs=1e-3)
     assert other > 2 * student
-    macs = row(out, 'multiply-adds of inference, an image')
+    macs = row(out, 'multiply-adds of inference, per image')
     assert 0 < float(macs[0].split()[0]) < float(macs[1].split()[0])
     assert 'Run on noise, inputs (2, 3, 96, 128).' in out
     assert '* Tap: RoIHeadTap(background_weight=1.0)' in out
@@ -77,7 +77,9 @@ def test_missing_checkpoint_leaves_the_shapes(ask):
     assert row(out, 'model') == ['FasterRCNN', 'MaskRCNN']
     assert row(out, 'weights')[1] == '**not loaded**: no.pth; random here'
     assert '* Logits: student (64, 4), teacher (64, 4)' in out
-    assert '* Classes: 3 on both sides, taken to be in one order: the ' in out
+    assert (
+        '* Classes: 3 on both sides, assumed to be in the same order: ' in out
+    )
     assert out.endswith(
         "No:\n\n1. The teacher's checkpoint 'no.pth' was not found: give the "
         'path or the URL of an existing file.\n'
@@ -142,8 +144,8 @@ def test_classifier_on_its_data(tmp_path, ask):
     assert '* Logits: student (4, 3), teacher (4, 3)' in out
     assert '* Tap: ClsHeadTap()' in out
     assert (
-        '* Classes: matched by name; the logits of cat, dog, owl are numbers '
-        '2, 3, 0 of the 4 of the teacher' in out
+        '* Classes: matched by name; the logits of cat, dog, owl are columns '
+        "2, 3, 0 of the teacher's 4" in out
     )
     assert "converted to the teacher's preprocessing: red and blue sw" in out
     assert row(out, 'red and blue swapped') == ['no', 'yes']
@@ -205,7 +207,7 @@ def test_teacher_to_be_evaluated_without_validation(tmp_path, ask):
         '1. `evaluate_teacher=True` evaluates the teacher on the validation'
         in out
     )
-    assert "least values: {'accuracy/top1': 50}" in out
+    assert "`min_metric`: {'accuracy/top1': 50}" in out
 
 
 def test_config_without_teacher(ask):

@@ -94,16 +94,16 @@ def test_config_without_teacher(tmp_path, monkeypatch, capsys):
     )
 
 
-def test_more_rows_than_there_are(tmp_path, monkeypatch, capsys):
+def test_more_samples_than_there_are(tmp_path, monkeypatch, capsys):
     teacher = tiny_cls.save_teacher(tmp_path / 'teacher.pth', width=8)
     config = write_config(tmp_path, [hook_cfg(teacher)], classifier=True)
-    options = ['--rows', '64', '--batches', '1']
+    options = ['--samples', '64', '--batches', '1']
     code, _ = run(monkeypatch, capsys, weigh_terms, config, *options)
     assert code == (
-        'error: 1 batches gave 4 rows, fewer than --rows 64: take more '
-        '--batches or fewer --rows.'
+        'error: 1 batches gave 4 samples, fewer than --samples 64: take more '
+        '--batches or fewer --samples.'
     )
-    options = ['--rows', '4', '--batches', '1']
+    options = ['--samples', '4', '--batches', '1']
     code, out = run(monkeypatch, capsys, weigh_terms, config, *options)
     assert code == 0
     terms = {line.split(' | ')[2] for line in out.splitlines()[2:]}

@@ -26,11 +26,11 @@ def test_growth(run_benchmark, tmp_path):
         assert min(x['median'] for x in ms.values()) > 0
         assert row['rois'] == (64 if axis == 'rois' else 256)
         assert row['size'] == ([96, 128] if axis == 'size' else [192, 256])
-    name = 'RoIs an image: 64'
+    name = 'RoIs per image: 64'
     ratio = found['rois'][0]['ratio']
     assert printed[name][3:] == pytest.approx(
         [ratio['median'], *ratio['quartiles']], abs=0.006
     )
-    assert 'pixels an image: 96 x 128' in printed
+    assert 'pixels per image: 96 x 128' in printed
     with Image.open(tmp_path / 'growth.png') as picture:
         assert len(picture.convert('L').getcolors()) > 50

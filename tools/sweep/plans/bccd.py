@@ -1,9 +1,9 @@
-# Does it help? Blood cells, where the teacher finds boxes better than the
-# student does, and classes hardly so. Each method with its weight for
-# detection, CKD with 10, five seeds, beside the student alone, CKD and RLD
-# together, and a control that should not help: CKD with the teacher's logits
-# in random order. Then other weights, with one seed, and other settings, with
-# two.
+# Does it help? Blood cells, where the teacher localises better than the
+# student but hardly classifies better. Each method with its weight for
+# detection (CKD: 10), five seeds, compared with the student alone, with CKD
+# and RLD together, and with a control that should not help: CKD with the
+# teacher's logits in random order. Then other weights, with one seed, and
+# other settings, with two.
 #
 # First train the teacher, as configs/bccd/frcnn_r18w32.py says, then
 #   python tools/sweep/sweep.py tools/sweep/plans/bccd.py --jobs 2
@@ -42,7 +42,7 @@ runs['ckd_10_shuffled'] = dict(
     },
 )
 
-# What else matters, and what makes distillation lose: one change at a time,
+# What else matters, and what makes distillation harmful: one change at a time,
 # two seeds.
 alone = 'configs/bccd/frcnn_r18w8.py'
 kd = 'configs/bccd/frcnn_r18w32_r18w8_kd.py'
@@ -53,8 +53,8 @@ foreground = {**roi_tap, 'custom_hooks.0.tap.background_weight': 0}
 less_cross_entropy = {'model.roi_head.bbox_head.loss_cls.loss_weight': 0.1}
 
 settings = dict(
-    # Mistakes: the teacher on RoIs of its own, and on images that are not
-    # normalised as those that it was trained on.
+    # Mistakes: the teacher on its own RoIs, and on images normalised in
+    # another way than in its training.
     kd_own_rois=dict(
         config=kd,
         cfg_options={
@@ -70,9 +70,9 @@ settings = dict(
             )
         },
     ),
-    # Is it the share of the box losses in the gradient that is missing? KD in
-    # place of most of the cross entropy, not beside it; the student with as
-    # little cross entropy; and ten times KD with ten times the box losses.
+    # Do the box losses contribute too little of the gradient? KD replacing
+    # most of the cross entropy instead of being added to it; the student with
+    # as little cross entropy; and ten times KD with ten times the box losses.
     kd_mixed=dict(
         config=kd,
         cfg_options={
@@ -101,8 +101,8 @@ settings = dict(
             'custom_hooks.0.same_class_negatives': False,
         },
     ),
-    # Temperature, warm-up over 3 of 10 epochs, a weaker teacher, the
-    # teacher's box head as a start.
+    # Temperature, warm-up over 3 of 10 epochs, a weaker teacher, a student
+    # initialised with the teacher's box head.
     ckd_tau=dict(
         config=ckd,
         cfg_options={

@@ -1,5 +1,5 @@
-# A teacher whose config has lost the preprocessing of its training: BGR
-# instead of RGB, and differences of 1 instead of 58 as the unit.
+# A teacher whose config does not match the preprocessing of its training: BGR
+# instead of RGB, and a standard deviation of 1 instead of about 58.
 
 _base_ = '../../configs/bccd/frcnn_r18w32.py'
 

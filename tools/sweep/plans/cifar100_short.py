@@ -1,8 +1,8 @@
-# KD, DKD, RLD and CKD on CIFAR-100 beside the student alone, for a pair of one
-# family and a pair across families, in 1 of the papers' 240 epochs: what two
-# cores of a CPU do in less than an hour. The learning rate falls at the same
-# shares of the training as in the papers, the terms of DKD and RLD grow over
-# the same share of it, and all students have one schedule.
+# KD, DKD, RLD and CKD on CIFAR-100, compared with the student alone, for a
+# pair of one family and a pair across families, in 1 of the papers' 240
+# epochs: less than an hour on two CPU cores. The learning rate falls at the
+# same fractions of the training as in the papers, the warm-up of DKD and RLD
+# takes the same fraction of it, and all students have one schedule.
 #
 # First train the teachers, as configs/cifar100/resnet56_8e.py and vgg13_6e.py
 # say, then

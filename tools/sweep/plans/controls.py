@@ -1,7 +1,7 @@
-"""Distillation set up wrongly on purpose: what a comparison must tell apart.
+"""Controls: distillation set up wrongly on purpose.
 
-A plan names them in ``custom_imports.imports`` as ``sweep.plans.controls``,
-which tools/train.py finds beside itself.
+A plan names this module in ``custom_imports.imports`` as
+``sweep.plans.controls``, which tools/train.py finds in its own folder.
 """
 
 from functools import partial
@@ -16,10 +16,10 @@ from mmkd_plugin.taps.roi_head_tap import roi_logits
 
 @TASK_UTILS.register_module()
 class ShuffledRoIHeadTap(RoIHeadTap):
-    """The teacher's logits in random order: right as a set, wrong for each.
+    """The teacher's logits in random order: each belongs to another RoI.
 
     What still helps the student then, such as softer targets or another
-    learning rate, is not what the teacher sees in a RoI.
+    effective learning rate, is not the teacher's knowledge of the RoI.
     """
 
     def take(self, teacher):
@@ -35,8 +35,8 @@ class ShuffledRoIHeadTap(RoIHeadTap):
 class OwnRoIHeadTap(RoIHeadTap):
     """The teacher on its own proposals, paired with the student's RoIs.
 
-    Of each image the teacher's best proposals, as many as the student has
-    RoIs there: row i of both then belongs to different boxes.
+    For each image the teacher's best proposals, as many as the student has
+    RoIs there: row i of both logits then belongs to different boxes.
     """
 
     def take(self, teacher):
@@ -44,7 +44,7 @@ class OwnRoIHeadTap(RoIHeadTap):
 
 
 class OnOwnProposals:
-    """A teacher that is asked for RoIs, and answers for its proposals."""
+    """A teacher that replaces the RoIs in a request by its own proposals."""
 
     def __init__(self, teacher):
         self.teacher = teacher
@@ -74,7 +74,7 @@ def proposal_logits(model, features, rois, images):
     )
     rois = rois.clone()
     for index, found in enumerate(proposals):
-        rows = (rois[:, 0] == index).nonzero().squeeze(1)
+        own = (rois[:, 0] == index).nonzero().squeeze(1)
         boxes = F.pad(found.bboxes, (1, 0), value=index)
-        rois[rows] = boxes[torch.arange(len(rows)) % len(boxes)]
+        rois[own] = boxes[torch.arange(len(own)) % len(boxes)]
     return roi_logits(model, features, rois, images)

@@ -1,8 +1,8 @@
 # Does it help? Steel surfaces, where the teacher tells classes apart that the
-# student confuses. Each method with its weight for detection, CKD with 10,
-# five seeds, beside the student alone, CKD and RLD together, and a control
-# that should not help: CKD with the teacher's logits in random order. Then
-# other weights, with one seed.
+# student confuses. Each method with its weight for detection (CKD: 10), five
+# seeds, compared with the student alone, with CKD and RLD together, and with a
+# control that should not help: CKD with the teacher's logits in random order.
+# Then other weights, with one seed.
 #
 # First train the teacher, as configs/neu/frcnn_r18w32.py says, then
 #   python tools/sweep/sweep.py tools/sweep/plans/neu.py --jobs 2
@@ -39,15 +39,15 @@ runs['ckd_10_shuffled'] = dict(
         'custom_hooks.0.tap.type': 'ShuffledRoIHeadTap',
     },
 )
-# By correlation, with the weights of its ImageNet recipe and with about the
-# pull of KD and DKD.
+# DIST, with the weights of its ImageNet recipe, and with a weight that pulls
+# about as strongly as KD and DKD.
 for value in (1, 0.3):
     runs[f'dist_{value}'] = dict(
         config='configs/neu/frcnn_r18w32_r18w8_dist.py',
         cfg_options={'custom_hooks.0.losses.loss_dist.loss_weight': value},
         seeds=[0, 1, 2],
     )
-# A mistake: the teacher on RoIs of its own.
+# A mistake: the teacher on its own RoIs.
 runs['kd_own_rois'] = dict(
     config='configs/neu/frcnn_r18w32_r18w8_kd.py',
     cfg_options={

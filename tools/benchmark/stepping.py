@@ -1,4 +1,4 @@
-"""A training step that waits to be asked for, and can be taken apart."""
+"""Training steps that are made one at a time, and timed by part."""
 
 import itertools
 import statistics
@@ -18,10 +18,10 @@ from mmkd_plugin.taps import Reading
 
 @LOOPS.register_module()
 class SteppedLoop(EpochBasedTrainLoop):
-    """MMEngine's loop by epochs, which waits to be asked for each step."""
+    """MMEngine's epoch-based loop, one :meth:`step` at a time."""
 
     def run(self):
-        """Train nothing: what hooks change for a run, they give back."""
+        """Train nothing; hooks undo what they changed for the run."""
 
     def begin(self):
         self.runner.call_hook('before_train')
@@ -49,7 +49,7 @@ class SteppedLoop(EpochBasedTrainLoop):
 
 
 class Stopwatch:
-    """Time of the parts of a step, without that of parts within them."""
+    """Time of each part of a step, nested parts excluded."""
 
     def __init__(self, clock=time.perf_counter):
         self.steps = []
@@ -57,7 +57,7 @@ class Stopwatch:
         self._open = []
 
     def watch(self, owner, name, part):
-        """Count the calls of a function of an object as a part."""
+        """Count the calls of a method of an object towards a part."""
         function = getattr(owner, name)
 
         def timed(*args, **kwargs):
@@ -74,7 +74,7 @@ class Stopwatch:
         setattr(owner, name, timed)
 
     def medians(self):
-        """Milliseconds of each part: name to median over the steps."""
+        """Milliseconds per part: name to median over the steps."""
         parts = dict.fromkeys(part for step in self.steps for part in step)
         return {
             part: 1e3
@@ -84,18 +84,18 @@ class Stopwatch:
 
 
 def distill_hook(runner):
-    """The hook of a runner that distils."""
+    """The distillation hook of a runner."""
     return next(h for h in runner.hooks if isinstance(h, DistillHook))
 
 
 class Request(NamedTuple):
-    """What a step asked of its teacher.
+    """What the teacher had to compute in a step.
 
     Attributes:
         inputs (Tensor): The student's images, (B, 3, H, W).
         data_samples (list): One per image.
         ask (Callable): See :meth:`Teacher.answer`.
-        reading (Reading): What the losses were given, without graph.
+        reading (Reading): What the losses were called with, detached.
     """
 
     inputs: Tensor
@@ -105,7 +105,7 @@ class Request(NamedTuple):
 
 
 def request_of(runner):
-    """Make a step; return what the teacher was asked in it."""
+    """Make a step; return what the teacher had to compute in it."""
     distiller = distill_hook(runner).distiller
     (teacher,) = distiller.teachers
     calls = defaultdict(list)
@@ -127,20 +127,20 @@ def request_of(runner):
     )
     runner.train_loop.step()
     handle.remove()
-    del teacher.see, teacher.answer  # those of the class are there again
+    del teacher.see, teacher.answer  # back to the methods of the class
     return Request(*calls['see'], *calls['answer'], Reading(*calls['loss']))
 
 
 def answer(teacher, request):
-    """The teacher's logits for what :func:`request_of` gave, (N, C)."""
+    """The teacher's logits for a :class:`Request`, (N, C)."""
     teacher.see(request.inputs, request.data_samples)
     logits = teacher.answer(request.ask, per_class=True)
     teacher.forget()
     return logits
 
 
-def take_apart(runner, steps, clock=time.perf_counter):
-    """Milliseconds of the parts of a step: name to median."""
+def time_parts(runner, steps, clock=time.perf_counter):
+    """Milliseconds of each part of a step: name to median."""
     watch = Stopwatch(clock)
     model, optim = runner.model, runner.optim_wrapper
     distiller = distill_hook(runner).distiller
@@ -180,7 +180,7 @@ def take_apart(runner, steps, clock=time.perf_counter):
 
 
 def print_parts(parts):
-    """Print what :func:`take_apart` found as a table in Markdown."""
+    """Print the result of :func:`time_parts` as a Markdown table."""
     whole = sum(parts.values())
     print('| part of the distilled step | ms | share |')
     print('|---|--:|--:|')

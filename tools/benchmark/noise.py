@@ -1,9 +1,9 @@
-"""Batches of noise, in place of data."""
+"""Batches of noise in place of training data."""
 
 import torch
 from mmengine.registry import DATASETS, LOOPS
 from mmengine.structures import InstanceData
-from step_parts import SteppedLoop
+from stepping import SteppedLoop
 from torch.utils.data import Dataset
 
 BOXES = 8
@@ -11,7 +11,7 @@ BOXES = 8
 
 @LOOPS.register_module()
 class ReadyLoop(SteppedLoop):
-    """Makes every step on one batch, which is loaded once."""
+    """Run every step on one batch, which is loaded once."""
 
     def run(self):
         self._batch = None
@@ -25,13 +25,13 @@ class ReadyLoop(SteppedLoop):
 
 @DATASETS.register_module()
 class Noise(Dataset):
-    """Images of noise, each of one class or with boxes of some.
+    """Images of noise, each with a class label or with boxes.
 
     Args:
         size (tuple[int]): Height and width.
         length (int): Number of images.
         num_classes (int): K of a detector, C of a classifier.
-        detection (bool): Whether they have boxes.
+        detection (bool): Whether the images have boxes.
     """
 
     metainfo = {}
@@ -75,13 +75,14 @@ class Noise(Dataset):
 def use_noise(cfg, size, batch_size, batches=1):
     """Let a config train on noise, without changing its weights.
 
-    So every step costs the same, and runs of one seed see the same boxes.
+    This way every step costs the same, and runs with one seed see the same
+    boxes.
 
     Args:
         cfg (Config): Changed in place.
         size (tuple[int]): Height and width of the images.
-        batch_size (int): Images of a batch.
-        batches (int): Number of batches; with one, it is loaded once.
+        batch_size (int): Images per batch.
+        batches (int): Number of batches; a single one is loaded once.
     """
     detection = 'roi_head' in cfg.model
     head = cfg.model.roi_head.bbox_head if detection else cfg.model.head
@@ -106,7 +107,7 @@ def use_noise(cfg, size, batch_size, batches=1):
 
 
 def freeze(cfg):
-    """Let the steps of a run change no weight."""
+    """Set the learning rate to 0, so that no step changes a weight."""
     cfg.optim_wrapper.optimizer.lr = 0.0
     cfg.param_scheduler = None
     cfg.auto_scale_lr = None

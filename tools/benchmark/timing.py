@@ -1,4 +1,4 @@
-"""Timing functions by turns, so that all see the same load of the machine."""
+"""Interleaved timing: all functions see the same load of the machine."""
 
 import statistics
 import time
@@ -14,16 +14,16 @@ def synchronize():
 
 
 def compare(variants, steps, rounds):
-    """Time functions by turns.
+    """Time functions in turn, in every round.
 
     Args:
         variants (dict): Name to function.
-        steps (int): Calls of each in a round.
-        rounds (int): One more is made first, which does not count.
+        steps (int): Calls of each function per round.
+        rounds (int): Number of rounds, after one for warming up.
 
     Returns:
-        dict: Name to ``rounds`` pairs of milliseconds a call, one of
-        each of ``CLOCKS``.
+        dict: Name to ``rounds`` pairs of milliseconds per call, one value
+        for each of ``CLOCKS``.
     """
     times = {name: [] for name in variants}
     names = list(variants)
@@ -43,7 +43,7 @@ def compare(variants, steps, rounds):
 
 
 def quartiles(values):
-    """The first and the third."""
+    """First and third quartile."""
     if len(values) == 1:
         return list(values) * 2
     low, _, high = statistics.quantiles(values, n=4, method='inclusive')
