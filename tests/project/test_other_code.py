@@ -11,9 +11,9 @@ pytestmark = pytest.mark.slow
 
 PAGE = DOCS / 'other_code.md'
 NOTEBOOK = 'In a notebook'
-LOOP = "In a training loop of one's own"
+LOOP = 'In your own training loop'
 LIGHTNING = 'With Lightning'
-DETECTOR = "A detector in a loop of one's own"
+DETECTOR = 'A detector in your own loop'
 
 
 @pytest.fixture(autouse=True)
