@@ -14,11 +14,11 @@ pytest.importorskip('mmdet')
 pytest.importorskip('sklearn')
 
 
+import make_digits  # noqa: E402
 from mmdet.visualization import DetLocalVisualizer  # noqa: E402
 
 from mmkd_plugin.checkpoints.unpickling import load_from_local  # noqa: E402
 from tests.helpers.doc_examples import DOCS, examples  # noqa: E402
-from tools.quickstart import make_digits  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
