@@ -4,6 +4,7 @@
 numbers are numbers.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,6 +22,12 @@ def shown(value: object, length: int = 200) -> str:
     """A value for a message, in one line of limited length."""
     text = ' '.join(repr(value).split())
     return text if len(text) <= length else f'{text[:length]} ...'
+
+
+def few(values: Iterable) -> str:
+    """The first few of several values, for a message."""
+    names = [str(value) for value in values]
+    return ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
 
 
 def check_number(name: str, value: object, least: float, most: float) -> None:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import torch.nn as nn
 
+from ..arguments import check_switch
 from ..exceptions import MMKDValueError
 from .state_dicts import check_state
 from .unpickling import (
     UnsafeFileError,
-    check_switch,
     load_trusted,
     read_file,
 )
@@ -35,10 +35,11 @@ def read_checkpoint(
     Raises:
         FileNotFoundError: If there is no such file, or it cannot be
             downloaded.
+        TypeError: If ``trust_checkpoint`` is neither True nor False.
         ValueError: If the file is not a checkpoint of tensors, or holds
             anything that is not known to be harmless.
     """
-    check_switch(trust_checkpoint, 'trust_checkpoint')
+    check_switch(trust_checkpoint=trust_checkpoint)
     path = Path(checkpoint).expanduser()
     if str(checkpoint).startswith(SCHEMES):
         path = fetch(str(checkpoint))

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from mmengine.runner import CheckpointLoader
 
+from ..arguments import check_switch
 from ..exceptions import MMKDValueError
 from .closed_world import check_content
 from .file_kind import kind_of, open_checkpoint
@@ -203,19 +204,6 @@ def explain_damage(path: Path):
         ) from error
 
 
-def check_switch(value: object, name: str) -> None:
-    """Raise unless a value is True or False.
-
-    Raises:
-        ValueError: If it is anything else, such as 1 or 'True'.
-    """
-    if value is not True and value is not False:
-        raise MMKDValueError(
-            f'Expected argument `{name}` to be True or False but got '
-            f'{value!r}.'
-        )
-
-
 @contextmanager
 def safe_loading(trust: bool = False):
     """Make MMEngine read every checkpoint with this package in this context.
@@ -228,9 +216,9 @@ def safe_loading(trust: bool = False):
             allows it, this one does too.
 
     Raises:
-        ValueError: If `trust` is neither True nor False.
+        TypeError: If `trust` is neither True nor False.
     """
-    check_switch(trust, 'trust')
+    check_switch(trust=trust)
     before = CheckpointLoader._schemes
     trust = trust or getattr(before.get(''), 'trusts', False)
     read = _trusting if trust else load_from_local

@@ -1,8 +1,8 @@
 """Class names from arguments, checkpoints and data sets."""
 
 import re
-from collections.abc import Sequence
 
+from ..arguments import few
 from ..exceptions import MMKDTypeError, MMKDValueError
 
 
@@ -97,8 +97,3 @@ def names_of(dataset, which: str = 'train') -> tuple[str, ...] | None:
             'data sets of this MMEngine do not read: call it `classes`.'
         )
     return classes_of(metainfo, f'the `metainfo` of the {which} data')
-
-
-def few(names: Sequence[str]) -> str:
-    """The first few names, for a message."""
-    return ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')

@@ -144,17 +144,16 @@ class DistillHook(Hook):
     ) -> None:
         """Check the terms of this iteration on all ranks."""
         with self._steps.step(runner.iter + 1):
-            if self.distiller.factor:
-                scalars = runner.message_hub.log_scalars
-                names = [*self.distiller.terms, *self.distiller.diagnostics]
-                self.distiller.check(
-                    {
-                        name: scalars[f'train/{name}'].current()
-                        for name in names
-                        if f'train/{name}' in scalars
-                    },
-                    runner.iter + 1,
-                )
+            scalars = runner.message_hub.log_scalars
+            names = [*self.distiller.terms, *self.distiller.diagnostics]
+            self.distiller.check(
+                {
+                    name: scalars[f'train/{name}'].current()
+                    for name in names
+                    if f'train/{name}' in scalars
+                },
+                runner.iter + 1,
+            )
         if saves_now(runner):
             self._steps.check()
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 
-from ..datasets.class_names import classes_of, few
+from ..arguments import few
+from ..datasets.class_names import classes_of
 from ..exceptions import MMKDValueError
 
 

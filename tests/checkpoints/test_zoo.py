@@ -100,13 +100,13 @@ def test_loaders_are_given_back():
 
 @pytest.mark.parametrize('value', [1, 0, None, 'True', 'False', 'yes', []])
 def test_trust_is_true_or_false(value):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(TypeError) as caught:
         read_checkpoint('a.pth', trust_checkpoint=value)
     assert explain(caught.value) == (
         'Expected argument `trust_checkpoint` to be True or False but got '
         f'{value!r}.'
     )
-    with pytest.raises(ValueError, match='to be True or False'):
+    with pytest.raises(TypeError, match='to be True or False'):
         safe_loading(value).__enter__()
 
 
@@ -114,7 +114,7 @@ def test_trusted_file_runs_but_torchscript_does_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     script = torch.jit.script(torch.nn.Linear(1, 1))
     script.save(tmp_path / 'a.pth')
-    with pytest.raises(ValueError, match='is a TorchScript archive'):
+    with pytest.raises(TypeError, match='is a TorchScript archive'):
         read_checkpoint('a.pth', trust_checkpoint=True)
-    with safe_loading(trust=True), pytest.raises(ValueError, match='TorchS'):
+    with safe_loading(trust=True), pytest.raises(TypeError, match='TorchS'):
         load('a.pth')

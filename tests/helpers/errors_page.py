@@ -8,15 +8,21 @@ DOCS = Path(__file__).parents[2] / 'docs' / 'errors.md'
 CASES = {}
 
 
-def case(name):
-    """Register a function of a `World` that causes the error of a row."""
+def case_of(cases):
+    """A decorator that registers a function in a dict under a new name."""
 
-    def register(function):
-        assert name not in CASES
-        CASES[name] = function
-        return function
+    def case(name):
+        def register(function):
+            assert name not in cases
+            cases[name] = function
+            return function
 
-    return register
+        return register
+
+    return case
+
+
+case = case_of(CASES)
 
 
 def rows():

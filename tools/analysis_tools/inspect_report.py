@@ -140,13 +140,7 @@ def describe_hook(runner, hook, teachers, classes, reading):
     student = runner.model
     lines = [f'## {type(hook).__name__}\n']
     taps = [tap for tap in hook.distiller.taps if tap is not None]
-    for tap in taps:
-        settings = ', '.join(
-            f'{name}={value}'
-            for name, value in vars(tap).items()
-            if not name.startswith('_')
-        )
-        lines.append(f'* Tap: {type(tap).__name__}({settings})')
+    lines += [f'* Tap: {_settings(tap)}' for tap in taps]
     if reading is not None:
         lines.append(
             f'* Logits: student {tuple(reading.student.shape)}, '
@@ -154,16 +148,17 @@ def describe_hook(runner, hook, teachers, classes, reading):
         )
     else:
         lines.append('* Logits: none reached the losses in this run')
-    lines += [
-        f'* {name}: {loss}' for name, loss in hook.distiller.losses.items()
-    ]
+    for name, (loss, tap) in hook.distiller.terms.items():
+        by = f', read by {_settings(tap)}' if len(taps) > 1 else ''
+        lines.append(f'* {name}: {loss}{by}')
     lines.append(f'* Schedule: {describe_schedule(runner, hook.schedule)}')
     for teacher in teachers:
-        lines += [
+        matches = [
             f'* Classes: {_match(tap, student, classes, teacher)}'
             for tap in taps
             if tap.per_class
         ]
+        lines += dict.fromkeys(matches)  # most often the same for all taps
         lines.append(f'* Images: {_conversion(student, teacher.model)}')
     if hook.evaluate_teacher:
         lines.append(
@@ -171,6 +166,16 @@ def describe_hook(runner, hook, teachers, classes, reading):
             f'done here; `min_metric`: {hook.min_metric or "none"}'
         )
     return '\n'.join(lines)
+
+
+def _settings(tap):
+    """A tap as one writes it."""
+    settings = ', '.join(
+        f'{name}={value}'
+        for name, value in vars(tap).items()
+        if not name.startswith('_')
+    )
+    return f'{type(tap).__name__}({settings})'
 
 
 def describe_schedule(runner, schedule):

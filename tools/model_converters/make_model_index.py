@@ -9,6 +9,7 @@ set and its result. The page of a method, docs/methods/NAME.md for
 mmkd_plugin/losses/NAME.py, begins with the name and the paper.
 """
 
+import argparse
 import re
 from collections import Counter
 from pathlib import Path
@@ -228,6 +229,7 @@ def make_files():
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.split('\n')[0]).parse_args()
     for name, text in make_files().items():
         (ROOT / name).write_text(text)
         print(name)

@@ -2,6 +2,7 @@
 
 import traceback
 
+from ...arguments import few
 from ...exceptions import MMKDError, MMKDValueError
 from ..class_names import names_of
 from .cause import find_cause
@@ -11,7 +12,6 @@ from .evaluators import check_evaluator
 from .images import check_images
 from .instances import check_any_box, check_instances, read_infos
 from .introspection import reads_folders, unwrap
-from .messages import few
 
 
 def check_data(runner, *splits: str) -> None:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from ...arguments import few
 from ...exceptions import MMKDValueError
-from .messages import few
 
 
 def read_classes(split: str, metainfo: dict) -> Sequence | None:

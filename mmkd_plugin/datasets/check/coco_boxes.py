@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...arguments import few
 from ...exceptions import MMKDValueError
 from .coco_file import CocoFile
-from .messages import few, warn
+from .messages import warn
 
 # Pixels by which a box may exceed its image, because tools round.
 SLACK = 1

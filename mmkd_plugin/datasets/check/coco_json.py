@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ...arguments import few
 from ...exceptions import MMKDFileNotFoundError, MMKDValueError
-from .messages import few
 
 # First bytes of files that `json.load` cannot read -> what it is, advice.
 STARTS = (

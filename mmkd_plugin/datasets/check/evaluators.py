@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...arguments import few
 from ...exceptions import MMKDValueError
 from ..class_names import names_of
 from .classes import check_categories
@@ -16,7 +17,7 @@ from .coco_boxes import left_out, warn_twice
 from .coco_file import CocoFile, read_coco, to_file
 from .coco_masks import check_masks
 from .introspection import is_remote, setting, transforms, unwrap
-from .messages import few, warn
+from .messages import warn
 
 # The metrics in the summary of pycocotools.
 _DETECTIONS = 100

@@ -3,10 +3,11 @@
 import os
 from collections import Counter
 
+from ...arguments import few
 from ...exceptions import MMKDFileNotFoundError, MMKDValueError
 from .classes import read_classes
 from .image_list import read_lines
-from .messages import few, short, warn
+from .messages import short, warn
 
 
 def check_folders(split: str, part) -> None:

@@ -2,8 +2,9 @@
 
 from math import isfinite
 
+from ...arguments import few
 from ...exceptions import MMKDValueError
-from .messages import few, short
+from .messages import short
 
 # Number of images that are read, evenly spread over a larger data set.
 SAMPLED = 20000

@@ -1,6 +1,5 @@
 """Helpers for the messages of the checks."""
 
-from collections.abc import Iterable
 from reprlib import Repr
 
 from mmengine.logging import MMLogger
@@ -10,12 +9,6 @@ _SHORT.maxstring = _SHORT.maxother = 60
 _SHORT.maxdict = _SHORT.maxlist = 6
 # Warnings that were already written to each log.
 _SAID: set = set()
-
-
-def few(names: Iterable) -> str:
-    """The first few names, for a message."""
-    names = [str(name) for name in names]
-    return ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
 
 
 def short(value: object) -> str:

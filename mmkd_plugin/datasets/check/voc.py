@@ -4,10 +4,11 @@ import os
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 
+from ...arguments import few
 from ...exceptions import MMKDValueError
 from .classes import nearly, read_classes, refuse_twice
 from .image_list import read_lines
-from .messages import few, warn
+from .messages import warn
 
 EDGES = ('xmin', 'ymin', 'xmax', 'ymax')
 # Pixels by which a box may exceed its image.

@@ -25,6 +25,7 @@ from tests.helpers.data_worlds import (
     coco_run,
     save_pictures,
 )
+from tests.helpers.errors_page import case_of
 
 register_all_modules(init_default_scope=False)
 PAGE = Path(__file__).parents[3] / 'docs' / 'data.md'
@@ -32,13 +33,7 @@ PAGE = Path(__file__).parents[3] / 'docs' / 'data.md'
 CASES = {}
 
 
-def case(name):
-    def register(function):
-        assert name not in CASES
-        CASES[name] = function
-        return function
-
-    return register
+case = case_of(CASES)
 
 
 def both(name, edit, **changes):

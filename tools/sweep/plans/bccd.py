@@ -5,7 +5,7 @@
 # teacher's logits in random order. Then other weights, with one seed, and
 # other settings, with two.
 #
-# First train the teacher, as configs/bccd/frcnn_r18w32.py says, then
+# First train the teacher, as docs/datasets/bccd.md says, then
 #   python tools/sweep/sweep.py tools/sweep/plans/bccd.py --jobs 2
 
 seeds = [0, 1, 2, 3, 4]

@@ -4,8 +4,8 @@
 # same fractions of the training as in the papers, the warm-up of DKD and RLD
 # takes the same fraction of it, and all students have one schedule.
 #
-# First train the teachers, as configs/cifar100/resnet56_8e.py and vgg13_6e.py
-# say, then
+# First train the teachers of 8 and 6 epochs, as docs/datasets/cifar100.md
+# says, then
 #   python tools/sweep/sweep.py tools/sweep/plans/cifar100_short.py --jobs 2
 
 seeds = [0, 1, 2]

@@ -4,7 +4,7 @@
 # control that should not help: CKD with the teacher's logits in random order.
 # Then other weights, with one seed.
 #
-# First train the teacher, as configs/neu/frcnn_r18w32.py says, then
+# First train the teacher, as docs/datasets/neu.md says, then
 #   python tools/sweep/sweep.py tools/sweep/plans/neu.py --jobs 2
 
 seeds = [0, 1, 2, 3, 4]
