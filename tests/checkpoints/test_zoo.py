@@ -114,7 +114,7 @@ def test_trusted_file_runs_but_torchscript_does_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     script = torch.jit.script(torch.nn.Linear(1, 1))
     script.save(tmp_path / 'a.pth')
-    with pytest.raises(TypeError, match='is a TorchScript archive'):
+    with pytest.raises(ValueError, match='is a TorchScript archive'):
         read_checkpoint('a.pth', trust_checkpoint=True)
-    with safe_loading(trust=True), pytest.raises(TypeError, match='TorchS'):
+    with safe_loading(trust=True), pytest.raises(ValueError, match='TorchS'):
         load('a.pth')
