@@ -177,9 +177,10 @@ def build_reference(cfg):
     """
     with TemporaryDirectory() as folder:
         kept = {key: cfg[key] for key in MODEL_KEYS if key in cfg}
-        runner = Runner.from_cfg(
-            Config(dict(kept, work_dir=folder, log_level='ERROR'))
-        )
+        # By its name MMEngine would find the visualizer, and folder, of another
+        # runner that was built in the same second.
+        kept.update(work_dir=folder, experiment_name=Path(folder).name)
+        runner = Runner.from_cfg(Config(dict(kept, log_level='ERROR')))
     return runner.model.cpu().eval()
 
 
