@@ -177,8 +177,8 @@ def build_reference(cfg):
     """
     with TemporaryDirectory() as folder:
         kept = {key: cfg[key] for key in MODEL_KEYS if key in cfg}
-        # By its name MMEngine would find the visualizer, and folder, of another
-        # runner that was built in the same second.
+        # By its name MMEngine would find the visualizer, and the folder, of
+        # another runner that was built in the same second.
         kept.update(work_dir=folder, experiment_name=Path(folder).name)
         runner = Runner.from_cfg(Config(dict(kept, log_level='ERROR')))
     return runner.model.cpu().eval()
