@@ -12,8 +12,8 @@ from ..exceptions import MMKDTypeError, MMKDValueError
 from ..teachers.averaged import AveragedTeachers
 from ..teachers.teacher import Teacher
 from .agreement import AGREEMENT, agreement
-from .term_guard import SKIPPED, TermGuard
-from .terms import build_terms, default_tap
+from .term_guard import SKIPPED, TermGuard, tensors
+from .terms import LOGITS, build_terms, default_tap, kind_of
 
 
 class Distiller:
@@ -30,9 +30,10 @@ class Distiller:
     Args:
         losses: Name of each term to its loss, an ``nn.Module``, or to its
             config.  A config may have its own ``tap``.  A name must contain
-            'loss', because MMEngine back-propagates nothing else.
-        tap: Tap, or its config, for all other losses; by default the first
-            registered one that fits the student.
+            'loss', because MMEngine back-propagates nothing else.  Losses of
+            features and boxes have a default tap.
+        tap: Tap, or its config, for the losses of logits without one; by
+            default the first registered one that fits the student.
         on_nonfinite: 'raise' or 'skip' a term that is NaN or Inf.
         log_prefix: Prefix of the names of the agreement, the teacher's
             accuracy and the fraction of skipped terms.
@@ -88,6 +89,15 @@ class Distiller:
         """Names of what is logged in addition to the terms."""
         return [f'{self.log_prefix}_{name}' for name in (*AGREEMENT, SKIPPED)]
 
+    @property
+    def trainable(self) -> dict[str, nn.Module]:
+        """The losses that have parameters, which an optimizer must train."""
+        return {
+            name: loss
+            for name, loss in self.losses.items()
+            if any(p.requires_grad for p in loss.parameters())
+        }
+
     def attach(
         self,
         student: nn.Module,
@@ -115,16 +125,19 @@ class Distiller:
         self._find_taps(student)
         for tap in self.taps:
             tap.refuse('student', student)
-            if len(teachers) > 1 and not tap.per_class:
+            if len(teachers) > 1 and (not tap.per_class or _is_crossed(tap)):
                 raise MMKDTypeError(
                     f'Expected one teacher for {type(tap).__name__}, which '
-                    f'reads no logits, but got {len(teachers)}: give each '
-                    'teacher its own hook.'
+                    f'averages no probabilities, but got {len(teachers)}: '
+                    'give each teacher its own hook.'
                 )
         for teacher in teachers:
             for tap in self.taps:
                 tap.refuse('teacher', teacher.model)
-            teacher.prepare(student)
+            teacher.prepare(
+                student,
+                intact=any(getattr(tap, 'intact', False) for tap in self.taps),
+            )
             for tap in filter(lambda tap: tap.per_class, self.taps):
                 teacher.match(
                     classes,
@@ -138,7 +151,7 @@ class Distiller:
             self._teacher = AveragedTeachers(self.teachers)
         self._attached = self.taps
         for tap in self._attached:
-            tap.attach(student)
+            tap.attach(student, self.teachers[0].model)
         # Plain functions: deepcopy would copy a bound method's object.
         self._handles = [
             student.register_forward_pre_hook(
@@ -195,7 +208,9 @@ class Distiller:
         readings = {tap: tap.take(teacher) for tap in self.taps}
         if teacher is not None:
             teacher.forget()
-        added = self._terms(readings, call['inputs'])
+        # In float32: sums over maps, and squares, overflow in half precision.
+        with torch.autocast(call['inputs'].device.type, enabled=False):
+            added = self._terms(readings, call['inputs'])
         if 'loss' in output and 'loss_cls' not in output:
             # MMEngine would log it in place of the sum of all terms.
             output = {
@@ -217,16 +232,19 @@ class Distiller:
         added = {}
         for name, (loss, tap) in self.terms.items():
             reading = readings[tap]
-            if reading is None:
-                added[name] = inputs.new_zeros(())
-            elif self.factor == 0:
-                # Attached: without RoIs, nothing else uses the classifier.
-                added[name] = reading.student[:0].sum()
-            else:
+            if self.factor and reading is not None:
                 added[name] = self.guard.term(name, loss, self.factor, reading)
+                continue
+            # Attached: without RoIs, nothing else uses the classifier, and
+            # without a reading nothing uses the parameters of the loss.
+            used = [] if reading is None else tensors(reading.student)
+            used += [p.flatten() for p in loss.parameters() if p.requires_grad]
+            added[name] = sum(
+                (x[:0].sum() for x in used), inputs.new_zeros(())
+            )
         added.update(self.guard.skipped())
         for tap, reading in readings.items():
-            if tap.per_class and self.factor and reading is not None:
+            if _compares_classes(tap) and self.factor and reading is not None:
                 if len(reading.student):
                     added.update(agreement(*reading, prefix=self.log_prefix))
                 break
@@ -246,6 +264,17 @@ class Distiller:
         """
         if self.factor:
             self.guard.check(values, self.losses, step)
+
+
+def _is_crossed(tap) -> bool:
+    """Whether a tap reads the teacher's head on the student's maps."""
+    return getattr(tap, 'crossed', False)
+
+
+def _compares_classes(tap) -> bool:
+    """Whether a tap reads the class logits of both models."""
+    is_logits = tap.per_class and kind_of(tap) == LOGITS
+    return is_logits and not _is_crossed(tap)
 
 
 def _loss_call(model: nn.Module, args: tuple, kwargs: dict) -> dict | None:

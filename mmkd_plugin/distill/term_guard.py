@@ -1,9 +1,10 @@
 """Checks that the distillation terms really train the student."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
+import torch.nn as nn
 from mmengine.dist import get_rank
 from mmengine.logging import print_log
 from torch import Tensor
@@ -39,6 +40,7 @@ class TermGuard:
         self.skip = on_nonfinite == 'skip'
         self.log_name = log_name
         self._checked: set[str] = set()
+        self._watched: set[str] = set()
         self._steps_without_samples = 0
         self._gradients: dict[str, Tensor] = {}
         self.clear()
@@ -47,6 +49,7 @@ class TermGuard:
         """Begin a step."""
         # Smallest and largest value of each side, not the tensors.
         self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
+        self._counts: dict[str, Tensor] = {}
         self._finite: dict[str, Tensor] = {}
 
     def term(self, name: str, loss, factor: float, reading: tuple) -> Tensor:
@@ -63,27 +66,51 @@ class TermGuard:
             loss is not finite.
         """
         student, *rest = reading
-        # In float32, in which the engine's loss scale does not overflow.
-        dtype = torch.promote_types(student.dtype, torch.float32)
-        branch = student.view_as(student).to(dtype)
-        value = factor * loss(branch, *rest)
+        branches = [_branch(part) for part in tensors(student)]
+        is_one = isinstance(student, Tensor)
+        value = factor * loss(branches[0] if is_one else (*branches,), *rest)
         if self.skip:
             finite = value.isfinite()
             self._finite[name] = finite.detach()
             value = value.where(finite, torch.zeros_like(value))
-            if branch.requires_grad:
-                branch.register_hook(
-                    lambda grad: grad.where(finite, torch.zeros_like(grad))
-                )
-        if len(student):
-            self._ranges[name] = _range(student), _range(rest[0])
-            if name not in self._checked and branch.requires_grad:
-                branch.register_hook(
-                    lambda grad: self._gradients.update(
-                        {name: grad.abs().max()}
-                    )
-                )
+            for branch in branches:
+                if branch.requires_grad:
+                    branch.register_hook(self._zeroing(finite))
+            self._watch_parameters(name, loss)
+        if len(branches[0]):
+            self._ranges[name] = _range(branches), _range(tensors(rest[0]))
+            weights = rest[-1]
+            if weights is not None:
+                self._counts[name] = weights.count_nonzero()
+            for branch in branches:
+                if name not in self._checked and branch.requires_grad:
+                    branch.register_hook(self._noting(name))
         return value
+
+    def _watch_parameters(self, name: str, loss: nn.Module) -> None:
+        """Skip the gradients of a loss's parameters too; hooked once."""
+        if name in self._watched:
+            return
+        self._watched.add(name)
+        for parameter in loss.parameters():
+            if parameter.requires_grad:
+                parameter.register_hook(
+                    lambda grad: self._zeroing(self._finite[name])(grad)
+                )
+
+    @staticmethod
+    def _zeroing(finite: Tensor) -> Callable[[Tensor], Tensor]:
+        return lambda grad: grad.where(finite, torch.zeros_like(grad))
+
+    def _noting(self, name: str) -> Callable[[Tensor], None]:
+        """Tensor hook that notes the largest gradient of a term."""
+
+        def note(grad: Tensor) -> None:
+            largest = grad.abs().max()
+            noted = self._gradients.get(name, largest)
+            self._gradients[name] = torch.maximum(noted, largest)
+
+        return note
 
     def skipped(self) -> dict[str, Tensor]:
         """Fraction of skipped terms of this step, for the log."""
@@ -129,7 +156,9 @@ class TermGuard:
     ) -> None:
         pending = [name for name in losses if name not in self._checked]
         without_samples = [
-            name for name in pending if name not in self._ranges
+            name
+            for name in pending
+            if name not in self._ranges or self._counts.get(name, 1) == 0
         ]
         if without_samples:
             self._steps_without_samples += 1
@@ -153,19 +182,19 @@ class TermGuard:
                 raise MMKDRuntimeError(
                     f'{name} is {values[name]} at the first step on rank '
                     f'{get_rank()}, and the largest gradient that it gives '
-                    f'to the logits of the student is {largest}, so it does '
-                    f'not train it ({self._describe(name)}): check that the '
-                    'student is not its own teacher, that the weights of the '
-                    'loss are not 0, and that the head of the student is '
-                    'neither frozen nor cut off from the graph by '
+                    f'to what it reads of the student is {largest}, so it '
+                    f'does not train it ({self._describe(name)}): check that '
+                    'the student is not its own teacher, that the weights of '
+                    'the loss are not 0, and that what it reads of the '
+                    'student is neither frozen nor cut off from the graph by '
                     '`activation_checkpointing`, for example of the RoI '
                     'extractor.'
                 )
 
     def _describe(self, name: str) -> str:
-        """Ranges of the logits; synchronizes the GPU."""
+        """Ranges of the values; synchronizes the GPU."""
         return ' and '.join(
-            f"the {role}'s logits lie in [{low:.4g}, {high:.4g}]"
+            f"the {role}'s values lie in [{low:.4g}, {high:.4g}]"
             for role, limits in zip(
                 ('student', 'teacher'), self._ranges.get(name, ())
             )
@@ -173,6 +202,22 @@ class TermGuard:
         )
 
 
-def _range(values: Tensor) -> Tensor:
+def tensors(part: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    """The tensors of one side of a reading."""
+    return [part] if isinstance(part, Tensor) else list(part)
+
+
+def _branch(part: Tensor) -> Tensor:
+    """A view whose gradient is that of one term alone, at least float32.
+
+    In float32 the engine's loss scale does not overflow.
+    """
+    dtype = torch.promote_types(part.dtype, torch.float32)
+    return part.view_as(part).to(dtype)
+
+
+def _range(parts: Sequence[Tensor]) -> Tensor:
     """Smallest and largest value, (2,)."""
-    return torch.stack(values.detach().aminmax())
+    ends = [torch.stack(part.detach().aminmax()).float() for part in parts]
+    both = torch.stack(ends)
+    return torch.stack([both[:, 0].min(), both[:, 1].max()])

@@ -3,6 +3,7 @@
 import inspect
 from typing import Any, NamedTuple
 
+import torch
 import torch.nn as nn
 from mmengine.registry import MODELS, TASK_UTILS, Registry
 
@@ -13,6 +14,8 @@ from ..exceptions import MMKDTypeError, MMKDValueError
 LOSS_CALL = ('student', 'teacher', 'labels', 'weights')
 # Methods that a tap must have.
 TAP_METHODS = ('fits', 'refuse', 'attach', 'take', 'detach')
+# What taps read and losses compare, unless their `kind` says otherwise.
+LOGITS = 'logits'
 
 
 class Term(NamedTuple):
@@ -30,10 +33,13 @@ class Term(NamedTuple):
 def build_terms(losses: object, tap: object = None) -> dict[str, Term]:
     """Build the losses and taps, and check that they are such.
 
+    A loss reads from the ``tap`` of its config, else from the ``default_tap``
+    of its class, else from ``tap``.
+
     Args:
         losses: Name of each term to its loss, or to its config, which may
             have its own ``tap``.
-        tap: Tap, or its config, for the other losses.
+        tap: Tap, or its config, for the losses of logits.
 
     Returns:
         In the order of ``losses``; losses with equal tap configs share one
@@ -54,21 +60,47 @@ def build_terms(losses: object, tap: object = None) -> dict[str, Term]:
     built: list[tuple] = []
     terms = {}
     for name, cfg in losses.items():
-        where, tap_cfg = '`tap`', tap
-        if isinstance(cfg, dict) and 'tap' in cfg:
-            cfg = dict(cfg)
-            where, tap_cfg = f'`losses.{name}.tap`', cfg.pop('tap')
+        has_tap = isinstance(cfg, dict) and 'tap' in cfg
+        given = cfg['tap'] if has_tap else None
+        if has_tap:
+            cfg = {key: cfg[key] for key in cfg if key != 'tap'}
         loss = _build_loss(name, cfg)
-        found = [built_tap for known, built_tap in built if known == tap_cfg]
+        where = f'`losses.{name}.tap`'
+        if not has_tap:
+            given = getattr(loss, 'default_tap', tap)
+            where = where if hasattr(loss, 'default_tap') else '`tap`'
+        found = [built_tap for known, built_tap in built if known == given]
         if not found:
-            found = [None if tap_cfg is None else _build_tap(where, tap_cfg)]
-            built.append((tap_cfg, found[0]))
+            found = [None if given is None else _build_tap(where, given)]
+            built.append((given, found[0]))
         terms[name] = Term(loss, found[0])
+        _check_kinds(name, *terms[name])
+    if tap is not None and all(known != tap for known, _ in built):
+        raise MMKDTypeError(
+            f'Got `tap`={shown(tap)}, but every loss in `losses` reads from a '
+            'tap of its own: give the `tap` to the loss that it is for.'
+        )
     return terms
 
 
+def kind_of(part: object) -> str:
+    """What a loss compares, or a tap reads: 'logits', 'features', 'boxes'."""
+    return getattr(part, 'kind', LOGITS)
+
+
+def _check_kinds(name: str, loss: nn.Module, tap: Any) -> None:
+    read = LOGITS if tap is None else kind_of(tap)
+    if kind_of(loss) != read:
+        by = 'no tap' if tap is None else type(tap).__name__
+        raise MMKDTypeError(
+            f'Expected `losses.{name}` to read {kind_of(loss)}, which '
+            f'{type(loss).__name__} compares, but got {by}, which reads '
+            f'{read}: give the loss a `tap` that reads {kind_of(loss)}.'
+        )
+
+
 def default_tap(student: nn.Module) -> Any:
-    """Build the first registered tap that fits a student.
+    """Build the first registered tap of logits that fits a student.
 
     Args:
         student: Not wrapped.
@@ -80,6 +112,7 @@ def default_tap(student: nn.Module) -> Any:
         name: kind
         for name, kind in TASK_UTILS.module_dict.items()
         if all(hasattr(kind, method) for method in TAP_METHODS)
+        and kind_of(kind) == LOGITS
     }
     for kind in taps.values():
         tap = kind()
@@ -108,7 +141,9 @@ def _check_name(name: object) -> None:
 
 def _build_loss(name: str, cfg: object) -> nn.Module:
     what = f'`losses.{name}`'
-    loss = _build(MODELS, cfg, what, 'losses')
+    # The student's first weights stay those of a training without the loss.
+    with torch.random.fork_rng(devices=[]):
+        loss = _build(MODELS, cfg, what, 'losses')
     call = getattr(loss, 'forward', loss)
     try:
         inspect.signature(call).bind(*LOSS_CALL)

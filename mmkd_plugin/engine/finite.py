@@ -97,6 +97,7 @@ def refuse_nonfinite(runner, checkpoint: dict) -> None:
     states = [
         checkpoint.get('state_dict', {}),
         checkpoint.get('ema_state_dict', {}),
+        *checkpoint.get('distill', {}).values(),
         # EMAHook may not have added its own yet.
         *(
             hook.ema_model.state_dict()

@@ -6,15 +6,19 @@ from contextlib import contextmanager
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
+from mmengine.runner.base_loop import BaseLoop
+from mmengine.runner.checkpoint import weights_to_cpu
 
 from ..arguments import check_switch
 from ..compat import check_versions
 from ..datasets.check import check_data
 from ..datasets.class_names import names_of
 from ..distill import Distiller
+from ..distill.adopt import NAME, adopt, state_problem
 from ..engine.finite import FiniteSteps, refuse_nonfinite, saves_now
 from ..engine.lost_rank import exchange_identities
 from ..engine.run_scope import enclose
+from ..exceptions import MMKDValueError
 from ..teachers.metric import (
     check_min_metric,
     check_validation,
@@ -86,9 +90,21 @@ class DistillHook(Hook):
         """Prepare the check of the start and the detach at the end."""
         exchange_identities(runner)
         enclose(runner, self._training)
+        self._adopt(runner)
         if not any(isinstance(hook, StartCheckHook) for hook in runner.hooks):
             # Its priority is lower, so this stage still calls it.
             runner.register_hook(StartCheckHook())
+
+    def _adopt(self, runner) -> None:
+        """Give the losses with parameters, of all hooks, to the optimizer."""
+        if not isinstance(runner._train_loop, BaseLoop):
+            return  # a run without training
+        losses: dict = {}
+        for hook in runner.hooks:
+            if isinstance(hook, DistillHook):
+                losses.update(hook.distiller.trainable)
+        if losses:
+            adopt(runner, losses)
 
     @contextmanager
     def _training(self, runner) -> Iterator[None]:
@@ -161,9 +177,39 @@ class DistillHook(Hook):
         """Raise if the last iteration failed, before anything is saved."""
         self._steps.check()
 
+    def state_problem(self, checkpoint: dict) -> str | None:
+        """Why this hook cannot go on from a checkpoint; None if it can."""
+        return state_problem(self.distiller.trainable, checkpoint)
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Restore the losses with parameters when a training is resumed.
+
+        Raises:
+            ValueError: If the checkpoint does not hold them.
+        """
+        if not runner._resume:
+            return
+        problem = self.state_problem(checkpoint)
+        if problem:
+            raise MMKDValueError(
+                f'The checkpoint to resume from {problem}: resume from one '
+                'of the same training, or give it as `load_from`, without '
+                '`resume`, for a new one.'
+            )
+        for name, loss in self.distiller.trainable.items():
+            loss.load_state_dict(checkpoint[NAME][name])
+
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Raise instead of saving a step that was not finite."""
+        """Add what resuming needs beside the student.
+
+        Raises:
+            RuntimeError: If the last step was not finite.
+        """
         self._steps.check()
+        if 'optimizer' in checkpoint:
+            for name, loss in self.distiller.trainable.items():
+                state = weights_to_cpu(loss.state_dict())
+                checkpoint.setdefault(NAME, {})[name] = state
         refuse_nonfinite(runner, checkpoint)
 
     def after_train(self, runner) -> None:

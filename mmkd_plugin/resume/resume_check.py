@@ -68,6 +68,7 @@ def state_problem(runner, checkpoint) -> str | None:
         or _schedulers_problem(
             runner.param_schedulers, checkpoint.get('param_schedulers')
         )
+        or _hooks_problem(runner, checkpoint)
     )
 
 
@@ -77,6 +78,16 @@ def run_problem(runner, checkpoint: dict) -> str | None:
     if isinstance(meta, dict) and not is_of_run(runner, meta):
         return f'is of another run, {meta["experiment_name"]}'
     return state_problem(runner, checkpoint)
+
+
+def _hooks_problem(runner, checkpoint: dict) -> str | None:
+    """What a hook misses that has its own state in a checkpoint."""
+    for hook in runner.hooks:
+        if hasattr(hook, 'state_problem'):
+            problem = hook.state_problem(checkpoint)
+            if problem:
+                return problem
+    return None
 
 
 def _exact_resume_problem(place: object) -> str | None:

@@ -1,7 +1,15 @@
-"""Where student and teacher are compared: a file per kind of head."""
+"""Where student and teacher are compared: a file per kind of output."""
 
 from .cls_head_tap import ClsHeadTap
+from .feature_tap import FeatureTap
 from .reading import Reading
+from .roi_box_tap import RoIBoxTap
 from .roi_head_tap import RoIHeadTap
 
-__all__ = ['ClsHeadTap', 'Reading', 'RoIHeadTap']
+__all__ = [
+    'ClsHeadTap',
+    'FeatureTap',
+    'Reading',
+    'RoIBoxTap',
+    'RoIHeadTap',
+]

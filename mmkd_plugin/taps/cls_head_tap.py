@@ -36,6 +36,7 @@ class ClsHeadTap:
     by one softmax over the classes.
     """
 
+    kind = 'logits'
     # Columns of the logits are classes, which are matched by name.
     per_class = True
     # Number of background logits, after those of the classes.
@@ -105,8 +106,13 @@ class ClsHeadTap:
                 'without `use_sigmoid`.'
             )
 
-    def attach(self, student: nn.Module) -> None:
-        """Register hooks on a student that :meth:`refuse` accepts."""
+    def attach(self, student: nn.Module, teacher: nn.Module) -> None:
+        """Register hooks on a student that :meth:`refuse` accepts.
+
+        Args:
+            student: In training.
+            teacher: Not used; all taps have the same signature.
+        """
         self._listener = Listener(
             student,
             lambda model: (model.head, model.head.loss_module),
@@ -178,7 +184,7 @@ class ClsHeadTap:
         logits, labels = loss_args
         teacher_logits = logits.detach()
         if teacher is not None and len(logits):
-            teacher_logits = teacher.answer(class_logits, per_class=True)
+            teacher_logits = teacher.logits(class_logits)
         return Reading(
             logits, teacher_logits, labels, logits.new_ones(len(logits))
         )

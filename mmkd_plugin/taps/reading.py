@@ -8,19 +8,30 @@ from torch import Tensor
 class Reading(NamedTuple):
     """The four arguments of a loss.
 
-    For logits: N samples (images or sampled RoIs), C classes (K + 1 for an
-    RoI head, background last).
+    ========  =======================  ======================  ============
+    kind      student, teacher         labels                  weights
+    ========  =======================  ======================  ============
+    logits    (N, C)                   class ids (N,), or      (N,), >= 0
+                                       soft labels (N, C)
+    features  tuples of maps           boxes of each image,    None
+              (B, C_l, h_l, w_l)       or None
+    boxes     deltas (N, 4)            true deltas (N, 4), or  (N,), >= 0
+                                       None
+    ========  =======================  ======================  ============
+
+    N samples (images or sampled RoIs), C classes (K + 1 for an RoI head,
+    background last), B images.
 
     Attributes:
-        student: Logits with their graph, (N, C).
-        teacher: Logits without gradient, in the order of the student's
-            classes, (N, C).
-        labels: Class ids in [0, C), (N,); with Mixup or CutMix, soft labels
-            in [0, 1], (N, C).
-        weights: Weight of each sample, >= 0, (N,).
+        student: With its graph.
+        teacher: Without gradient, classes in the order of the student's.
+        labels: The ground truth; soft labels, in [0, 1], with Mixup or
+            CutMix; boxes of an image as corners x1, y1, x2, y2, (n, 4),
+            fractions of the padded batch's width and height.
+        weights: Weight of each sample; one of weight 0 does not count.
     """
 
-    student: Tensor
-    teacher: Tensor
-    labels: Tensor
-    weights: Tensor
+    student: Tensor | tuple[Tensor, ...]
+    teacher: Tensor | tuple[Tensor, ...]
+    labels: Tensor | list[Tensor] | None
+    weights: Tensor | None

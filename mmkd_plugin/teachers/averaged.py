@@ -25,16 +25,16 @@ class AveragedTeachers:
             teacher.see(inputs, data_samples)
 
     @torch.no_grad()
-    def answer(self, ask: Callable, *, per_class: bool = False) -> Tensor:
+    def logits(self, ask: Callable, pick: Callable | None = None) -> Tensor:
         """Logits of the averaged probabilities.
 
         Args:
-            ask, per_class: See :meth:`.Teacher.answer`.
+            ask, pick: See :meth:`.Teacher.logits`.
 
         Returns:
             (N, C), float32.
         """
-        logits = [t.answer(ask, per_class=per_class) for t in self.teachers]
+        logits = [teacher.logits(ask, pick) for teacher in self.teachers]
         probabilities = torch.stack(logits).float().log_softmax(-1)
         return probabilities.logsumexp(0) - math.log(len(logits))
 

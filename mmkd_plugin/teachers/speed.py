@@ -64,6 +64,20 @@ class TeacherSpeed:
         self.compile = compile
         self.folded = False
 
+    def keep_intact(self) -> None:
+        """Leave out what changes the outputs of single modules.
+
+        Raises:
+            ValueError: If the teacher is to be compiled.
+        """
+        if self.compile:
+            raise MMKDValueError(
+                'The teacher is to be compiled, but a tap reads the outputs '
+                'of its modules, which a compiled model does not show: set '
+                '`compile=False` in `teacher`, or read the neck.'
+            )
+        self.fuse_bn = False
+
     def apply(self, model: nn.Module, student: nn.Module) -> None:
         """Prepare a teacher for the device of its student.
 

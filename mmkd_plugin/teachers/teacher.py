@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn as nn
@@ -36,6 +37,8 @@ class Teacher:
         model (nn.Module): The teacher, in eval mode; no parameter requires
             a gradient.
         classes: Its class names, if known.
+        columns (Tensor | None): For each class of the student and the
+            background, the teacher's; None: the same.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -67,21 +70,26 @@ class Teacher:
         self.source = str(checkpoint)
         self.classes = names or classes_of_teacher(meta, cfg)
 
-    def prepare(self, student: nn.Module) -> None:
+    def prepare(self, student: nn.Module, *, intact: bool = False) -> None:
         """Prepare the teacher for a student: device, precision, input.
 
         Args:
             student: The model in training.
+            intact: Whether the outputs of single modules are read, which
+                folding and compiling change.
 
         Raises:
-            ValueError: If the device does not support the teacher's precision.
+            ValueError: If the device does not support the teacher's
+                precision, or it is to be compiled but must stay intact.
         """
+        if intact:
+            self.speed.keep_intact()
         self.to_input = TeacherInput(
             student.data_preprocessor, self.model.data_preprocessor
         )
         self.speed.apply(self.model, student)
         self._device = next(student.parameters()).device
-        self._columns: Tensor | None = None
+        self.columns: Tensor | None = None
 
     def match(
         self,
@@ -103,9 +111,9 @@ class Teacher:
         columns = match_classes(
             classes, self.classes, num_student, num_teacher, background
         )
-        self._columns = None
+        self.columns = None
         if columns is not None:
-            self._columns = torch.tensor(columns, device=self._device)
+            self.columns = torch.tensor(columns, device=self._device)
 
     @torch.no_grad()
     def see(self, inputs: Tensor, data_samples=None) -> None:
@@ -121,30 +129,69 @@ class Teacher:
         with self.speed.autocast(inputs.device.type):
             self._features = self.model.extract_feat(inputs)
         self._device = inputs.device
-        self._answers: dict[tuple, Tensor] = {}
+        self._answers: dict[Any, Any] = {}
 
     @torch.no_grad()
-    def answer(self, ask: Callable, *, per_class: bool = False) -> Tensor:
+    def answer(self, ask: Callable) -> Any:
         """Compute an output of the teacher on the images that it has seen.
 
         Args:
             ask: Called with the model and the result of its
                 ``extract_feat``, in eval mode, without gradient, in the
-                teacher's precision; once per :meth:`see`.
-            per_class: Whether the columns of the result are the teacher's
-                classes, which are put into the student's order.
+                teacher's precision.  Equal questions are asked once per
+                :meth:`see`.
 
         Returns:
             The result of ``ask``.
         """
-        key = ask, per_class
+        if ask not in self._answers:
+            self._answers[ask] = self._run(ask, self._features)
+        return self._answers[ask]
+
+    def logits(self, ask: Callable, pick: Callable | None = None) -> Tensor:
+        """Class logits of the images, in the order of the student's classes.
+
+        Args:
+            ask: See :meth:`answer`.
+            pick: Takes the logits out of its result; None: it is them.
+
+        Returns:
+            (N, C).
+        """
+        logits = self.answer(ask)
+        return self.reorder(pick(logits) if pick else logits)
+
+    def cross(self, ask: Callable, features: Sequence[Tensor]) -> Any:
+        """Run a head of the teacher on the student's maps, with gradient.
+
+        Args:
+            ask: See :meth:`answer`.
+            features: The student's feature maps, in place of the teacher's.
+
+        Returns:
+            The result of ``ask``.
+        """
+        key = 'cross', ask
         if key not in self._answers:
-            with self.speed.autocast(self._device.type):
-                result = ask(self.model, self._features)
-            if per_class and self._columns is not None:
-                result = result.index_select(1, self._columns)
-            self._answers[key] = result
+            self._answers[key] = self._run(ask, features)
         return self._answers[key]
+
+    def _run(self, ask: Callable, features: Sequence[Tensor]) -> Any:
+        with self.speed.autocast(self._device.type):
+            return ask(self.model, features)
+
+    def reorder(self, logits: Tensor) -> Tensor:
+        """Put the columns of logits into the order of the student's classes.
+
+        Args:
+            logits: As the teacher gives them.
+
+        Returns:
+            (N, C).
+        """
+        if self.columns is None:
+            return logits
+        return logits.index_select(1, self.columns)
 
     def forget(self) -> None:
         """Free the features and results of the images."""
@@ -159,17 +206,17 @@ class Teacher:
         Returns:
             ``outputs``.
         """
-        if self._columns is None:
+        if self.columns is None:
             return outputs
         for output in outputs:
             if 'pred_instances' in output:
                 instances = output.pred_instances
-                match = instances.labels[:, None] == self._columns
+                match = instances.labels[:, None] == self.columns
                 instances = instances[match.any(1)]
                 instances.labels = match[match.any(1)].int().argmax(1)
                 output.pred_instances = instances
             elif 'pred_score' in output:
-                score = output.pred_score[self._columns]
+                score = output.pred_score[self.columns]
                 output.pred_score = score
                 output.pred_label = score.argmax(0, keepdim=True)
         return outputs
@@ -179,7 +226,7 @@ class Teacher:
         notes = [f'{count:.1f} M parameters', self.source]
         if not self.to_input.identity:
             notes.append('images converted to its own preprocessing')
-        if self._columns is not None:
+        if self.columns is not None:
             notes.append('classes matched by name')
         if self.speed.folded:
             notes.append('batch normalisation folded')

@@ -69,7 +69,7 @@ def test_weight_of_zero_is_no_fault(tmp_path, teacher):
 def test_nonfinite_term_raises_before_saving(tmp_path, teacher, how):
     message = (
         r'loss_bad is (nan|-inf) at iteration 3 on rank 0, the student.s '
-        r'logits lie in \[.*\] and the teacher.s logits lie in \[.*skip'
+        r'values lie in \[.*\] and the teacher.s values lie in \[.*skip'
     )
     with pytest.raises(RuntimeError, match=message):
         run(tmp_path, teacher, dict(type='BadLoss', how=how, start=2))

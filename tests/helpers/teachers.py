@@ -11,16 +11,27 @@ class Shown:
         with torch.no_grad():
             self.features = model.extract_feat(inputs)
 
-    def answer(self, ask, *, per_class=False):
+    columns = None
+
+    def answer(self, ask):
         with torch.no_grad():
             return ask(self.model, self.features)
 
+    def logits(self, ask, pick=None):
+        return pick(self.answer(ask)) if pick else self.answer(ask)
+
+    def cross(self, ask, features):
+        return ask(self.model, features)
+
+    def reorder(self, logits):
+        return logits
+
 
 class Noting:
-    """Stands for a teacher, and notes what it is asked."""
+    """Stands for a teacher, and notes which logits it is asked for."""
 
-    def answer(self, ask, *, per_class=False):
-        self.ask = ask
+    def logits(self, ask, pick=None):
+        self.ask = lambda *call: pick(ask(*call)) if pick else ask(*call)
 
 
 def asked_by(tap):
@@ -31,6 +42,6 @@ def asked_by(tap):
 
 
 def answer(teacher, ask, inputs, data_samples=None):
-    """What a `Teacher` says of images."""
+    """The logits that a `Teacher` gives of images."""
     teacher.see(inputs, data_samples)
-    return teacher.answer(ask, per_class=True)
+    return teacher.logits(ask)

@@ -16,6 +16,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from mmkd_plugin import DistillHook
 from mmkd_plugin.resume.randomness import seed_by
 from mmkd_plugin.taps import RoIHeadTap
+from mmkd_plugin.taps.roi_record import RoIRecord
 from tests.helpers import classifier_runs as classifier
 from tests.helpers import detector_runs as detector
 from tests.helpers import tiny, tiny_cls
@@ -224,15 +225,17 @@ def test_nothing_is_read_or_copied(tmp_path, monkeypatch, teachers):
 
 def test_tap_reads_and_copies_nothing():
     tap = RoIHeadTap(background_weight=0.5)
+    tap._record = record = RoIRecord.__new__(RoIRecord)
+    record.clear()
     module = torch.nn.Identity().train()
     module.ignore_index = 255
     maps, rois = torch.empty(2, 8, 4, 4, device='meta'), torch.empty(6, 5)
     logits = torch.empty(6, 4, device='meta', requires_grad=True)
     labels = torch.empty(6, dtype=torch.int64)
     with Recorder() as seen:
-        tap._on_extract(module, ([maps], rois.to('meta')), {})
-        tap._on_classify(module, (), (logits, None))
-        tap._on_loss(module, (logits, labels.to('meta')), {})
+        record._on_extract(module, ([maps], rois.to('meta')), {})
+        record._on_head(module, (), (logits, None))
+        record._on_loss(module, (logits, labels.to('meta')), {})
         reading = tap.take(None)
     assert reading.weights.device.type == 'meta'
     assert seen.waits == {'_to_copy': 2}  # those of the test itself

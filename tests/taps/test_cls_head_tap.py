@@ -44,7 +44,7 @@ def test_rows_belong_to_the_same_images(tap, student):
     student.head.fc.register_forward_hook(
         lambda m, args, out: seen.append(out)
     )
-    tap.attach(student)
+    tap.attach(student, student)
     inputs, _ = forward(student, 4, 0, 2)
     reading = tap.take(Shown(teacher, inputs))
     assert reading.student is seen[0]
@@ -59,7 +59,7 @@ def test_rows_belong_to_the_same_images(tap, student):
 
 
 def test_record_is_given_once_and_only_in_training(tap, student):
-    tap.attach(student)
+    tap.attach(student, student)
     assert tap.take(None) is None
     forward(student, 0, 1)
     assert tap.take(None) is not None
@@ -72,7 +72,7 @@ def test_record_is_given_once_and_only_in_training(tap, student):
 
 
 def test_detach_gives_the_model_back(tap, student):
-    tap.attach(student)
+    tap.attach(student, student)
     forward(student, 0, 1)
     tap.detach()
     assert tap.take(None) is None
@@ -82,7 +82,7 @@ def test_detach_gives_the_model_back(tap, student):
 
 
 def test_copy_of_the_model_does_not_speak_to_the_tap_of_another(tap, student):
-    tap.attach(student)
+    tap.attach(student, student)
     trained = forward(student, 0, 1) and tap._loss_args
     twin = copy.deepcopy(student)
     assert tap._loss_args is trained
@@ -93,7 +93,7 @@ def test_mixed_labels_are_recorded_as_shares(tap):
     student = tiny_cls.build_classifier(
         batch_augments=dict(augments=dict(type='Mixup', alpha=0.8))
     ).train()
-    tap.attach(student)
+    tap.attach(student, student)
     forward(student, 0, 1, 2, 3)
     reading = tap.take(None)
     assert reading.labels.shape == (4, 3)
@@ -196,7 +196,7 @@ def test_takes_every_head_of_one_softmax(tap, student, cfg):
 
 def test_rows_that_are_no_images_are_an_error(tap, student):
     """As of a head that classifies every pixel."""
-    tap.attach(student)
+    tap.attach(student, student)
     with pytest.raises(RuntimeError, match=r'logits of shape \(2, 3, 4\)'):
         student.head.loss_module(torch.ones(2, 3, 4), torch.ones(2).long())
 
@@ -255,7 +255,7 @@ def test_takes_every_loss_of_one_softmax(tap, loss):
     seen = []
     model.head.fc.register_forward_hook(lambda m, args, out: seen.append(out))
     tap.refuse('student', model)
-    tap.attach(model)
+    tap.attach(model, model)
     forward(model, 4, 0, 2)
     reading = tap.take(None)
     assert reading.student is seen[-1]
@@ -268,7 +268,7 @@ def test_takes_every_loss_of_one_softmax(tap, loss):
 
 def test_replaced_loss_and_head_are_followed(tap, student):
     """As by MMPretrain's SwitchRecipeHook."""
-    tap.attach(student)
+    tap.attach(student, student)
     forward(student, 0, 1)
     assert tap.take(None) is not None
     with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -290,7 +290,7 @@ def test_replaced_loss_and_head_are_followed(tap, student):
 
 
 def test_loss_that_is_never_called_is_no_silence(tap, student):
-    tap.attach(student)
+    tap.attach(student, student)
     student.head._get_loss = lambda logits, *_, **__: dict(loss=logits.sum())
     forward(student, 0, 1)
     with pytest.raises(RuntimeError, match='did not reach its `loss_module`'):
@@ -331,7 +331,7 @@ def test_token_classifier_trains(tap):
         ).train()
     assert isinstance(model.head.layers.head, nn.Linear)
     tap.refuse('student', model)
-    tap.attach(model)
+    tap.attach(model, model)
     inputs, _ = forward(model, 0, 1)
     reading = tap.take(Shown(model.eval(), inputs))
     assert reading.student.shape == reading.teacher.shape == (2, 3)

@@ -41,7 +41,7 @@ def test_rows_belong_to_the_same_boxes(tap, mask):
         return targets
 
     student.roi_head.bbox_head.get_targets = get_targets
-    tap.attach(student)
+    tap.attach(student, student)
     inputs = forward(student, 0, 1, 2, mask=mask)
     reading = tap.take(Shown(teacher, inputs))
     rows = reading.teacher
@@ -71,7 +71,7 @@ def test_background_counts_less(tap, factor):
     for arguments in ({}, dict(background_weight=factor)):
         student = tiny.build_detector().train()
         own = type(tap)(**arguments)
-        own.attach(student)
+        own.attach(student, student)
         torch.manual_seed(0)
         forward(student, 0, 1)
         readings.append(own.take(None))
@@ -93,7 +93,7 @@ def test_background_weight_is_checked(tap, factor):
 
 def test_reading_is_taken_once(tap):
     student = tiny.build_detector().train()
-    tap.attach(student)
+    tap.attach(student, student)
     forward(student, 0)
     assert tap.take(None) is not None
     assert tap.take(None) is None
@@ -101,14 +101,14 @@ def test_reading_is_taken_once(tap):
 
 def test_nothing_is_kept_in_eval_mode(tap):
     student = tiny.build_detector().eval()
-    tap.attach(student)
+    tap.attach(student, student)
     forward(student, 0)
     assert tap.take(None) is None
 
 
 def test_detach_removes_all_hooks(tap):
     student = tiny.build_detector().train()
-    tap.attach(student)
+    tap.attach(student, student)
     forward(student, 0)
     tap.detach()
     assert not any(m._forward_pre_hooks for m in student.modules())
@@ -117,7 +117,7 @@ def test_detach_removes_all_hooks(tap):
 
 def test_no_teacher_is_asked_where_there_is_none(tap):
     student = tiny.build_detector().train()
-    tap.attach(student)
+    tap.attach(student, student)
     forward(student, 0)
     reading = tap.take(None)
     assert reading.student.requires_grad
@@ -126,12 +126,6 @@ def test_no_teacher_is_asked_where_there_is_none(tap):
 
 class NoRoIHead(nn.Module):
     roi_head = None
-
-
-def cascade(model):
-    model = copy.deepcopy(model)
-    model.roi_head.bbox_head = nn.ModuleList([model.roi_head.bbox_head])
-    return model
 
 
 def sigmoid(model):
@@ -144,7 +138,6 @@ def sigmoid(model):
     'spoil, message',
     [
         (lambda model: NoRoIHead(), 'has no RoI head'),
-        (cascade, 'cascade of 1 box heads'),
         (sigmoid, 'use_sigmoid=False'),
     ],
 )
@@ -157,7 +150,7 @@ def test_other_heads_are_refused(tap, spoil, message, role):
 
 def test_rows_that_are_not_rois_are_refused(tap):
     student = tiny.build_detector().train()
-    tap.attach(student)
+    tap.attach(student, student)
     loss_cls = student.roi_head.bbox_head.loss_cls
     with pytest.raises(RuntimeError, match='last classified no RoIs'):
         loss_cls(

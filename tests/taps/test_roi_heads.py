@@ -328,7 +328,7 @@ def check_rows(student, teacher, mask=False):
     tap.refuse('student', student)
     tap.refuse('teacher', teacher)
     calls = listen(student)
-    tap.attach(student.train())
+    tap.attach(student.train(), student)
     data = student.data_preprocessor(tiny.batch(0, 1, mask=mask), True)
     losses = student(**data, mode='loss')
     reading = tap.take(Shown(teacher.eval(), data['inputs']))
@@ -457,11 +457,6 @@ def other_loss(**cfg):
     return change
 
 
-def cascade(model):
-    head = model.roi_head
-    head.bbox_head = nn.ModuleList([head.bbox_head] * 3)
-
-
 def no_classes(model):
     model.roi_head.bbox_head.with_cls = False
 
@@ -471,7 +466,6 @@ def no_classes(model):
     'change, reason',
     [
         (several, 'predicts several objects per RoI'),
-        (cascade, 'cascade of 3 box heads'),
         (no_classes, 'classifies nothing'),
         (other_loss(type='FocalLoss', use_sigmoid=True), 'FocalLoss with sig'),
         (
@@ -498,7 +492,7 @@ def test_replaced_modules_are_followed():
     """A hook of the user's may give the head another loss, or be given one."""
     student = tiny.build_detector().train()
     tap = RoIHeadTap()
-    tap.attach(student)
+    tap.attach(student, student)
     data = student.data_preprocessor(tiny.batch(0, 1), True)
     roi_head = student.roi_head
 
@@ -528,7 +522,7 @@ def test_replaced_modules_are_followed():
 def test_copy_of_the_model_is_not_followed():
     student = tiny.build_detector().train()
     tap = RoIHeadTap()
-    tap.attach(student)
+    tap.attach(student, student)
     twin = copy.deepcopy(student)
     twin.roi_head.bbox_head.loss_cls = nn.Identity()  # would be refused
     twin.roi_head.bbox_head.loss = lambda *args, **kwargs: {}
@@ -540,7 +534,7 @@ def test_copy_of_the_model_is_not_followed():
 def test_loss_that_is_never_called_is_no_silence():
     student = tiny.build_detector().train()
     tap = RoIHeadTap()
-    tap.attach(student)
+    tap.attach(student, student)
     head = student.roi_head.bbox_head
     head.loss = lambda logits, *args, **kwargs: dict(loss_cls=logits.sum())
     data = student.data_preprocessor(tiny.batch(0), True)
@@ -554,7 +548,7 @@ def test_rows_of_label_ignore_index_do_not_count():
     head = student.roi_head.bbox_head
     head.loss_cls.ignore_index = 3
     tap = RoIHeadTap()
-    tap.attach(student)
+    tap.attach(student, student)
     data = student.data_preprocessor(tiny.batch(0, 1), True)
     student(**data, mode='loss')
     reading = tap.take(None)

@@ -41,7 +41,7 @@ def trial(request, tmp_path):
     torch.save(dict(state_dict=state), saved['checkpoint'])
     tap = TASK_UTILS.build(dict(type=tap))
     student = build().train()
-    tap.attach(student)
+    tap.attach(student, student)
     data = student.data_preprocessor(small.batch(0, 1), True)
     student(**data, mode='loss')
     ask = asked_by(tap)

@@ -82,7 +82,7 @@ def test_config_in_a_folder_that_is_no_package(tmp_path, monkeypatch):
 
 def forward(student, tap, *indices):
     """What the hook has at hand after a forward of the student."""
-    tap.attach(student)
+    tap.attach(student, student)
     data = student.data_preprocessor(tiny.batch(*indices), True)
     student(**data, mode='loss')
     return asked_by(tap), data['inputs'], data['data_samples']

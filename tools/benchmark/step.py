@@ -84,7 +84,7 @@ def bare_forward(runner, request):
     (teacher,) = distill_hook(runner).distiller.teachers
     model, wrapper = teacher.model, runner.optim_wrapper
     images = teacher.to_input(request.inputs, request.data_samples)
-    rois = getattr(request.ask, 'keywords', {}).get('rois')
+    rois = getattr(request.asked[0], 'rois', None)
 
     @torch.no_grad()
     def forward():

@@ -94,13 +94,13 @@ class Request(NamedTuple):
     Attributes:
         inputs (Tensor): The student's images, (B, 3, H, W).
         data_samples (list): One per image.
-        ask (Callable): See :meth:`Teacher.answer`.
+        asked (tuple): See :meth:`Teacher.logits`.
         reading (Reading): What the losses were called with, detached.
     """
 
     inputs: Tensor
     data_samples: list
-    ask: Callable
+    asked: tuple
     reading: Reading
 
 
@@ -119,7 +119,7 @@ def request_of(runner):
 
         setattr(teacher, name, noted)
 
-    for name in ('see', 'answer'):
+    for name in ('see', 'logits'):
         note(name)
     first = next(iter(distiller.losses.values()))
     handle = first.register_forward_pre_hook(
@@ -127,14 +127,14 @@ def request_of(runner):
     )
     runner.train_loop.step()
     handle.remove()
-    del teacher.see, teacher.answer  # back to the methods of the class
-    return Request(*calls['see'], *calls['answer'], Reading(*calls['loss']))
+    del teacher.see, teacher.logits  # back to the methods of the class
+    return Request(*calls['see'], calls['logits'], Reading(*calls['loss']))
 
 
 def answer(teacher, request):
     """The teacher's logits for a :class:`Request`, (N, C)."""
     teacher.see(request.inputs, request.data_samples)
-    logits = teacher.answer(request.ask, per_class=True)
+    logits = teacher.logits(*request.asked)
     teacher.forget()
     return logits
 
@@ -154,9 +154,11 @@ def time_parts(runner, steps, clock=time.perf_counter):
         watch.watch(teacher, 'answer', 'network: teacher')
         watch.watch(teacher, 'to_input', 'conversion of images')
     for tap in distiller.taps:
-        for name in ('_on_extract', '_on_classified', '_on_loss', 'take'):
-            if hasattr(tap, name):
-                watch.watch(tap, name, 'tap')
+        record = getattr(tap, '_record', tap)
+        for name in ('_on_extract', '_on_head', '_on_loss', '_on_box_loss'):
+            if hasattr(record, name):
+                watch.watch(record, name, 'tap')
+        watch.watch(tap, 'take', 'tap')
     for loss in distiller.losses.values():
         watch.watch(loss, 'forward', 'network: distillation losses')
     watch.watch(optim, 'backward', 'network: backward')

@@ -74,7 +74,7 @@ def test_both_terms_of_the_rois_of_mmrazor(run_benchmark, at_its_best):
     for detector in (model.student, model.teacher):
         detector.roi_head.bbox_head.fc_cls.weight.data.normal_()
     tap = RoIHeadTap()
-    tap.attach(model.student)
+    tap.attach(model.student, model.teacher)
     data = model.data_preprocessor(batch(0, 1), True)
     losses = model(**data, mode='loss')
     reading = tap.take(Shown(model.teacher, data['inputs']))

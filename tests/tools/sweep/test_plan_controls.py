@@ -17,7 +17,7 @@ def teacher():
 def read(tap, teacher):
     """What a tap reads of student and teacher."""
     student = tiny.build_detector().train()
-    tap.attach(student)
+    tap.attach(student, student)
     data = student.data_preprocessor(tiny.batch(0, 1), True)
     torch.manual_seed(0)
     student(**data, mode='loss')

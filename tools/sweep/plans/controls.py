@@ -4,14 +4,12 @@ A plan names this module in ``custom_imports.imports`` as
 ``sweep.plans.controls``, which tools/train.py finds in its own folder.
 """
 
-from functools import partial
-
 import torch
 from mmengine.registry import TASK_UTILS
 from torch.nn import functional as F
 
 from mmkd_plugin.taps import RoIHeadTap
-from mmkd_plugin.taps.roi_head_tap import roi_logits
+from mmkd_plugin.taps.roi_heads import OnRoIs
 
 
 @TASK_UTILS.register_module()
@@ -49,32 +47,33 @@ class OnOwnProposals:
     def __init__(self, teacher):
         self.teacher = teacher
 
-    def answer(self, ask, *, per_class):
-        ask = partial(proposal_logits, **ask.keywords)
-        return self.teacher.answer(ask, per_class=per_class)
+    def logits(self, ask, pick):
+        return self.teacher.logits(OnProposals(ask), pick)
 
 
-def proposal_logits(model, features, rois, images):
-    """Logits of a detector's proposals, as many per image as there are RoIs.
+class OnProposals:
+    """A detector's box head on its proposals, as many per image as RoIs.
 
     Args:
-        model, features, rois, images: See
-            :func:`~mmkd_plugin.taps.roi_head_tap.roi_logits`.
-
-    Returns:
-        Tensor: (N, C).
+        ask (OnRoIs): On the RoIs of the student.
     """
-    stride = model.rpn_head.prior_generator.strides[0][0]
-    shape = tuple(size * stride for size in features[0].shape[-2:])
-    meta = dict(img_shape=shape, scale_factor=(1.0, 1.0))
-    proposals = model.rpn_head.predict_by_feat(
-        *model.rpn_head([x.float() for x in features]),
-        batch_img_metas=[meta] * images,
-        cfg=model.test_cfg.rpn,
-    )
-    rois = rois.clone()
-    for index, found in enumerate(proposals):
-        own = (rois[:, 0] == index).nonzero().squeeze(1)
-        boxes = F.pad(found.bboxes, (1, 0), value=index)
-        rois[own] = boxes[torch.arange(len(own)) % len(boxes)]
-    return roi_logits(model, features, rois, images)
+
+    def __init__(self, ask):
+        self.rois, self.images = ask.rois, ask.images
+
+    def __call__(self, model, features):
+        """Logits and deltas of the proposals, see :class:`OnRoIs`."""
+        stride = model.rpn_head.prior_generator.strides[0][0]
+        shape = tuple(size * stride for size in features[0].shape[-2:])
+        meta = dict(img_shape=shape, scale_factor=(1.0, 1.0))
+        proposals = model.rpn_head.predict_by_feat(
+            *model.rpn_head([x.float() for x in features]),
+            batch_img_metas=[meta] * self.images,
+            cfg=model.test_cfg.rpn,
+        )
+        rois = self.rois.detach().clone()
+        for index, found in enumerate(proposals):
+            own = (rois[:, 0] == index).nonzero().squeeze(1)
+            boxes = F.pad(found.bboxes, (1, 0), value=index)
+            rois[own] = boxes[torch.arange(len(own)) % len(boxes)]
+        return OnRoIs(rois, self.images)(model, features)

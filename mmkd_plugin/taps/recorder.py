@@ -1,0 +1,89 @@
+"""The outputs of modules of a model, found by their path."""
+
+from collections.abc import Callable, Sequence
+
+import torch.nn as nn
+from torch import Tensor
+
+from ..exceptions import MMKDRuntimeError
+
+
+class Recorder:
+    """Records the maps that modules give, from :meth:`open` to :meth:`take`.
+
+    Outside of that, as when activation checkpointing runs a module again in
+    the backward pass, nothing is recorded.
+
+    Args:
+        model: Has the modules.
+        paths: Their names in ``model.named_modules()``.
+        role: What to call the model in messages.
+    """
+
+    def __init__(
+        self, model: nn.Module, paths: Sequence[str], role: str
+    ) -> None:
+        self.paths = paths
+        self.role = role
+        self._maps: dict[str, list[tuple[Tensor, int]]] | None = None
+        # Plain functions: deepcopy would copy a bound method's object.
+        self._handles = [
+            model.get_submodule(path).register_forward_hook(self._hook(path))
+            for path in paths
+        ]
+
+    def _hook(self, path: str) -> Callable:
+        return lambda module, args, output: self._record(path, output)
+
+    def _record(self, path: str, output: object) -> None:
+        if self._maps is None:
+            return
+        parts = output if isinstance(output, (list, tuple)) else [output]
+        for part in parts:
+            if not isinstance(part, Tensor) or part.ndim != 4:
+                shape = getattr(part, 'shape', None)
+                raise MMKDRuntimeError(
+                    f'The module {path!r} of the {self.role} gave a '
+                    f'{type(part).__name__}'
+                    f'{"" if shape is None else f" of shape {tuple(shape)}"}, '
+                    'but FeatureTap reads maps of shape (B, C, h, w): name a '
+                    'module that gives maps, such as the neck.'
+                )
+            # A dense head runs its convolutions once per level.
+            self._maps.setdefault(path, []).append((part, part._version))
+
+    def open(self) -> None:
+        """Begin to record; what was recorded before is dropped."""
+        self._maps = {}
+
+    def take(self) -> tuple[Tensor, ...]:
+        """The maps in the order of the paths, once; none if no module ran.
+
+        Raises:
+            RuntimeError: If one of them did not run, but others did, or its
+                output was overwritten since.
+        """
+        found, self._maps = self._maps, None
+        if not found:
+            return ()
+        for path in self.paths:
+            if path not in found:
+                raise MMKDRuntimeError(
+                    f'The module {path!r} of the {self.role} did not run in '
+                    'this step, but others that FeatureTap reads did: name '
+                    'modules that run in every step.'
+                )
+            for part, version in found[path]:
+                if part._version != version:
+                    raise MMKDRuntimeError(
+                        f'The output of {path!r} of the {self.role} was '
+                        'overwritten in place by a later module, such as an '
+                        'in-place ReLU: name that module instead.'
+                    )
+        return tuple(part for path in self.paths for part, _ in found[path])
+
+    def close(self) -> None:
+        """Remove the hooks, and free what was recorded."""
+        for handle in self._handles:
+            handle.remove()
+        self._maps = None

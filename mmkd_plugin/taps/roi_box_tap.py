@@ -1,0 +1,210 @@
+"""The boxes of a two-stage detector's RoI head, as deltas.
+
+N RoIs sampled over the batch, P of them foreground, K classes. A delta is the
+coder's (dx, dy, dw, dh), in units of its standard deviations.
+"""
+
+import torch
+import torch.nn as nn
+from mmengine.registry import TASK_UTILS
+from torch import Tensor
+
+from ..arguments import check_choice, check_switch
+from ..exceptions import MMKDTypeError
+from .reading import Reading
+from .roi_heads import (
+    Outputs,
+    box_head,
+    refuse_crossing,
+    refuse_roi_head,
+    used_of,
+)
+from .roi_record import RoIRecord, RoIs
+
+
+@TASK_UTILS.register_module()
+class RoIBoxTap:
+    """Read the box deltas of an RoI head, and those of the teacher.
+
+    Both are those of the student's sampled RoIs, one delta per RoI, in the
+    coding of the student.  A class-specific head gives the delta of one
+    class.
+
+    Works with the heads that
+    :class:`~mmkd_plugin.taps.roi_head_tap.RoIHeadTap` reads, if their coder is
+    a ``DeltaXYWHBBoxCoder``.
+
+    Args:
+        rows: Which RoIs count, and the class of their delta.  'label': the
+            foreground RoIs of the student, and their label.  'teacher': those
+            of which the teacher says foreground, and its class.
+            'confidence': all, weighted by the teacher's largest foreground
+            probability, and its class.
+        crossed: Whether the student's deltas are those that the teacher's
+            frozen box head gives on the *student's* maps, as in CrossKD.
+
+    Raises:
+        TypeError, ValueError: If an argument is none of these.
+
+    References:
+        'teacher': ALDI (Kay et al., Align and Distill, TMLR 2025). 'label':
+        Chen et al., Learning Efficient Object Detection Models with Knowledge
+        Distillation, NIPS 2017, Section 3.3. 'confidence': CrossKD, the
+        branch ``faster-rcnn`` of the authors' repository.
+    """
+
+    kind = 'boxes'
+    # The deltas of a class-specific head are matched by name.
+    per_class = True
+    # Number of background logits, after those of the classes.
+    background = 1
+
+    def __init__(self, rows: str = 'teacher', crossed: bool = False) -> None:
+        check_choice('rows', rows, 'label', 'teacher', 'confidence')
+        check_switch(crossed=crossed)
+        self.rows = rows
+        self.crossed = crossed
+        self._record: RoIRecord | None = None
+
+    def fits(self, model: nn.Module) -> bool:
+        """Whether a model has the kind of head that this tap reads."""
+        return hasattr(model, 'roi_head')
+
+    def num_classes(self, model: nn.Module) -> int:
+        """Number of classes of a detector, K."""
+        return box_head(model).head.num_classes
+
+    def refuse(self, role: str, model: nn.Module) -> None:
+        """Refuse a model whose boxes the tap cannot read.
+
+        Args:
+            role: What to call the model in the message.
+            model: A student or teacher, not wrapped.
+
+        Raises:
+            TypeError: If it has no RoI head of a known kind, or one without
+                boxes or with another coder.
+        """
+        refuse_roi_head(role, model)
+        head = box_head(model).head
+        coder = getattr(head, 'bbox_coder', None)
+        kinds = {kind.__name__ for kind in type(coder).__mro__}
+        if (
+            not getattr(head, 'with_reg', True)
+            or 'DeltaXYWHBBoxCoder' not in kinds
+        ):
+            raise MMKDTypeError(
+                f'The {type(head).__name__} of the {role} '
+                f'{type(model).__name__} codes boxes by '
+                f'{type(coder).__name__}, but RoIBoxTap reads the deltas of a '
+                'DeltaXYWHBBoxCoder: use a head such as Shared2FCBBoxHead.'
+            )
+
+    def reads(self, teacher: nn.Module) -> str:
+        """What is read of a teacher, for the log."""
+        return used_of(teacher)
+
+    def attach(self, student: nn.Module, teacher: nn.Module) -> None:
+        """Register hooks on a student that :meth:`refuse` accepts.
+
+        Args:
+            student: In training.
+            teacher: The teacher.
+
+        Raises:
+            TypeError: If the teacher's box head cannot be crossed.
+        """
+        if self.crossed:
+            refuse_crossing(student, teacher)
+        self._student = box_head(student).head
+        self._teacher = box_head(teacher).head
+        self._record = RoIRecord(
+            student, lambda model: self.refuse('student', model)
+        )
+
+    def detach(self) -> None:
+        """Remove the hooks, and free the last forward."""
+        if self._record is not None:
+            self._record.close()
+            self._record = None
+            del self._student, self._teacher
+
+    def take(self, teacher) -> Reading | None:
+        """Return the reading of the student's last forward, and clear it.
+
+        Args:
+            teacher (Teacher | None): Has seen the images of that forward.
+                None: no teacher runs; its deltas in the reading are then a
+                placeholder.
+
+        Returns:
+            Deltas (N, 4); as labels, those of the ground truth (N, 4), only
+            with ``rows='label'``, 0 where the weight is 0; weights (N,).
+            None if the student's box head did not run.
+
+        Raises:
+            RuntimeError: If the box head ran but its ``loss_cls`` did not.
+        """
+        rois = self._record.take() if self._record else None
+        if rois is None or rois.deltas is None:
+            return None
+        if teacher is None or not len(rois.logits):
+            none = rois.deltas[:, :4]
+            return Reading(none, none.detach(), None, none.detach()[:, 0] * 0)
+        answer = teacher.answer(rois.ask)
+        classes, weights = self._rows(rois, teacher.reorder(answer.logits))
+        other = self._of_teacher(answer, classes, teacher.columns)
+        if self.crossed:
+            crossed = teacher.cross(rois.ask, rois.maps)
+            own = self._of_teacher(crossed, classes, teacher.columns)
+        else:
+            own = _pick(rois.deltas, classes)
+        targets = None
+        if self.rows == 'label' and not self._student.reg_decoded_bbox:
+            targets = torch.zeros_like(own.detach())
+            if rois.targets is not None:
+                targets[weights > 0] = rois.targets.to(targets.dtype)
+        return Reading(own, other, targets, weights)
+
+    def _rows(self, rois: RoIs, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Class, in the student's order, and weight of each RoI."""
+        last = logits.shape[1] - 2
+        if self.rows == 'confidence':
+            confidence, classes = logits.float().softmax(1)[:, :-1].max(1)
+            return classes, confidence
+        classes = rois.labels
+        if self.rows == 'teacher':
+            classes = logits.argmax(1)
+        weights = (classes >= 0) & (classes <= last)
+        return classes.clamp(0, last), weights.to(logits.dtype)
+
+    def _of_teacher(
+        self, found: Outputs, classes: Tensor, columns: Tensor | None
+    ) -> Tensor:
+        """Deltas of the teacher's head, in the coding of the student."""
+        if columns is not None:
+            classes = columns[classes]
+        return _recode(
+            _pick(found.deltas, classes),
+            self._teacher.bbox_coder,
+            self._student.bbox_coder,
+        )
+
+
+def _pick(deltas: Tensor, classes: Tensor) -> Tensor:
+    """The delta of a class of each RoI, (N, 4)."""
+    boxes = deltas.view(len(deltas), -1, 4)
+    if boxes.shape[1] == 1:  # class-agnostic
+        return boxes[:, 0]
+    return boxes[torch.arange(len(boxes), device=boxes.device), classes]
+
+
+def _recode(deltas: Tensor, coder, wanted) -> Tensor:
+    """Deltas of one coder in the units of another."""
+    if (*coder.means, *coder.stds) == (*wanted.means, *wanted.stds):
+        return deltas
+    means, stds, new_means, new_stds = (
+        deltas.new_tensor(numbers)
+        for numbers in (coder.means, coder.stds, wanted.means, wanted.stds)
+    )
+    return (deltas * stds + means - new_means) / new_stds
