@@ -1,0 +1,279 @@
+"""FeatureTap: which maps it reads, how they pair, what it refuses."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from mmkd_plugin.taps import FeatureTap
+from tests.helpers import tiny, tiny_cls
+from tests.helpers.teachers import Shown
+
+
+@pytest.fixture
+def student():
+    return tiny.build_detector().train()
+
+
+@pytest.fixture
+def teacher():
+    return tiny.build_detector(seed=1).eval()
+
+
+def step(tap, student, teacher, count=2):
+    """A forward of the student; the maps of both by direct calls."""
+    tap.refuse('student', student)
+    tap.refuse('teacher', teacher)
+    tap.attach(student, teacher)
+    data = student.data_preprocessor(tiny.batch(*range(count)), True)
+    found = {}
+    handle = student.neck.register_forward_hook(
+        lambda module, args, output: found.update(neck=output)
+    )
+    student(**data, mode='loss')
+    handle.remove()
+    return data, found['neck']
+
+
+def test_reads_the_neck(student, teacher):
+    tap = FeatureTap()
+    data, maps = step(tap, student, teacher)
+    shown = Shown(teacher, data['inputs'])
+    reading = tap.take(shown)
+    assert len(reading.student) == len(maps) > 1
+    for own, other, wanted, of_teacher in zip(
+        reading.student, reading.teacher, maps, shown.features, strict=True
+    ):
+        assert own is wanted
+        assert own.requires_grad and not other.requires_grad
+        assert torch.equal(other, of_teacher)
+    assert reading.weights is None
+    assert tap.take(shown) is None
+
+
+def test_boxes_are_fractions_of_the_padded_batch(student, teacher):
+    tap = FeatureTap()
+    data, _ = step(tap, student, teacher)
+    reading = tap.take(Shown(teacher, data['inputs']))
+    height, width = data['inputs'].shape[-2:]
+    for boxes, sample in zip(reading.labels, data['data_samples'], strict=True):
+        wanted = sample.gt_instances.bboxes
+        assert len(wanted)
+        size = torch.tensor([width, height, width, height])
+        torch.testing.assert_close(boxes * size, wanted)
+        assert ((boxes >= 0) & (boxes <= 1)).all()
+
+
+def test_levels_are_named_by_stride(student, teacher):
+    tap = FeatureTap(levels=['p4', 'p2'])
+    data, _ = step(tap, student, teacher)
+    reading = tap.take(Shown(teacher, data['inputs']))
+    width = data['inputs'].shape[-1]
+    assert [x.shape[-1] for x in reading.student] == [width // 16, width // 4]
+    assert [x.shape for x in reading.teacher] == [
+        x.shape for x in reading.student
+    ]
+
+
+def test_missing_level(student, teacher):
+    tap = FeatureTap(levels=['p9'])
+    data, _ = step(tap, student, teacher)
+    with pytest.raises(RuntimeError, match='Expected level p9 .* but got p2'):
+        tap.take(Shown(teacher, data['inputs']))
+
+
+@pytest.mark.parametrize(
+    'modules, levels',
+    [
+        ('backbone', None),
+        ('backbone', ['p4', 'p5']),
+        ('backbone.layer3', None),
+        (['backbone.layer2', 'backbone.layer4.1.relu'], None),
+        # Several maps of one stride.
+        (['backbone.layer3.0', 'backbone.layer3.1'], None),
+        (['neck.lateral_convs.0', 'neck.fpn_convs.0.conv'], None),
+    ],
+)
+def test_modules_by_path(student, teacher, modules, levels):
+    tap = FeatureTap(modules, levels=levels)
+    wanted = []
+    paths = [modules] if isinstance(modules, str) else modules
+    if levels is None:
+        for path in paths:
+            teacher.get_submodule(path).register_forward_hook(
+                lambda module, args, output: wanted.extend(
+                    output if isinstance(output, tuple) else [output]
+                )
+            )
+    data, _ = step(tap, student, teacher)
+    reading = tap.take(Shown(teacher, data['inputs']))
+    assert len(reading.student) == len(reading.teacher)
+    if levels is None:
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(reading.teacher, wanted, strict=True)
+        )
+        assert any(
+            not torch.equal(a, b)
+            for a, b in zip(reading.teacher, reading.student)
+        )
+    assert tap._recorders[0]._maps is None  # nothing is kept
+    assert tap._recorders[1]._maps is None
+
+
+def test_module_of_dense_head_gives_a_map_per_level(student, teacher):
+    tap = FeatureTap('rpn_head.rpn_conv')
+    assert tap.intact
+    data, maps = step(tap, student, teacher)
+    with pytest.raises(
+        RuntimeError, match='reads of the teacher ran in this step'
+    ):
+        tap.take(Shown(teacher, data['inputs']))  # only backbone and neck run
+    own = FeatureTap('rpn_head.rpn_conv', teacher_modules='neck')
+    data, maps = step(own, student, teacher)
+    reading = own.take(Shown(teacher, data['inputs']))
+    assert len(reading.student) == len(maps)
+
+
+def test_overwritten_in_place(student, teacher):
+    """The output of a batch normalisation before an in-place ReLU."""
+    tap = FeatureTap('backbone.layer1.0.bn1')
+    data, _ = step(tap, student, teacher)
+    with pytest.raises(RuntimeError, match='overwritten in place'):
+        tap.take(Shown(teacher, data['inputs']))
+
+
+def test_no_map(student, teacher):
+    tap = FeatureTap('roi_head.bbox_head.shared_fcs.0', 'neck')
+    tap.attach(student, teacher)
+    data = student.data_preprocessor(tiny.batch(0), True)
+    with pytest.raises(RuntimeError, match=r'gave a Tensor of shape \(\d+, '):
+        student(**data, mode='loss')
+
+
+class Coarser(nn.Module):
+    """A neck of other sizes."""
+
+    def __init__(self, neck, step):
+        super().__init__()
+        self.neck, self.step = neck, step
+
+    def forward(self, x):
+        return tuple(
+            nn.functional.max_pool2d(y, 2, 2, ceil_mode=True)
+            if i == self.step
+            else y
+            for i, y in enumerate(self.neck(x))
+        )
+
+
+def test_other_sizes(student, teacher):
+    teacher.neck = Coarser(teacher.neck, 0)
+    tap = FeatureTap()
+    data, _ = step(tap, student, teacher)
+    with pytest.raises(RuntimeError, match='read p2, .* of the student and'):
+        tap.take(Shown(teacher, data['inputs']))
+    tap.detach()
+
+
+class Cropped(nn.Module):
+    def __init__(self, neck):
+        super().__init__()
+        self.neck = neck
+
+    def forward(self, x):
+        first, *rest = self.neck(x)
+        return (first[..., :-1, :], *rest)
+
+
+def test_resize(student, teacher):
+    teacher.neck = Cropped(teacher.neck)
+    tap = FeatureTap()
+    data, _ = step(tap, student, teacher)
+    with pytest.raises(RuntimeError, match='p2 differ in size.*resize=True'):
+        tap.take(Shown(teacher, data['inputs']))
+    tap.detach()
+    tap = FeatureTap(resize=True)
+    data, maps = step(tap, student, teacher)
+    reading = tap.take(Shown(teacher, data['inputs']))
+    first = reading.student[0]
+    assert first.shape == reading.teacher[0].shape
+    torch.testing.assert_close(
+        first,
+        nn.functional.interpolate(
+            maps[0], first.shape[-2:], mode='bilinear', align_corners=False
+        ),
+    )
+    assert reading.student[1] is maps[1]
+
+
+def test_evaluation_and_copies_are_not_recorded(student, teacher):
+    tap = FeatureTap('backbone')
+    tap.attach(student, teacher)
+    student.eval().test_step(tiny.batch(0))
+    copy.deepcopy(student).train().forward(
+        **student.data_preprocessor(tiny.batch(0), True), mode='loss'
+    )
+    assert tap._recorders[0]._maps is None
+    assert tap.take(None) is None
+
+
+def test_no_teacher_runs(student, teacher):
+    tap = FeatureTap('backbone')
+    _, maps = step(tap, student, teacher)
+    reading = tap.take(None)
+    assert all(x.requires_grad for x in reading.student)
+    assert not any(x.requires_grad for x in reading.teacher)
+
+
+def test_detach(student, teacher):
+    tap = FeatureTap('backbone')
+    step(tap, student, teacher)
+    tap.detach()
+    assert tap.take(None) is None
+    for model in (student, teacher):
+        assert not any(
+            m._forward_hooks or m._forward_pre_hooks for m in model.modules()
+        )
+
+
+def test_classifier(tmp_path):
+    student, teacher = (tiny_cls.build_classifier(seed=n) for n in (0, 1))
+    tap = FeatureTap('backbone')
+    tap.refuse('student', student)
+    tap.attach(student.train(), teacher)
+    data = student.data_preprocessor(tiny_cls.batch(0, 1), True)
+    student(**data, mode='loss')
+    reading = tap.take(Shown(teacher.eval(), data['inputs']))
+    assert reading.student[0].shape == reading.teacher[0].shape
+    assert reading.labels is None
+
+
+@pytest.mark.parametrize('role', ['student', 'teacher'])
+def test_missing_module(student, role):
+    name = 'modules' if role == 'student' else 'teacher_modules'
+    with pytest.raises(
+        TypeError, match=f"no module 'bone', .* set `{name}` .* backbone, neck"
+    ):
+        FeatureTap('bone').refuse(role, student)
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (dict(modules=3), '`modules` to be the path'),
+        (dict(modules=[]), '`modules` to be the path'),
+        (dict(modules=['neck', '']), '`modules` to be the path'),
+        (dict(modules=['neck', 'neck']), 'name each module once'),
+        (dict(teacher_modules=3), '`teacher_modules` to be the path'),
+        (dict(levels='p3'), '`levels` to be a list of names'),
+        (dict(levels=[]), '`levels` to be a list of names'),
+        (dict(levels=[3]), '`levels` to hold different names'),
+        (dict(levels=['p3', 'p3']), '`levels` to hold different names'),
+        (dict(resize=1), '`resize` to be True or False'),
+    ],
+)
+def test_arguments(arguments, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        FeatureTap(**arguments)
