@@ -57,7 +57,9 @@ def test_boxes_are_fractions_of_the_padded_batch(student, teacher):
     data, _ = step(tap, student, teacher)
     reading = tap.take(Shown(teacher, data['inputs']))
     height, width = data['inputs'].shape[-2:]
-    for boxes, sample in zip(reading.labels, data['data_samples'], strict=True):
+    for boxes, sample in zip(
+        reading.labels, data['data_samples'], strict=True
+    ):
         wanted = sample.gt_instances.bboxes
         assert len(wanted)
         size = torch.tensor([width, height, width, height])

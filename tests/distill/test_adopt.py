@@ -1,0 +1,190 @@
+"""Losses with parameters: one optimizer, one reducer, a plain student."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.model.wrappers import MMSeparateDistributedDataParallel
+from torch import nn
+
+from mmkd_plugin.distill.adopt import adopt
+from tests.helpers import adopted
+from tests.helpers.adopted import AdaptedLoss, build, loss_of, run
+from tests.helpers.group import flat
+
+
+@pytest.fixture
+def folder(tmp_path):
+    adopted.save_teacher(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', adopted.SETTINGS)
+def test_setting_on_two_ranks(group, tmp_path, name):
+    group(2).run(adopted.check_setting, tmp_path, name)
+
+
+@pytest.mark.slow
+def test_parameters_in_the_optimizer_alone_drift_apart(group, tmp_path):
+    """The control: what the test of the settings must be able to see."""
+    group(2).run(adopted.check_control, tmp_path)
+
+
+@pytest.mark.slow
+def test_two_ranks_train_as_one_process_with_both_images(group, folder):
+    group(2).run(adopted.check_split, folder)
+    whole = run(
+        folder,
+        'plain',
+        'one',
+        train_dataloader=adopted.loader(2, 2, shuffle=False),
+        **adopted.ONE_STEP,
+    )
+    torch.testing.assert_close(
+        flat(loss_of(whole).parameters()),
+        torch.load(folder / 'split.pt'),
+        rtol=0,
+        atol=1e-7,
+    )
+
+
+@pytest.mark.parametrize('factor, moves', [(1.0, True), (1e38, False)])
+def test_overflow_skips_student_and_loss_together(folder, factor, moves):
+    runner = run(
+        folder,
+        'plain',
+        'scaled',
+        epochs=1,
+        train_dataloader=adopted.loader(2, 4),
+        optim_wrapper=dict(
+            type='ScaledOptimWrapper', factor=factor, optimizer=adopted.SGD
+        ),
+    )
+    changed = adopted.trained(runner) != runner.before
+    assert changed.all() if moves else not changed.any()
+
+
+def test_first_weights_are_those_without_the_loss(folder):
+    """So that runs with and without it can be compared by seed."""
+    torch.manual_seed(3)
+    wanted = torch.rand(1)
+    torch.manual_seed(3)
+    build(folder, 'plain', 'first', randomness=dict(seed=3))
+    torch.manual_seed(3)
+    assert torch.rand(1) == wanted
+
+
+def test_testing_adopts_nothing(folder):
+    runner = build(folder, 'plain', 'test')
+    before = runner.optim_wrapper
+    runner.call_hook('before_run')
+    assert runner.optim_wrapper is before
+    assert isinstance(before, dict)
+
+
+def test_resume_without_the_parameters(folder):
+    runner = run(folder, 'plain', 'work', epochs=1)
+    file = folder / 'work/epoch_1.pth'
+    saved = torch.load(file, weights_only=False)
+    kept = saved.pop('distill')
+    torch.save(saved, file)
+    message = 'epoch_1.pth cannot be resumed: it holds no parameters of loss_x'
+    with pytest.raises(ValueError, match=message):
+        run(folder, 'plain', 'work', load_from=str(file), resume=True)
+    kept['loss_x']['layers.0.0.weight'] = torch.zeros(7)
+    torch.save({**saved, 'distill': kept}, file)
+    message = (
+        r'does not fit the parameters of loss_x, such as layers.0.0.weight'
+    )
+    with pytest.raises(ValueError, match=message):
+        run(folder, 'plain', 'work', load_from=str(file), resume=True)
+    assert runner.iter == 4
+
+
+def test_resume_without_the_hook_of_exact_resume(folder, monkeypatch):
+    run(folder, 'plain', 'work', epochs=1)
+    file = folder / 'work/epoch_1.pth'
+    saved = torch.load(file, weights_only=False)
+    del saved['distill']
+    torch.save(saved, file)
+    runner = build(folder, 'plain', 'work', load_from=str(file), resume=True)
+    runner._hooks = [
+        hook
+        for hook in runner.hooks
+        if type(hook).__name__ != 'ExactResumeHook'
+    ]
+    message = 'to resume from holds no parameters of loss_x: resume from one'
+    with pytest.raises(ValueError, match=message):
+        runner.train()
+
+
+def test_load_from_starts_with_new_parameters(folder):
+    run(folder, 'plain', 'work', epochs=1)
+    file = str(folder / 'work/epoch_1.pth')
+    runner = build(folder, 'plain', 'new', load_from=file)
+    first = flat(loss_of(runner).parameters())
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.load_or_resume()
+    assert torch.equal(flat(loss_of(runner).parameters()), first)
+    assert not torch.equal(
+        runner.model.backbone.weight, adopted.SmallNet().backbone.weight
+    )
+
+
+class Separate(MMSeparateDistributedDataParallel):
+    """Without processes."""
+
+    def __init__(self, module):
+        nn.Module.__init__(self)
+        self.module = module
+
+
+def strategy(runner):
+    runner.strategy = 'DDPStrategy'
+
+
+def separate(runner):
+    runner.model = Separate(runner.model)
+
+
+def optimizer_object(runner):
+    runner.cfg = copy.copy(runner.cfg)
+    runner.cfg._cfg_dict.pop('optim_wrapper')
+
+
+def scheduler_object(runner):
+    runner.param_schedulers = [object()]
+
+
+def attribute(runner):
+    runner.model.distill = nn.Identity()
+
+
+def constructor(runner):
+    def build_optim_wrapper(cfg):
+        return runner.kept
+
+    runner.kept = runner.optim_wrapper
+    runner.build_optim_wrapper = build_optim_wrapper
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (strategy, 'which FlexibleRunner cannot take: use the `Runner`'),
+        (separate, 'which Separate cannot take: use MMDistributedDataPar'),
+        (optimizer_object, '`optim_wrapper` of the config, but got None'),
+        (scheduler_object, '`param_scheduler` of the config, but got None'),
+        (attribute, 'SmallNet already has an attribute of that name'),
+        (constructor, '6 of 6 parameters of loss_x are in no parameter group'),
+    ],
+)
+def test_refused(folder, change, message):
+    runner = build(folder, 'plain', 'refused')
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    change(runner)
+    with pytest.raises((TypeError, ValueError), match=message):
+        adopt(runner, dict(loss_x=AdaptedLoss()))
+    model = getattr(runner.model, 'module', runner.model)
+    assert 'distill.layers.0.0.weight' not in model.state_dict()
