@@ -8,7 +8,7 @@ import torch
 from mmengine.registry import TASK_UTILS
 from torch.nn import functional as F
 
-from mmkd_plugin.taps import RoIHeadTap
+from mmkd_plugin.taps import FeatureTap, RoIBoxTap, RoIHeadTap
 from mmkd_plugin.taps.roi_heads import OnRoIs
 
 
@@ -27,6 +27,36 @@ class ShuffledRoIHeadTap(RoIHeadTap):
         logits = reading.teacher
         order = torch.randperm(len(logits), device=logits.device)
         return reading._replace(teacher=logits[order])
+
+
+@TASK_UTILS.register_module()
+class ShuffledRoIBoxTap(RoIBoxTap):
+    """The teacher's deltas in random order, among the RoIs that count."""
+
+    def take(self, teacher):
+        reading = super().take(teacher)
+        if reading is None:
+            return None
+        rows = reading.weights.nonzero()[:, 0]
+        order = rows[torch.randperm(len(rows), device=rows.device)]
+        deltas = reading.teacher.clone()
+        deltas[rows] = reading.teacher[order]
+        return reading._replace(teacher=deltas)
+
+
+@TASK_UTILS.register_module()
+class ShuffledFeatureTap(FeatureTap):
+    """The teacher's maps of each image given to the next one."""
+
+    def __init__(self, levels=('p2', 'p3', 'p4', 'p5'), **kwargs):
+        super().__init__(levels=levels, **kwargs)
+
+    def take(self, teacher):
+        reading = super().take(teacher)
+        if reading is None:
+            return None
+        maps = tuple(maps.roll(1, 0) for maps in reading.teacher)
+        return reading._replace(teacher=maps)
 
 
 @TASK_UTILS.register_module()

@@ -1,0 +1,13 @@
+# Box distillation on blood cells (BCCD): a Faster R-CNN with four times the
+# channels teaches a small one.
+# Run: python tools/train.py configs/bccd/frcnn_r18w32_r18w8_box.py
+# Prepare: docs/datasets/bccd.md
+# Result: not measured yet.
+
+_base_ = [
+    './frcnn_r18w8.py',
+    '../_base_/teachers/frcnn_bccd.py',
+    '../_base_/methods/box.py',
+]
+
+custom_hooks = [dict(teacher=_base_.teacher, **_base_.distill)]
