@@ -1,5 +1,5 @@
-# PKD on steel surfaces (NEU-DET): a Faster R-CNN with four times the
-# channels teaches a small one.
+# PKD on defects of steel surfaces (NEU-DET): a Faster R-CNN with
+# four times the channels teaches a small one.
 # Run: python tools/train.py configs/neu/frcnn_r18w32_r18w8_pkd.py
 # Prepare: docs/datasets/neu.md
 # Result: not measured yet.

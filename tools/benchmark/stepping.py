@@ -4,7 +4,6 @@ import itertools
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from typing import NamedTuple
 
 from mmengine.registry import LOOPS

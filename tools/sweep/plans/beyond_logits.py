@@ -93,5 +93,5 @@ for data in ('bccd', 'neu'):
         cfg_options={f'{losses}.loss_pkd.loss_weight': 1.0},
         seeds=[0, 1, 2],
     )
-    for name, run in found.items():
-        runs[f'{data}_{name}'] = dict(run, baseline=f'{data}_student')
+    for name, each in found.items():
+        runs[f'{data}_{name}'] = dict(each, baseline=f'{data}_student')
