@@ -4,7 +4,8 @@
 A plan (see tools/sweep/sweep_plan.py) names the configs, the settings to
 change and the seeds. Each training is a process of tools/train.py; all runs of
 one seed come before those of the next, so that what has finished at any time
-can be compared. The command can be stopped and started again: finished
+can be compared. Modules beside the plan can be named in `custom_imports`.
+The command can be stopped and started again: finished
 trainings are kept, unfinished ones are resumed. Results are in OUT/results.md,
 .json and .png, those of one training in OUT/RUN/seed_N (see
 tools/sweep/sweep_job.py).
@@ -64,12 +65,13 @@ def make_jobs(plan, out):
     return jobs
 
 
-def make_env(gpu, jobs):
+def make_env(gpu, jobs, modules):
     """Environment of a training.
 
     Args:
         gpu (str | None): The only GPU visible to it; None changes nothing.
         jobs (int): How many trainings share the CPU cores.
+        modules (Path): Folder of the modules that ``custom_imports`` names.
 
     Returns:
         dict[str, str]: Environment variables.
@@ -77,18 +79,21 @@ def make_env(gpu, jobs):
     env = dict(os.environ)
     cores = len(os.sched_getaffinity(0))
     env.setdefault('OMP_NUM_THREADS', str(max(cores // jobs, 1)))
+    paths = [str(modules), env.get('PYTHONPATH', '')]
+    env['PYTHONPATH'] = os.pathsep.join(filter(None, paths))
     if gpu is not None:
         env['CUDA_VISIBLE_DEVICES'] = gpu
     return env
 
 
-def train_all(jobs, slots, lock, timeout=None):
+def train_all(jobs, slots, lock, modules, timeout=None):
     """Train, at most one job per slot at a time.
 
     Args:
         jobs (list[Job]): In the order to start them.
         slots (list[str | None]): The GPU of each; None leaves the choice.
         lock (file): The lock file of the sweep's folder.
+        modules (Path): See :func:`make_env`.
         timeout (float, optional): Seconds that one training may take.
 
     Returns:
@@ -129,7 +134,8 @@ def train_all(jobs, slots, lock, timeout=None):
                 elif free and not unfinished.intersection(job.run.needs):
                     waiting.remove(job)
                     try:
-                        job.start(make_env(free[0], len(slots)), lock)
+                        env = make_env(free[0], len(slots), modules)
+                        job.start(env, lock)
                     except PlanError as error:
                         fail(job, f'{job.name}, not started: {error}.')
                         continue
@@ -213,6 +219,8 @@ def main():
     args = parse_args()
     out = args.out or Path('work_dirs', 'sweeps', Path(args.plan).stem)
     out = out.resolve()
+    modules = Path(args.plan).resolve().parent
+    sys.path.append(str(modules))
     try:
         plan = read_plan(args.plan)
         if args.report_only:
@@ -223,7 +231,7 @@ def main():
             # Before reading what the folder holds.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             jobs = make_jobs(plan, out)
-            code = train_all(jobs, args.slots, lock, args.timeout)
+            code = train_all(jobs, args.slots, lock, modules, args.timeout)
     except PlanError as error:
         raise SystemExit(f'error: {error}') from error
     except BlockingIOError:

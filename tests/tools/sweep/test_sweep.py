@@ -69,8 +69,9 @@ def test_slots(do):
     assert {*threads} == {str(max(cores // 2, 1))}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('OMP_NUM_THREADS', '7')
-        assert sweep.make_env(None, 2)['OMP_NUM_THREADS'] == '7'
-        assert 'CUDA_VISIBLE_DEVICES' not in sweep.make_env(None, 2)
+        env = sweep.make_env(None, 2, REPO)
+        assert env['OMP_NUM_THREADS'] == '7'
+        assert 'CUDA_VISIBLE_DEVICES' not in env
     for args in (['--gpus', '3', '--jobs', '2'], ['--jobs', '0']):
         assert do(PLAN, *args) == 2
 
@@ -164,3 +165,36 @@ def test_missing_plan_and_unfit_folder(do, monkeypatch):
         sweep.main()
     plan = NEEDY.replace('MODE', 'ok')
     assert 'choose a folder of' in do(plan, '--out', 'a b')
+
+
+@pytest.mark.parametrize(
+    'plan',
+    sorted((REPO / 'tools/sweep/plans').glob('*.py')),
+    ids=lambda p: p.stem,
+)
+def test_settings_of_a_plan_can_be_read(plan, tmp_path):
+    """As the command reads them; nothing is started."""
+    if 'seeds = ' not in plan.read_text():
+        pytest.skip('a module that plans name')
+    done = subprocess.run(
+        [sys.executable, '-c', NO_TRAINING, str(plan), '--out', str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=REPO,
+        env=dict(os.environ, PYTHONPATH=str(REPO)),
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert 'to train: [' in done.stdout
+
+
+# Runs the command with a stand-in for the processes.
+NO_TRAINING = """
+import sys
+sys.path.insert(0, 'tools/sweep')
+import sweep
+def train_all(jobs, *args):
+    print('to train:', [job.name for job in jobs])
+    return 0
+sweep.train_all = train_all
+sweep.main()
+"""

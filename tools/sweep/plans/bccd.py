@@ -37,7 +37,7 @@ runs['ckd_10_shuffled'] = dict(
     config='configs/bccd/frcnn_r18w32_r18w8_ckd.py',
     cfg_options={
         'custom_hooks.0.loss_weight': 10,
-        'custom_imports.imports': ['mmkd_plugin', 'sweep.plans.controls'],
+        'custom_imports.imports': ['mmkd_plugin', 'controls'],
         'custom_hooks.0.tap.type': 'ShuffledRoIHeadTap',
     },
 )
@@ -58,7 +58,7 @@ settings = dict(
     kd_own_rois=dict(
         config=kd,
         cfg_options={
-            'custom_imports.imports': ['mmkd_plugin', 'sweep.plans.controls'],
+            'custom_imports.imports': ['mmkd_plugin', 'controls'],
             'custom_hooks.0.tap.type': 'OwnRoIHeadTap',
         },
     ),

@@ -21,8 +21,8 @@ metric = 'coco/bbox_mAP'
 common = {
     'custom_imports.imports': [
         'mmkd_plugin',
-        'sweep.plans.controls',
-        'sweep.plans.test_at_end',
+        'controls',
+        'test_at_end',
     ],
     'default_hooks.test.type': 'TestAtEnd',
     'test_evaluator.prefix': 'test',

@@ -1,7 +1,6 @@
 """Controls: distillation set up wrongly on purpose.
 
-A plan names this module in ``custom_imports.imports`` as
-``sweep.plans.controls``, which tools/train.py finds in its own folder.
+A plan in this folder names this module in ``custom_imports.imports``.
 """
 
 import torch

@@ -35,7 +35,7 @@ runs['ckd_10_shuffled'] = dict(
     config='configs/neu/frcnn_r18w32_r18w8_ckd.py',
     cfg_options={
         'custom_hooks.0.loss_weight': 10,
-        'custom_imports.imports': ['mmkd_plugin', 'sweep.plans.controls'],
+        'custom_imports.imports': ['mmkd_plugin', 'controls'],
         'custom_hooks.0.tap.type': 'ShuffledRoIHeadTap',
     },
 )
@@ -51,7 +51,7 @@ for value in (1, 0.3):
 runs['kd_own_rois'] = dict(
     config='configs/neu/frcnn_r18w32_r18w8_kd.py',
     cfg_options={
-        'custom_imports.imports': ['mmkd_plugin', 'sweep.plans.controls'],
+        'custom_imports.imports': ['mmkd_plugin', 'controls'],
         'custom_hooks.0.tap.type': 'OwnRoIHeadTap',
     },
     seeds=[0, 1, 2],
