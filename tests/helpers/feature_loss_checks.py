@@ -125,6 +125,15 @@ def assert_gradient_is_right(module, case):
     torch.autograd.gradcheck(value, inputs, fast_mode=True)
 
 
+def trained_parameters(module):
+    """Names and parameters, without those that are frozen."""
+    return [
+        (name, parameter)
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+    ]
+
+
 class FeatureLossChecks(SharedChecks):
     """Tests of the loss of feature maps that a subclass sets as ``loss``."""
 
@@ -372,7 +381,7 @@ class TrainedChecks:
         module = self.build()
         case = attached(OTHER_CHANNELS) if attach else OTHER_CHANNELS
         call(module, case).backward()
-        grads = {n: p.grad for n, p in module.named_parameters()}
+        grads = {n: p.grad for n, p in trained_parameters(module)}
         assert grads
         for name, grad in grads.items():
             assert grad is not None, name
@@ -396,7 +405,8 @@ class TrainedChecks:
         value = call(module, case)
         value.backward()
         assert value.dtype == torch.float32
-        assert {p.grad.dtype for p in module.parameters()} == {torch.float32}
+        grads = [p.grad for _, p in trained_parameters(module)]
+        assert {grad.dtype for grad in grads} == {torch.float32}
         assert all(own.grad.dtype == torch.float16 for own in case.student)
 
     def test_state_can_be_stored(self):
