@@ -143,7 +143,7 @@ class MasKDLoss(nn.Module):
         ):
             check_width('teacher', target, self.teacher_channels[i], i)
             distance = (own - target).square().mean(dim=1)
-            weight = self._weight(self.masks[i], own.detach(), target)
+            weight = self._weight(self.masks[i], own, target)
             losses.append((weight * distance).sum() / len(own))
         self.steps += 1
         return self.loss_weight * torch.stack(losses).sum()
