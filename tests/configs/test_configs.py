@@ -243,7 +243,7 @@ def test_fragment_has_the_settings_of_the_page(method):
     entry = eval(example.code)
     found = settings_of(fragment.distill)
     assert found == settings_of(entry)
-    assert list(found[1]) == [f'loss_{method}']
+    assert f'loss_{method}' in found[1]
 
 
 def zoo():

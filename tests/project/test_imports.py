@@ -12,7 +12,7 @@ PACKAGE = ROOT / 'mmkd_plugin'
 # Part of the package -> what it may import beside the standard library and
 # its own folder.
 ALLOWED = {
-    'losses': {'torch', 'mmengine.registry'},
+    'losses': {'torch', 'mmengine.registry', 'mmkd_plugin.checkpoints'},
     'taps': {'torch', 'mmengine.registry'},
     'models': {
         'torch',

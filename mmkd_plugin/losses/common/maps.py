@@ -3,7 +3,7 @@
 Shapes: B images, L levels; C channels and h x w places of a level.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 import torch
 from torch import Tensor, nn
@@ -32,30 +32,16 @@ def prepare_maps(
         TypeError: If they are no maps.
         ValueError: If their number or shapes differ.
     """
-    for role, maps in (('student', student), ('teacher', teacher)):
-        if isinstance(maps, Tensor) or any(m.ndim != 4 for m in maps):
-            raise MMKDTypeError(
-                f'Expected argument `{role}` to be feature maps, each of '
-                f'shape (B, C, h, w), but got {_shapes(maps)}: let the loss '
-                "read from a tap of features, tap=dict(type='FeatureTap')."
-            )
-    counts = {len(student), len(teacher)}
-    if adapters is not None:
-        counts.add(len(adapters))
-    if len(counts) > 1:
-        layers = f' and {len(adapters)} adapters' if adapters else ''
-        raise MMKDValueError(
-            f'Expected equally many levels but got {len(student)} of the '
-            f'student, {len(teacher)} of the teacher{layers}: name the same '
-            '`levels` for all.'
-        )
+    check_levels(student, teacher, adapters)
     pairs = []
     for i, (own, target) in enumerate(zip(student, teacher)):
         dtype = torch.promote_types(own.dtype, target.dtype)
         dtype = torch.promote_types(dtype, torch.float32)
         own, target = own.to(dtype), target.detach().to(dtype)
         if adapters is not None:
-            own = _adapt(adapters[i], own, i)
+            weight = next(adapters[i].parameters())
+            check_width('student', own, weight.shape[1], i)
+            own = adapters[i](own.to(weight.dtype))
         if own.shape != target.shape:
             what, cure = 'sizes', 'set `resize=True` in its FeatureTap'
             if own.shape[:1] != target.shape[:1]:
@@ -72,6 +58,53 @@ def prepare_maps(
             )
         pairs.append((own, target))
     return pairs
+
+
+def check_levels(
+    student: Maps, teacher: Maps, layers: Sized | None = None
+) -> None:
+    """Raise unless both are maps of equally many levels.
+
+    Args:
+        student: L maps, each (B, C, h, w).
+        teacher: L maps, each (B, C, h, w).
+        layers: What is trained per level, L of them.
+
+    Raises:
+        TypeError: If they are no maps.
+        ValueError: If their number differs.
+    """
+    for role, maps in (('student', student), ('teacher', teacher)):
+        if isinstance(maps, Tensor) or any(m.ndim != 4 for m in maps):
+            raise MMKDTypeError(
+                f'Expected argument `{role}` to be feature maps, each of '
+                f'shape (B, C, h, w), but got {_shapes(maps)}: let the loss '
+                "read from a tap of features, tap=dict(type='FeatureTap')."
+            )
+    told = len(student) if layers is None else len(layers)
+    if not len(student) == len(teacher) == told:
+        also = '' if layers is None else f', and channels of {told}'
+        raise MMKDValueError(
+            f'Expected equally many levels but got {len(student)} of the '
+            f'student, {len(teacher)} of the teacher{also}: name the same '
+            '`levels` for all.'
+        )
+
+
+def check_width(role: str, found: Tensor, channels: int, level: int) -> None:
+    """Raise ValueError unless a map has the channels that were told.
+
+    Args:
+        role: Whose map it is, ``student`` or ``teacher``.
+        found: The map, (B, C, h, w).
+        channels: What ``student_channels`` or ``teacher_channels`` says.
+        level: Index of the level, for the message.
+    """
+    if found.shape[1] != channels:
+        raise MMKDValueError(
+            f'The map of level {level} of the {role} has {found.shape[1]} '
+            f'channels, but `{role}_channels` says {channels}.'
+        )
 
 
 def build_adapters(
@@ -91,23 +124,22 @@ def build_adapters(
     """
     if student_channels is None and teacher_channels is None:
         return None
-    check_channels(student_channels=student_channels)
-    check_channels(teacher_channels=teacher_channels)
-    own, target = list(student_channels or ()), list(teacher_channels or ())
-    if len(own) != len(target):
-        raise MMKDValueError(
-            'Expected arguments `student_channels` and `teacher_channels` to '
-            f'be equally long but got {len(own)} and {len(target)} levels.'
-        )
-    return nn.ModuleList(nn.Conv2d(c, d, 1) for c, d in zip(own, target))
+    check_channels(
+        student_channels=student_channels, teacher_channels=teacher_channels
+    )
+    return nn.ModuleList(
+        nn.Conv2d(own, target, 1)
+        for own, target in zip(student_channels or (), teacher_channels or ())
+    )
 
 
 def check_channels(**arguments: object) -> None:
-    """Raise unless each argument has the channels of at least one level.
+    """Raise unless each argument has the channels of the same levels.
 
     Raises:
-        TypeError: If it is no list or tuple, or empty.
-        ValueError: If a number is no positive integer.
+        TypeError: If one is no list or tuple, or empty.
+        ValueError: If a number is no positive integer, or the lists are not
+            equally long.
     """
     for name, value in arguments.items():
         if not isinstance(value, (list, tuple)) or not value:
@@ -117,16 +149,13 @@ def check_channels(**arguments: object) -> None:
             )
         for number in value:
             check_integer(name, number, 1)
-
-
-def _adapt(adapter: nn.Module, own: Tensor, level: int) -> Tensor:
-    weight = next(adapter.parameters())
-    if own.shape[1] != weight.shape[1]:
+    counts = [len(value) for value in arguments.values()]  # type: ignore[arg-type]
+    if len(set(counts)) > 1:
         raise MMKDValueError(
-            f'The map of level {level} of the student has {own.shape[1]} '
-            f'channels, but `student_channels` says {weight.shape[1]}.'
+            f'Expected arguments {" and ".join(f"`{n}`" for n in arguments)} '
+            f'to be equally long but got {" and ".join(map(str, counts))} '
+            'levels.'
         )
-    return adapter(own.to(weight.dtype))
 
 
 def _shapes(maps: object) -> str:
