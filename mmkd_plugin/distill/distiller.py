@@ -152,6 +152,9 @@ class Distiller:
         self._attached = self.taps
         for tap in self._attached:
             tap.attach(student, self.teachers[0].model)
+        for loss in self.losses.values():
+            if hasattr(loss, 'prepare'):  # reads its file now, not late
+                loss.prepare()
         # Plain functions: deepcopy would copy a bound method's object.
         self._handles = [
             student.register_forward_pre_hook(

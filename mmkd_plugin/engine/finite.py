@@ -97,7 +97,7 @@ def refuse_nonfinite(runner, checkpoint: dict) -> None:
     states = [
         checkpoint.get('state_dict', {}),
         checkpoint.get('ema_state_dict', {}),
-        *checkpoint.get('distill', {}).values(),
+        *map(_weights, checkpoint.get('distill', {}).values()),
         # EMAHook may not have added its own yet.
         *(
             hook.ema_model.state_dict()
@@ -122,6 +122,15 @@ def refuse_nonfinite(runner, checkpoint: dict) -> None:
                     'saved: go on from the last checkpoint with a lower '
                     'learning rate or with `clip_grad`.'
                 )
+
+
+def _weights(state: dict) -> dict:
+    """Without statistics, which a skipped step may have spoilt unused."""
+    return {
+        name: value
+        for name, value in state.items()
+        if not name.endswith(('running_mean', 'running_var'))
+    }
 
 
 def _can_be_nan(value) -> bool:
