@@ -153,8 +153,10 @@ class Distiller:
         for tap in self._attached:
             tap.attach(student, self.teachers[0].model)
         for loss in self.losses.values():
-            if hasattr(loss, 'prepare'):  # reads its file now, not late
-                loss.prepare()
+            # A file that a loss needs is missed now, not at its first step.
+            prepare: Any = getattr(loss, 'prepare', None)
+            if prepare is not None:
+                prepare()
         # Plain functions: deepcopy would copy a bound method's object.
         self._handles = [
             student.register_forward_pre_hook(
