@@ -11,6 +11,7 @@ from torch import distributed as dist
 
 from tests.helpers.group import everywhere, train_layer
 from tests.helpers.loss_cases import CASES, LABELS, STUDENT, TEACHER, draw
+from tests.helpers.shared_checks import SharedChecks
 
 WEIGHTS = torch.tensor([1.0, 0.0, 0.5, 2.0, 0.0])
 PYTHON_H = Path(sysconfig.get_path('include'), 'Python.h')
@@ -33,10 +34,13 @@ class Loss(NamedTuple):
     settings: dict = {}
     in_shares: dict = {}
 
+    def arguments(self):
+        """What its module is built from."""
+        return {'loss_weight': 1.0, **self.numbers, **self.settings}
+
     def build(self, **changes):
         """The module with its numbers."""
-        given = {'loss_weight': 1.0, **self.numbers, **self.settings}
-        return self.module(**{**given, **changes})
+        return self.module(**{**self.arguments(), **changes})
 
     def per_sample(self, student, teacher, labels):
         labels = (labels,) if self.takes_labels else ()
@@ -81,7 +85,7 @@ def share_equally(loss):
     torch.testing.assert_close((value, grad), expected)
 
 
-class LossChecks:
+class LossChecks(SharedChecks):
     """Tests of the loss that a subclass sets as ``loss``."""
 
     loss: Loss
@@ -257,28 +261,6 @@ class LossChecks:
         expected = module.loss_weight * rows.mean()
         assert torch.equal(module(STUDENT, TEACHER, LABELS), expected)
 
-    @pytest.mark.parametrize('value', [-1.0, float('nan'), float('inf'), '1'])
-    def test_numbers_out_of_range(self, value):
-        for name in [*self.loss.numbers, 'loss_weight']:
-            ends = (
-                '0.0001 to 10000' if name.startswith('tau') else '0 to 100000'
-            )
-            message = (
-                f'Expected argument `{name}` to be a number from {ends} but'
-            )
-            with pytest.raises(ValueError, match=message):
-                self.loss.build(**{name: value})
-
-    def test_zero_is_a_weight_but_no_temperature(self):
-        for name in [*self.loss.numbers, 'loss_weight']:
-            if name.startswith('tau'):
-                with pytest.raises(
-                    ValueError, match='0.0001 to 10000 but got 0'
-                ):
-                    self.loss.build(**{name: 0})
-            else:
-                assert getattr(self.loss.build(**{name: 0}), name) == 0
-
     @pytest.mark.parametrize('shape', [(5, 8), (4, 7), (5, 7, 1)])
     def test_shapes_that_differ(self, shape):
         message = r'`student` and `teacher` .* got \(5, 7\) and \(' + str(
@@ -308,24 +290,9 @@ class LossChecks:
         with pytest.raises(ValueError, match=r'\(5,\) but got \(5, 7\)'):
             module(STUDENT, TEACHER, one_hot)
 
-    def test_numbers_are_kept_and_shown_as_given(self):
-        module = self.loss.build(loss_weight=0.5)
-        given = {**self.loss.numbers, **self.loss.settings, 'loss_weight': 0.5}
-        for name, number in given.items():
-            assert getattr(module, name) == number
-            assert f'{name}={number}' in repr(module)
-
     def test_numbers_that_papers_choose_differently_have_no_default(self):
         with pytest.raises(TypeError, match="required .* 'tau"):
             self.loss.module()
-
-    def test_built_by_name_under_mmdet(self):
-        registry = pytest.importorskip('mmdet.registry')
-        name = self.loss.module.__name__
-        numbers = {**self.loss.numbers, 'loss_weight': 0.1}
-        module = registry.MODELS.build(dict(type=name, **numbers))
-        assert type(module) is self.loss.module
-        assert module.loss_weight == 0.1
 
     @pytest.mark.slow
     def test_equal_shares_equal_the_whole(self, group):

@@ -7,7 +7,7 @@ import pytest
 from torch import nn
 
 from mmkd_plugin import losses
-from tests.helpers.loss_checks import LossChecks
+from tests.helpers.shared_checks import SharedChecks
 
 MODULES = [m.name for m in iter_modules(losses.__path__) if not m.ispkg]
 
@@ -26,7 +26,7 @@ def test_shared_checks_are_run(name):
     checked = {
         found.loss.module
         for key, found in vars(test).items()
-        if key.startswith('Test') and issubclass(found, LossChecks)
+        if key.startswith('Test') and issubclass(found, SharedChecks)
     }
     assert checked == registered
 
