@@ -52,6 +52,22 @@ case('tau')(lambda w: w.train(w.loss(type='KDLoss', tau=0)))
 case('loss-weight')(
     lambda w: w.train(w.loss(type='KDLoss', tau=1.0, loss_weight=-1))
 )
+case('place-weights')(
+    lambda w: w.train(
+        w.loss(type='FitNetLoss', loss_weight=1.0, foreground_weight=1.0)
+    )
+)
+case('no-boxes')(
+    lambda w: w.train(
+        w.loss(
+            type='FitNetLoss',
+            loss_weight=1.0,
+            foreground_weight=1.0,
+            background_weight=0.0,
+            tap=dict(type='FeatureTap', modules='backbone'),
+        )
+    )
+)
 case('switch')(
     lambda w: w.train(
         w.loss(type='CKDLoss', tau=1.0, loss_weight=1.0, gather='False')

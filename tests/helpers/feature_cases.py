@@ -1,5 +1,6 @@
 """The maps and boxes that every test of a feature loss runs through."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -69,3 +70,9 @@ CASES = {
 USUAL = CASES['three levels']
 # The student has other channels than the teacher.
 OTHER_CHANNELS = draw(2, (3, 6, 4), (3, 3, 2), student=[2, 4], seed=6)
+
+
+def waves(*shape):
+    """The maps of which values are pinned, in float64."""
+    place = torch.arange(1, math.prod(shape) + 1, dtype=torch.float64)
+    return (0.1 * place).sin().view(shape), (0.07 * place).cos().view(shape)
