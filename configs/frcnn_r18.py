@@ -5,15 +5,8 @@
 # Result: not measured yet.
 
 _base_ = [
-    'mmdet::_base_/models/faster-rcnn_r50_fpn.py',
+    './_base_/models/frcnn_r18.py',
     'mmdet::_base_/datasets/coco_detection.py',
     'mmdet::_base_/schedules/schedule_1x.py',
     './_base_/runtime_det.py',
 ]
-
-model = dict(
-    backbone=dict(
-        depth=18, init_cfg=dict(checkpoint='torchvision://resnet18')
-    ),
-    neck=dict(in_channels=[64, 128, 256, 512]),
-)

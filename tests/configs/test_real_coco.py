@@ -23,14 +23,18 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope='module')
-def cfg():
+def load(name):
     init_default_scope('mmdet')
-    config = ROOT / 'configs' / 'frcnn_r101_r18_ckd.py'
+    config = ROOT / 'configs' / f'{name}.py'
     parser = build_parser('')
     return load_config(
         parser.parse_args([str(config), '--cfg-options', f'data_root={COCO}'])
     )
+
+
+@pytest.fixture(scope='module')
+def cfg():
+    return load('frcnn_r101_r18_ckd')
 
 
 @pytest.mark.parametrize('split', ['train', 'val'])
@@ -66,6 +70,29 @@ def test_pipeline_gives_the_student_its_input(cfg):
     boxes = sample['data_samples'].gt_instances.bboxes.tensor
     assert (boxes[:, 2:] > boxes[:, :2]).all()
     assert (boxes[:, 2] <= width).all() and (boxes[:, 3] <= height).all()
+
+
+@pytest.mark.parametrize('name', ['frcnn_r50_ms', 'mask_rcnn_r50_ms'])
+def test_pipeline_of_several_scales(name):
+    """The sizes of the papers, with masks that fit the image."""
+    dataset = DATASETS.build(load(name).train_dataloader.dataset)
+    short_sides = set()
+    for index in range(12):
+        sample = dataset[index % 4]
+        height, width = sample['inputs'].shape[1:]
+        assert max(height, width) <= 1333
+        if max(height, width) < 1333:
+            short_sides.add(min(height, width))
+        objects = sample['data_samples'].gt_instances
+        if name.startswith('mask'):
+            assert type(objects.masks).__name__ == 'PolygonMasks'
+            assert len(objects.masks) == len(objects.bboxes)
+            assert (objects.masks.height, objects.masks.width) == (
+                height,
+                width,
+            )
+    assert len(short_sides) > 1
+    assert short_sides <= {640, 672, 704, 736, 768, 800}
 
 
 SETS = {

@@ -11,6 +11,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.fileio import load
 
+from tests.helpers import det_configs
+
 pytest.importorskip('mmdet')
 
 ROOT = Path(__file__).parents[2]
@@ -66,12 +68,15 @@ def table_of(data):
     }
 
 
+def methods_of(model):
+    """The modules of its losses, from the name of its config."""
+    stem = Path(model['Config']).stem
+    return det_configs.methods_of(re.sub(r'_\d+e$', '', stem))
+
+
 def method_of(model):
     """As the tables call it, from the name: 'KD', 'CKD + RLD', ..."""
-    names = '|'.join(Path(method['README']).stem for method in METHODS)
-    stem = Path(model['Config']).stem
-    found = re.search(rf'((_({names}))+)(_\d+e)?$', stem)
-    return found[1].strip('_').upper().replace('_', ' + ')
+    return ' + '.join(methods_of(model)).upper()
 
 
 def distils(path):
@@ -135,7 +140,12 @@ def test_every_distillation_config_is_listed_once():
 @pytest.mark.parametrize('model', MODELS, ids=lambda model: model['Name'])
 def test_entry_is_that_of_its_config(model):
     """By the name of the config, as somebody chooses it."""
-    assert method_of(model).split(' + ')[0] == model['In Collection']
+    (collection,) = (
+        method
+        for method in METHODS
+        if method['Name'] == model['In Collection']
+    )
+    assert methods_of(model)[0] == Path(collection['README']).stem
     path = ROOT / model['Config']
     cfg = Config.fromfile(path, import_custom_modules=False)
     assert model['Metadata']['Epochs'] == cfg.train_cfg.max_epochs

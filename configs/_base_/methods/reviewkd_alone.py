@@ -1,0 +1,16 @@
+# ReviewKD (arXiv 2104.09044) alone, as its authors train Faster R-CNN R101 ->
+# R50 on MS COCO. The weight belongs to the pair: a config of another one
+# changes it. The schedule is that of the student alone; the authors' own has
+# 180,000 steps of 8 images.
+
+distill = dict(
+    type='DistillHook',
+    losses=dict(
+        loss_reviewkd=dict(
+            type='ReviewKDLoss',
+            student_channels=[256] * 5,
+            teacher_channels=[256] * 5,
+            loss_weight=1.0,
+        ),
+    ),
+)

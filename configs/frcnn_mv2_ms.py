@@ -1,0 +1,16 @@
+# Faster R-CNN FPN with a MobileNetV2 backbone on MS COCO at several scales, 2x
+# schedule with 8 images per step, without a teacher: what ReviewKD is compared
+# with.
+# Run: bash tools/dist_train.sh configs/frcnn_mv2_ms.py 2
+# Prepare: docs/datasets/coco.md
+# Result: not measured yet.
+
+_base_ = [
+    './_base_/models/frcnn_mv2.py',
+    './_base_/datasets/coco_ms.py',
+    './_base_/schedules/coco_reviewkd.py',
+    './_base_/runtime_det.py',
+]
+
+# Batch normalization is frozen: statistics (`norm_eval`) and affine.
+model = dict(backbone=dict(norm_cfg=dict(type='BN', requires_grad=False)))

@@ -1,0 +1,12 @@
+# CrossKD on MS COCO: Faster R-CNN, ResNet-101 teaches ResNet-18, 1x schedule.
+# Run: bash tools/dist_train.sh configs/frcnn_r101_r18_crosskd.py 8
+# Prepare: docs/datasets/coco.md
+# Result: not measured yet.
+
+_base_ = [
+    './frcnn_r18.py',
+    './_base_/teachers/frcnn_r101.py',
+    './_base_/methods/crosskd.py',
+]
+
+custom_hooks = [dict(teacher=_base_.teacher, **_base_.distill)]
