@@ -1,6 +1,6 @@
 """The hook that makes a runner train its model with a teacher."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from mmengine.hooks import Hook
@@ -19,6 +19,7 @@ from ..engine.finite import FiniteSteps, refuse_nonfinite, saves_now
 from ..engine.lost_rank import exchange_identities
 from ..engine.run_scope import enclose
 from ..exceptions import MMKDValueError
+from ..teachers.inherit import check_inherit, inherit, refuse_other_order
 from ..teachers.metric import (
     check_min_metric,
     check_validation,
@@ -52,6 +53,8 @@ class DistillHook(Hook):
             :class:`~mmkd_plugin.distill.Distiller`.
         warmup, begin, end, by_epoch: See
             :class:`~mmkd_plugin.hooks.schedule.Schedule`.
+        inherit: Names of modules, such as neck, rpn_head and roi_head, that
+            the student copies from its one teacher before the first step.
         evaluate_teacher: Whether to evaluate the teacher on the
             validation set before the first step, and print its metrics.
         min_metric: Metrics that the teacher must reach,
@@ -70,6 +73,7 @@ class DistillHook(Hook):
         begin: int = 0,
         end: int | None = None,
         by_epoch: bool = True,
+        inherit: Sequence[str] = (),
         evaluate_teacher: bool = False,
         min_metric: dict | None = None,
         on_nonfinite: str = 'raise',
@@ -82,6 +86,8 @@ class DistillHook(Hook):
             losses, tap, on_nonfinite=on_nonfinite, log_prefix=log_prefix
         )
         self.schedule = Schedule(warmup, begin, end, by_epoch)
+        check_inherit(inherit, len(self.teacher_cfgs))
+        self.inherit = tuple(inherit)
         self.evaluate_teacher = evaluate_teacher or bool(min_metric)
         self.min_metric = min_metric
         self._steps = FiniteSteps()
@@ -131,11 +137,17 @@ class DistillHook(Hook):
         if self.evaluate_teacher:
             check_validation(runner)
         check_data(runner, 'train', 'val')
+        teachers = [Teacher(**cfg) for cfg in self.teacher_cfgs]
+        if self.inherit and runner.iter == 0:  # not when resumed
+            copied = inherit(model, teachers[0].model, self.inherit)
+            runner.logger.info(
+                f'{type(self).__name__}: the student starts with these '
+                f'weights of {teachers[0].source}: {copied}'
+            )
         self.distiller.attach(
-            model,
-            [Teacher(**cfg) for cfg in self.teacher_cfgs],
-            names_of(runner.train_loop.dataloader.dataset),
+            model, teachers, names_of(runner.train_loop.dataloader.dataset)
         )
+        refuse_other_order(self.inherit, teachers[0].columns)
         for teacher in self.distiller.teachers:
             runner.logger.info(
                 f'{type(self).__name__}: teacher {teacher}, terms '

@@ -39,9 +39,7 @@ def oracle(student, teacher, targets, weights, normalize, bounded):
             abs(a - b) for a, b in zip(s, y)
         )
         total += w * gap if nearer or not bounded else 0
-    return total / (
-        len(rows[0]) if normalize == 'rows' else 4 * sum(rows[3])
-    )
+    return total / (len(rows[0]) if normalize == 'rows' else 4 * sum(rows[3]))
 
 
 @pytest.mark.parametrize('bounded', [False, True])
@@ -56,9 +54,9 @@ def test_value_and_gradient(normalize, bounded):
     assert value.item() == pytest.approx(wanted, rel=1e-9)
     value.backward()
     assert teacher.grad is None
-    nearer = (case[1] - case[2]).abs().sum(1) < (
-        case[0] - case[2]
-    ).abs().sum(1)
+    nearer = (case[1] - case[2]).abs().sum(1) < (case[0] - case[2]).abs().sum(
+        1
+    )
     assert 0 < nearer.sum() < 9
     divisor = 9 if normalize == 'rows' else 4 * case[3].sum()
     grad = (case[0] - case[1]).sign() * (0.5 * case[3] / divisor)[:, None]
