@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import torch
 import torch.nn as nn
 from torch import Tensor
 
@@ -35,6 +36,8 @@ class Recorder:
     def _hook(self, path: str) -> Callable:
         return lambda module, args, output: self._record(path, output)
 
+    # Traced, the versions of the maps would be those of the trace.
+    @torch.compiler.disable
     def _record(self, path: str, output: object) -> None:
         if self._maps is None:
             return

@@ -65,6 +65,19 @@ def test_overflow_skips_student_and_loss_together(folder, factor, moves):
     assert changed.all() if moves else not changed.any()
 
 
+@pytest.mark.slow
+def test_compiled_model(folder):
+    found = []
+    for name, compile_cfg in dict(
+        eager=False, compiled=dict(backend='aot_eager')
+    ).items():
+        torch.compiler.reset()
+        runner = run(folder, 'plain', name, compile=compile_cfg)
+        found.append(adopted.trained(runner))
+    assert torch._dynamo.utils.counters['stats']['unique_graphs'] > 0
+    torch.testing.assert_close(*found)
+
+
 def test_first_weights_are_those_without_the_loss(folder):
     """So that runs with and without it can be compared by seed."""
     torch.manual_seed(3)
