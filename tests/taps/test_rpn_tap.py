@@ -163,9 +163,7 @@ def test_ignored_anchors_take_no_part(student, teacher):
     """Those that overlap a box a little are neither object nor not."""
     tap = RPNHeadTap()
     # All anchors count, but for those between the thresholds.
-    student.rpn_head.sampler = type(student.rpn_head.sampler)(
-        num=10**6, pos_fraction=1.0
-    )
+    student.rpn_head.sampler.num = 10**6
     seen, shown = step(tap, student, teacher, tiny.batch(0, 1))
     reading = tap.take(shown)
     weights = torch.cat([level[4].flatten() for level in seen['levels']])
@@ -298,7 +296,7 @@ def test_kind_of_anchors_must_agree(student, teacher):
     generator = teacher.rpn_head.prior_generator
     kind = type('Other', (type(generator),), {})
     generator.__class__ = kind
-    with pytest.raises(TypeError, match='student AnchorGenerator, .* Other'):
+    with pytest.raises(TypeError, match='student .AnchorG.*teacher .Other'):
         RPNHeadTap().attach(student, teacher)
 
 
@@ -340,22 +338,41 @@ def test_maps_must_agree(student, teacher):
         tap.take(shown)
 
 
-@pytest.mark.parametrize('name', ['loss_cls', 'loss_bbox'])
-def test_losses_must_get_every_anchor(student, teacher, name):
+def of_one_image(head, scores, deltas, *rest, **kwargs):
+    """Trains on the first image alone."""
+    rows = (x[:1] for x in (scores, deltas, *rest[:-1]))
+    return type(head).loss_by_feat_single(head, *rows, rest[-1])
+
+
+def without_losses(head, scores, deltas, *rest, **kwargs):
+    return scores.sum(), deltas.sum()
+
+
+def without_box_loss(head, scores, deltas, anchors, labels, *rest, **kwargs):
+    scores = scores.permute(0, 2, 3, 1).reshape(-1, 1)
+    rows = labels.reshape(-1), rest[0].reshape(-1)
+    return head.loss_cls(scores, *rows), deltas.sum()
+
+
+@pytest.mark.parametrize(
+    'single, message',
+    [
+        (of_one_image, r'has \[4608, .*`loss_cls` got \[2304, .* once per'),
+        (without_losses, '`loss_cls` got none: use an RPNHead that calls'),
+        (without_box_loss, '`loss_bbox` got none: .* which RPNHeadTap needs'),
+    ],
+)
+def test_losses_must_get_every_anchor(student, teacher, single, message):
     tap = RPNHeadTap()
-    loss = getattr(student.rpn_head, name)
-    # Not through the module's call, on which the hook is.
-    student.rpn_head.__dict__['_modules'].pop(name)
-    quiet = type('Quiet', (nn.Module,), dict(forward=loss.forward))()
-    student.rpn_head.add_module(name, loss)
+    head = student.rpn_head
+    head.loss_by_feat_single = lambda *args, **kwargs: single(
+        head, *args, kwargs['avg_factor']
+    )
     tap.attach(student, teacher)
-    del quiet
-    seen = student.data_preprocessor(tiny.batch(0), True)
-    object.__setattr__(student.rpn_head, name, loss.forward)
-    student(**seen, mode='loss')
-    object.__delattr__(student.rpn_head, name)
-    with pytest.raises(RuntimeError, match=f'`{name}` got none: use an RPN'):
-        tap.take(Shown(teacher, seen['inputs']))
+    data = student.data_preprocessor(tiny.batch(0, 1), True)
+    student(**data, mode='loss')
+    with pytest.raises(RuntimeError, match=message):
+        tap.take(Shown(teacher, data['inputs']))
 
 
 LOSSES = dict(
