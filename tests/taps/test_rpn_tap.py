@@ -195,7 +195,7 @@ def test_nothing_sampled(student, teacher, kind):
 
 @pytest.mark.parametrize('kind', TAPS)
 def test_same_weights_give_equal_rows(student, kind):
-    """In eval mode only batch normalisation would differ; there is none."""
+    """With batch normalisation in eval mode, as the teacher has it."""
     teacher = copy.deepcopy(student).eval()
     student.apply(
         lambda m: m.eval() if isinstance(m, nn.BatchNorm2d) else None
