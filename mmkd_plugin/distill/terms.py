@@ -84,7 +84,11 @@ def build_terms(losses: object, tap: object = None) -> dict[str, Term]:
 
 
 def kind_of(part: object) -> str:
-    """What a loss compares, or a tap reads: 'logits', 'features', 'boxes'."""
+    """What a loss compares, or a tap reads.
+
+    'logits' of a softmax over the classes, 'sigmoid', which are binary
+    logits, 'features' or 'boxes'.
+    """
     return getattr(part, 'kind', LOGITS)
 
 

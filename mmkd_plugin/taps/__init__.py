@@ -5,10 +5,13 @@ from .feature_tap import FeatureTap
 from .reading import Reading
 from .roi_box_tap import RoIBoxTap
 from .roi_head_tap import RoIHeadTap
+from .rpn_tap import RPNBoxTap, RPNHeadTap
 
 __all__ = [
     'ClsHeadTap',
     'FeatureTap',
+    'RPNBoxTap',
+    'RPNHeadTap',
     'Reading',
     'RoIBoxTap',
     'RoIHeadTap',

@@ -13,14 +13,17 @@ class Reading(NamedTuple):
     ========  =======================  ======================  ============
     logits    (N, C)                   class ids (N,), or      (N,), >= 0
                                        soft labels (N, C)
+    sigmoid   binary logits (N, C)     class ids (N,), C for   (N,), >= 0
+                                       none
     features  tuples of maps           boxes of each image,    None
               (B, C_l, h_l, w_l)       or None
     boxes     deltas (N, 4)            true deltas (N, 4), or  (N,), >= 0
                                        None
     ========  =======================  ======================  ============
 
-    N samples (images or sampled RoIs), C classes (K + 1 for an RoI head,
-    background last), B images.
+    N samples (images, sampled RoIs or anchors), C classes (K + 1 for an RoI
+    head, background last; 1 for an RPN, the object), B images. Logits are of
+    one softmax over the classes, binary logits of a sigmoid each.
 
     Attributes:
         student: With its graph.

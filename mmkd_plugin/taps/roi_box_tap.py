@@ -10,7 +10,7 @@ from mmengine.registry import TASK_UTILS
 from torch import Tensor
 
 from ..arguments import check_choice, check_switch
-from ..exceptions import MMKDTypeError
+from .coding import recode, refuse_coder
 from .reading import Reading
 from .roi_heads import (
     Outputs,
@@ -87,18 +87,7 @@ class RoIBoxTap:
         """
         refuse_roi_head(role, model)
         head = box_head(model).head
-        coder = getattr(head, 'bbox_coder', None)
-        kinds = {kind.__name__ for kind in type(coder).__mro__}
-        if (
-            not getattr(head, 'with_reg', True)
-            or 'DeltaXYWHBBoxCoder' not in kinds
-        ):
-            raise MMKDTypeError(
-                f'The {type(head).__name__} of the {role} '
-                f'{type(model).__name__} codes boxes by '
-                f'{type(coder).__name__}, but RoIBoxTap reads the deltas of a '
-                'DeltaXYWHBBoxCoder: use a head such as Shared2FCBBoxHead.'
-            )
+        refuse_coder(role, model, head, 'RoIBoxTap', 'Shared2FCBBoxHead')
 
     def reads(self, teacher: nn.Module) -> str:
         """What is read of a teacher, for the log."""
@@ -184,7 +173,7 @@ class RoIBoxTap:
         """Deltas of the teacher's head, in the coding of the student."""
         if columns is not None:
             classes = columns[classes]
-        return _recode(
+        return recode(
             _pick(found.deltas, classes),
             self._teacher.bbox_coder,
             self._student.bbox_coder,
@@ -197,14 +186,3 @@ def _pick(deltas: Tensor, classes: Tensor) -> Tensor:
     if boxes.shape[1] == 1:  # class-agnostic
         return boxes[:, 0]
     return boxes[torch.arange(len(boxes), device=boxes.device), classes]
-
-
-def _recode(deltas: Tensor, coder, wanted) -> Tensor:
-    """Deltas of one coder in the units of another."""
-    if (*coder.means, *coder.stds) == (*wanted.means, *wanted.stds):
-        return deltas
-    means, stds, new_means, new_stds = (
-        deltas.new_tensor(numbers)
-        for numbers in (coder.means, coder.stds, wanted.means, wanted.stds)
-    )
-    return (deltas * stds + means - new_means) / new_stds

@@ -1,7 +1,7 @@
 """A student and a teacher that cannot be compared."""
 
 import torch
-from mmdet.models import Shared2FCBBoxHead
+from mmdet.models import RPNHead, Shared2FCBBoxHead
 from mmdet.registry import MODELS as DET_MODELS
 from mmengine.registry import TASK_UTILS
 from mmpretrain.models.heads import LinearClsHead
@@ -13,6 +13,7 @@ from tests.helpers.commands import TEACHER, as_text
 from tests.helpers.errors_page import case
 
 RLD = dict(loss_rld=dict(type='RLDLoss', beta=8.0, tau_scd=1.0, tau_mcd=4.0))
+RPN = dict(loss_binarykd=dict(type='BinaryKDLoss', tau=1.0))
 
 
 @DET_MODELS.register_module()
@@ -39,6 +40,14 @@ class SilentBBoxHead(Shared2FCBBoxHead):
     def loss(self, cls_score, bbox_pred, rois, labels, *args, **kwargs):
         value = torch.nn.functional.cross_entropy(cls_score, labels)
         return dict(loss_cls=value)
+
+
+@DET_MODELS.register_module()
+class SilentRPNHead(RPNHead):
+    """Does not call its loss modules."""
+
+    def loss_by_feat_single(self, cls_score, bbox_pred, *args, **kwargs):
+        return cls_score.square().mean(), bbox_pred.square().mean()
 
 
 @CLS_MODELS.register_module()
@@ -95,8 +104,8 @@ def named(w, student, teacher, num_student=None, num_teacher=None):
     )
 
 
-@case('one-stage')
-def _(w):
+def retina(w):
+    """The model of a one-stage student."""
     model = w.use('detector').model()
     rpn = model.pop('rpn_head')
     model.pop('roi_head')
@@ -106,7 +115,10 @@ def _(w):
         train_cfg=model['train_cfg']['rpn'],
         test_cfg=model['test_cfg']['rcnn'],
     )
-    return w.train(model=model)
+    return model
+
+
+case('one-stage')(lambda w: w.train(model=retina(w)))
 
 
 @case('cascade')
@@ -135,6 +147,49 @@ case('logits-number')(lambda w: box_head(w, type='NarrowBBoxHead'))
 case('several-rows')(lambda w: box_head(w, with_cls=False))
 case('rows-of-rois')(lambda w: box_head(w, type='PartBBoxHead'))
 case('loss-not-called')(lambda w: box_head(w, type='SilentBBoxHead'))
+
+
+case('rpn-none')(lambda w: w.train(w.hook(losses=RPN), model=retina(w)))
+
+
+def rpn_head(w, losses=None, **changes):
+    """Distil the RPN of a student with changes of it."""
+    model = w.use('detector').model()
+    model['rpn_head'].update(changes)
+    return w.train(w.hook(losses=losses or RPN), model=model)
+
+
+case('rpn-softmax')(
+    lambda w: rpn_head(w, loss_cls=dict(type='CrossEntropyLoss'))
+)
+case('rpn-anchors')(
+    lambda w: rpn_head(
+        w,
+        anchor_generator=dict(
+            type='AnchorGenerator',
+            scales=[8],
+            ratios=[0.5, 1.0, 2.0],
+            strides=[4, 8, 16, 32, 64],
+        ),
+    )
+)
+case('rpn-coder')(
+    lambda w: rpn_head(
+        w,
+        dict(loss_box=dict(type='BoxL1Loss', tap=dict(type='RPNBoxTap'))),
+        bbox_coder=dict(type='TBLRBBoxCoder'),
+    )
+)
+case('rpn-rows')(lambda w: rpn_head(w, type='SilentRPNHead'))
+
+
+@case('rpn-maps')
+def _(w):
+    w.use('detector')
+    cfg = dict(default_scope='mmdet', model=w.model())
+    cfg['model']['backbone']['strides'] = (1, 2, 2, 1)
+    w.file('teacher.py', as_text(cfg))
+    return w.train(w.hook(losses=RPN))
 
 
 @case('not-a-classifier')
