@@ -120,7 +120,8 @@ def overlap(masks: Tensor) -> Tensor:
     sums = squares.unsqueeze(1) + squares.unsqueeze(2)
     # Masks of zeros have no overlap, not a quotient of zeros.
     dice = 2 * products / sums.clamp(min=torch.finfo(sums.dtype).tiny)
-    first, second = torch.triu_indices(*dice.shape[1:], offset=1)
+    count = masks.shape[1]
+    first, second = torch.triu_indices(count, count, offset=1)
     pairs = dice[:, first, second]
     return pairs.sum() / max(pairs.numel(), 1)
 
