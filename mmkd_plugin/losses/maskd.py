@@ -6,10 +6,11 @@ Shapes: B images, L levels, T tokens; C channels and h x w places of a level.
 from collections.abc import Sequence
 
 import torch
+from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..arguments import check_integer, check_path, check_weight
+from ..arguments import check_integer, check_path, check_weight, shown
 from .common.maps import (
     Maps,
     build_adapters,
@@ -108,9 +109,15 @@ class MasKDLoss(nn.Module):
             ValueError: If it holds no tokens, or they do not fit.
         """
         if not self._prepared and not self.steps:
-            state = read_tokens(str(self.tokens))
-            check_tokens(state, self.masks.state_dict(), str(self.tokens))
+            path = str(self.tokens)
+            state, meta = read_tokens(path)
+            check_tokens(state, self.masks.state_dict(), path)
             self.masks.load_state_dict(state)
+            # Tokens of another teacher may fit too.
+            told = f'are for the teacher {shown(meta.get("teacher"))}'
+            if 'teacher' not in meta:
+                told = 'do not say for which teacher they were trained'
+            print_log(f'The tokens of {path} {told}.', logger='current')
         self._prepared = True
 
     def forward(

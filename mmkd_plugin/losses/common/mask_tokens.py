@@ -31,6 +31,9 @@ class MaskTokens(nn.Module):
         mask_t = sigmoid(t . F), at every place
         share = softmax over the tokens of conv1x1(avgpool(conv3x3(F)))
 
+    They are trained by what a model still recognises in the masked map, see
+    :meth:`forward`, and by :func:`overlap`.
+
     Args:
         channels: Channels C of the map.
         num_tokens: Number T of tokens.
@@ -79,15 +82,59 @@ class MaskTokens(nn.Module):
         )
         return self.prob(windows).flatten(1).softmax(dim=1)
 
+    def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """What the tokens leave of a map, and how much they overlap.
 
-def read_tokens(path: str) -> dict[str, Tensor]:
+        Args:
+            maps: Shape (B, C, h, w).
+
+        Returns:
+            sum_t share_t mask_t F, of the shape of ``maps``, and the scalar
+            of :func:`overlap`.
+        """
+        masks = self.masks(maps)
+        left = torch.einsum('bt,btyx->byx', self.shares(maps), masks)
+        return maps * left.unsqueeze(1), overlap(masks)
+
+
+def overlap(masks: Tensor) -> Tensor:
+    """Mean dice coefficient of two masks of an image.
+
+    With sums over the places::
+
+        dice(a, b) = 2 sum a b / (sum a^2 + sum b^2)
+
+    It is 1 for equal masks, and 0 for masks without a common place or
+    without any.
+
+    Args:
+        masks: Shape (B, T, h, w), 0 or above.
+
+    Returns:
+        The mean over images and pairs of tokens, a scalar in 0 .. 1; 0 for
+        one token.
+    """
+    rows = masks.flatten(2)
+    products = rows @ rows.transpose(1, 2)
+    squares = products.diagonal(dim1=1, dim2=2)
+    sums = squares.unsqueeze(1) + squares.unsqueeze(2)
+    # Masks of zeros have no overlap, not a quotient of zeros.
+    dice = 2 * products / sums.clamp(min=torch.finfo(sums.dtype).tiny)
+    count = masks.shape[1]
+    first, second = torch.triu_indices(count, count, offset=1)
+    pairs = dice[:, first, second]
+    return pairs.sum() / max(pairs.numel(), 1)
+
+
+def read_tokens(path: str) -> tuple[dict[str, Tensor], dict]:
     """Read the tokens of all levels.
 
     Args:
         path: Path or URL of a file of ``torch.save`` or of safetensors.
 
     Returns:
-        The state dict of a ``nn.ModuleList`` of :class:`MaskTokens`.
+        The state dict of a ``nn.ModuleList`` of :class:`MaskTokens`, and the
+        ``meta`` of the file, empty if there is none.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -105,7 +152,7 @@ def read_tokens(path: str) -> dict[str, Tensor]:
             f'The file of tokens {path!r} was refused: {error.__cause__} Give '
             'one that the training of the tokens has written.'
         ) from error
-    state, _ = split_checkpoint(content, path)
+    state, meta = split_checkpoint(content, path)
     found = {
         name.partition(FILE_PREFIX)[2]: value
         for name, value in state.items()
@@ -117,7 +164,7 @@ def read_tokens(path: str) -> dict[str, Tensor]:
             f'{FILE_PREFIX!r}; the first one is {next(iter(state))!r}: give '
             'one that the training of the tokens has written.'
         )
-    return found
+    return found, meta
 
 
 def check_tokens(
@@ -126,7 +173,7 @@ def check_tokens(
     """Raise ValueError unless tokens have the wanted names and shapes.
 
     Args:
-        state: Result of :func:`read_tokens`.
+        state: State dict of :func:`read_tokens`.
         wanted: State dict of the modules that they are for.
         path: Where they were read, for the message.
     """
