@@ -118,10 +118,9 @@ def tap_of_logits(distiller):
         if reads_logits(tap):
             return tap
     raise SystemExit(
-        'error: No term of the config reads the logits of both models, of '
-        f'which this command tells: {", ".join(distiller.terms)} read '
-        'features, boxes or a crossed head; add a loss of logits, such as '
-        'KDLoss, with `loss_weight=0`.'
+        f'error: {", ".join(distiller.terms)} read features, boxes or a '
+        'crossed head, but this command tells of the logits of both models: '
+        'give a config with a loss of logits, such as KDLoss.'
     )
 
 

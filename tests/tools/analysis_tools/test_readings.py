@@ -131,8 +131,7 @@ def test_logits_of_a_config_with_several_taps(tmp_path):
     with pytest.raises(SystemExit) as caught:
         readings.collect(args)
     assert caught.value.code == (
-        'error: No term of the config reads the logits of both models, of '
-        'which this command tells: loss_crossed, loss_pkd read features, '
-        'boxes or a crossed head; add a loss of logits, such as KDLoss, with '
-        '`loss_weight=0`.'
+        'error: loss_crossed, loss_pkd read features, boxes or a crossed '
+        'head, but this command tells of the logits of both models: give a '
+        'config with a loss of logits, such as KDLoss.'
     )
