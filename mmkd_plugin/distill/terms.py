@@ -92,6 +92,22 @@ def kind_of(part: object) -> str:
     return getattr(part, 'kind', LOGITS)
 
 
+def settings_of(tap: object) -> str:
+    """A tap as one writes it, for the log."""
+    settings = ', '.join(
+        f'{name}={value!r}'
+        for name, value in vars(tap).items()
+        if not name.startswith('_')
+    )
+    return f'{type(tap).__name__}({settings})'
+
+
+def part_read(tap: Any, teacher: nn.Module) -> str:
+    """What a tap reads of a teacher, for the log."""
+    reads = getattr(tap, 'reads', None)
+    return kind_of(tap) if reads is None else reads(teacher)
+
+
 def _check_kinds(name: str, loss: nn.Module, tap: Any) -> None:
     read = LOGITS if tap is None else kind_of(tap)
     if kind_of(loss) != read:

@@ -15,6 +15,7 @@ from ..datasets.check import check_data
 from ..datasets.class_names import names_of
 from ..distill import Distiller
 from ..distill.adopt import NAME, adopt, state_problem
+from ..distill.terms import part_read, settings_of
 from ..engine.finite import FiniteSteps, refuse_nonfinite, saves_now
 from ..engine.lost_rank import exchange_identities
 from ..engine.run_scope import enclose
@@ -149,9 +150,14 @@ class DistillHook(Hook):
         )
         refuse_other_order(self.inherit, teachers[0].columns)
         for teacher in self.distiller.teachers:
+            terms = [
+                f'{name} of {part_read(tap, teacher.model)} by '
+                f'{settings_of(tap)}'
+                for name, (_, tap) in self.distiller.terms.items()
+            ]
             runner.logger.info(
                 f'{type(self).__name__}: teacher {teacher}, terms '
-                f'{", ".join(self.distiller.terms)}'
+                f'{", ".join(terms)}'
             )
             if self.evaluate_teacher:
                 refuse_weak_teacher(runner, teacher, self.min_metric)

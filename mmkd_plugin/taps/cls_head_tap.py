@@ -106,6 +106,10 @@ class ClsHeadTap:
                 'without `use_sigmoid`.'
             )
 
+    def reads(self, teacher: nn.Module) -> str:
+        """What is read of a teacher, for the log."""
+        return 'its head'
+
     def attach(self, student: nn.Module, teacher: nn.Module) -> None:
         """Register hooks on a student that :meth:`refuse` accepts.
 

@@ -101,6 +101,10 @@ class FeatureTap:
                 f'{", ".join(parts)}.'
             )
 
+    def reads(self, teacher: nn.Module) -> str:
+        """What is read of a teacher, for the log."""
+        return f'its {", ".join(self.teacher_modules)}'
+
     def attach(self, student: nn.Module, teacher: nn.Module) -> None:
         """Register hooks on the modules.
 

@@ -244,6 +244,13 @@ case('no-rows')(
 )
 
 
+@case('no-logits')
+def _(w):
+    losses = dict(loss_pkd=dict(type='PKDLoss', loss_weight=6.0))
+    config = w.use('detector').config([w.hook(losses=losses)])
+    return run_tool('analyze_teacher', config)
+
+
 @case('few-rows')
 def _(w):
     data = w.loader(dict(length=4), batch_size=4)

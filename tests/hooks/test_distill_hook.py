@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import HOOKS, DefaultScope
+from mmengine.registry import HOOKS, MODELS, DefaultScope
 
 import mmkd_plugin
 from mmkd_plugin.checkpoints.unpickling import load_from_local
@@ -54,6 +54,43 @@ def test_runner_trains_with_terms_in_log(tmp_path, mask):
         if key.startswith('train/loss_')
     )
     assert scalars['train/loss'].data[0][-1] == pytest.approx(total, rel=1e-5)
+
+
+def test_log_says_what_is_read(teacher, caplog):
+    """Of a cascade, the first box head; a term each, with its tap."""
+    model = teacher['config']['model']
+    heads = model.roi_head
+    model.roi_head = dict(
+        type='CascadeRoIHead',
+        num_stages=2,
+        stage_loss_weights=[1.0, 0.5],
+        bbox_roi_extractor=heads.bbox_roi_extractor,
+        bbox_head=[heads.bbox_head] * 2,
+    )
+    model.train_cfg.rcnn = [model.train_cfg.rcnn] * 2
+    model.type = 'CascadeRCNN'
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        state = MODELS.build(model).state_dict()
+    torch.save(dict(state_dict=state), teacher['checkpoint'])
+    hook = HOOKS.build(
+        hook_cfg(
+            teacher,
+            losses=dict(
+                loss_kd=dict(type='KDLoss', tau=1.0),
+                loss_pkd=dict(type='PKDLoss', loss_weight=6.0),
+            ),
+        )
+    )
+    with caplog.at_level('INFO'):
+        connect(hook, tiny.build_detector())
+    (line,) = [x for x in caplog.messages if x.startswith('DistillHook: ')]
+    assert line.endswith(
+        ', terms loss_kd of the first of its 2 box heads by '
+        'RoIHeadTap(background_weight=1.0, crossed=False), '
+        "loss_pkd of its neck by FeatureTap(modules=('neck',), "
+        "teacher_modules=('neck',), levels=('p2', 'p3', 'p4', 'p5'), "
+        'resize=False)'
+    )
 
 
 @pytest.mark.slow

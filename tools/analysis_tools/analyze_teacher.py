@@ -259,8 +259,7 @@ def name_classes(runner, tap):
 def main():
     parser = readings.build_parser(__doc__.split('\n')[0], batches=20)
     args = parser.parse_args()
-    runner, distiller, given = readings.collect(args)
-    (tap,) = distiller.taps
+    runner, tap, given = readings.collect(args)
     result = analyze(given, name_classes(runner, tap), tap.background)
     result = dict(
         config=args.config,

@@ -16,8 +16,9 @@ from tempfile import NamedTemporaryFile, TemporaryDirectory
 import inspect_report as report
 import torch
 from mmengine.runner import Runner
+from pulls import listen, measure
 from random_images import noise_loader
-from readings import listen
+from readings import detach
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmkd_plugin import DistillHook
@@ -27,6 +28,7 @@ from mmkd_plugin.cli.errors import explain, explain_errors
 from mmkd_plugin.cli.launch import build_parser, check_start, load_config
 from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.datasets.class_names import names_of
+from mmkd_plugin.distill.adopt import adopt
 from mmkd_plugin.teachers.config import build_model
 from mmkd_plugin.teachers.config import load_config as load_teacher_config
 from mmkd_plugin.teachers.metric import check_validation
@@ -106,11 +108,22 @@ def begin(cfg, args, problems):
                 noise['dataset']['classes'] = names
             loop.dataloader = Runner.build_dataloader(noise)
     with noting(problems):
-        runner.build_optim_wrapper(runner.optim_wrapper)
+        runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+        adopt_all(runner)
     with noting(problems), check_first_weights(runner):
         runner.model.init_weights()
         runner.load_or_resume()
     return runner
+
+
+def adopt_all(runner):
+    """Give the losses with parameters to the optimizer, as training does."""
+    losses = {}
+    for hook in runner.hooks:
+        if isinstance(hook, DistillHook):
+            losses.update(hook.distiller.trainable)
+    if losses:
+        adopt(runner, losses)
 
 
 def stand_in(cfg, folder, problems):
@@ -214,6 +227,32 @@ def watch(model):
         yield shapes
 
 
+def step(model, data, hooks, problems):
+    """Run the forward pass of a training step, and see what terms do in it.
+
+    Args:
+        model (nn.Module): The student.
+        data (dict): What its data preprocessor gave.
+        hooks (list[DistillHook]): Connected, unless it could not be.
+        problems (list[str]): What would stop the training is appended.
+
+    Returns:
+        tuple[dict, dict]: What each term was called with, a ``Reading``, and
+        its ``Pull``; without the terms that were not called.
+    """
+    # Of a teacher that could not be connected, the output has no terms.
+    distillers = [h.distiller for h in hooks if h.distiller.teachers]
+    pulls = {}
+    with (
+        noting(problems),
+        torch.set_grad_enabled(bool(distillers)),
+        listen(model, *distillers) as heard,
+    ):
+        output = model(**data, mode='loss' if hooks else 'tensor')
+        pulls = measure(model, output, heard, *distillers)
+    return {x: detach(r) for x, r in heard.readings.items()}, pulls
+
+
 def inspect(cfg, args, folder):
     """Find out what a config would distil.
 
@@ -241,35 +280,31 @@ def inspect(cfg, args, folder):
 
     model = runner.model.train()
     data = model.data_preprocessor(next(iter(runner.train_dataloader)), True)
-    with noting(problems), torch.no_grad(), ExitStack() as stack:
-        read = {
-            hook: stack.enter_context(listen(hook.distiller)) for hook in hooks
-        }
+    with ExitStack() as stack:
         shapes = [stack.enter_context(watch(part.model)) for part in parts]
-        model(**data, mode='loss' if hooks else 'tensor')
+        given, pulls = step(model, data, hooks, problems)
     for hook in hooks:
         hook.distiller.detach()
     macs = [count_macs(part.model, data) for part in parts]
 
     what = 'the first batch of the data' if args.data else 'noise'
-    found = [
+    told = [
         report.compare(parts, macs),
         f'Run on {what}, inputs {tuple(data["inputs"].shape)}.',
     ]
     for hook in hooks:
-        reading = (read[hook] or [None])[0]
-        found.append(
+        told.append(
             report.describe_hook(
-                runner, hook, teachers[hook], classes, reading
+                runner, hook, teachers[hook], classes, given, pulls
             )
         )
     if not hooks:
-        found.append(
+        told.append(
             'Nothing is distilled: `custom_hooks` has no distillation hook.'
         )
     if args.modules:
-        found += map(report.list_modules, parts, shapes)
-    return found, problems
+        told += map(report.list_modules, parts, shapes)
+    return told, problems
 
 
 @explain_errors()

@@ -6,6 +6,8 @@ import torch
 from mmengine.runner import IterBasedTrainLoop
 from torch import nn
 
+from mmkd_plugin.distill.adopt import NAME as ADOPTED
+from mmkd_plugin.distill.terms import LOGITS, kind_of, part_read, settings_of
 from mmkd_plugin.teachers.classes import match_classes
 from mmkd_plugin.teachers.inputs import TeacherInput, read_preprocessing
 
@@ -124,7 +126,7 @@ def _describe(part, macs):
     }
 
 
-def describe_hook(runner, hook, teachers, classes, reading):
+def describe_hook(runner, hook, teachers, classes, readings, pulls):
     """What a hook does, as a Markdown list.
 
     Args:
@@ -132,26 +134,26 @@ def describe_hook(runner, hook, teachers, classes, reading):
         hook (DistillHook): The hook.
         teachers (list[Teacher]): Its teachers, none if they cannot be built.
         classes (Sequence[str] | None): The student's class names.
-        reading (Reading | None): What its first loss was called with.
+        readings (dict[str, Reading]): What each term was called with, if it
+            was.
+        pulls (dict[str, Pull]): Of the terms that were called.
 
     Returns:
         str: The list.
     """
     student = runner.model
     lines = [f'## {type(hook).__name__}\n']
-    taps = [tap for tap in hook.distiller.taps if tap is not None]
-    lines += [f'* Tap: {_settings(tap)}' for tap in taps]
-    if reading is not None:
-        lines.append(
-            f'* Logits: student {tuple(reading.student.shape)}, '
-            f'teacher {tuple(reading.teacher.shape)}, as passed to the losses'
-        )
-    else:
-        lines.append('* Logits: none reached the losses in this run')
     for name, (loss, tap) in hook.distiller.terms.items():
-        by = f', read by {_settings(tap)}' if len(taps) > 1 else ''
-        lines.append(f'* {name}: {loss}{by}')
+        about = [
+            *_tap_lines(tap, teachers),
+            *_reading_lines(tap, readings.get(name)),
+            _trained(loss),
+            _pull(pulls.get(name)),
+        ]
+        lines.append(f'* {name}: {_one_line(loss)}')
+        lines += [f'  * {line}' for line in about]
     lines.append(f'* Schedule: {describe_schedule(runner, hook.schedule)}')
+    taps = [tap for tap in hook.distiller.taps if tap is not None]
     for teacher in teachers:
         matches = [
             f'* Classes: {_match(tap, student, classes, teacher)}'
@@ -168,14 +170,81 @@ def describe_hook(runner, hook, teachers, classes, reading):
     return '\n'.join(lines)
 
 
-def _settings(tap):
-    """A tap as one writes it."""
-    settings = ', '.join(
-        f'{name}={value}'
-        for name, value in vars(tap).items()
-        if not name.startswith('_')
+def _one_line(loss):
+    """A loss with its numbers, without the layers in it."""
+    return f'{type(loss).__name__}({loss.extra_repr()})'
+
+
+def _tap_lines(tap, teachers):
+    if tap is None:
+        yield 'Tap: **none** fits the student'
+        return
+    yield f'Tap: {settings_of(tap)}'
+    for teacher in teachers:
+        try:
+            tap.refuse('teacher', teacher.model)
+        except TypeError:
+            continue  # said below
+        yield f'Of the teacher: {part_read(tap, teacher.model)}'
+
+
+def _reading_lines(tap, reading):
+    """Shapes of what a loss was called with."""
+    kind = LOGITS if tap is None else kind_of(tap)
+    if reading is None:
+        yield f'{kind.capitalize()}: none reached the loss in this run'
+        return
+    student, teacher = (_levels(tap, x) for x in reading[:2])
+    pairs = [
+        f'{name}student {own}, teacher {other}'
+        for (name, own), (_, other) in zip(student, teacher)
+    ]
+    yield f'{kind.capitalize()}: {"; ".join(pairs)}, as passed to the loss'
+    yield f'Labels {_shapes(reading.labels)}, weights ' + _shapes(
+        reading.weights
     )
-    return f'{type(tap).__name__}({settings})'
+
+
+def _levels(tap, side):
+    """Name and shape of the tensors of one side of a reading."""
+    if isinstance(side, torch.Tensor):
+        return [('', tuple(side.shape))]
+    names = getattr(tap, 'levels', None) or range(len(side))
+    return [(f'{n} ', tuple(x.shape)) for n, x in zip(names, side)]
+
+
+def _shapes(part):
+    if part is None:
+        return 'none'
+    return ', '.join(map(str, shapes_in(part))) or 'none'
+
+
+def _trained(loss):
+    """Number of a loss's own parameters, and where they live."""
+    trained = {
+        name: param.numel()
+        for name, param in loss.named_parameters()
+        if param.requires_grad
+    }
+    if not trained:
+        return 'Trained parameters: none'
+    parts = dict.fromkeys(name.split('.')[0] for name in trained)
+    return (
+        f'Trained parameters: {sum(trained.values())} in {", ".join(parts)} '
+        "of the loss; the run's optimizer trains them, checkpoints have them "
+        f'as `{ADOPTED}`, and the student does not'
+    )
+
+
+def _pull(pull):
+    """The pull of a term, in words."""
+    if pull is None:
+        return 'Pull: not measured'
+    if pull.ratio is None:
+        text = f'no part of {pull.what} reaches what it reads'
+    else:
+        text = f'{pull.ratio:.4g} times that of {pull.what}'
+    return f'Pull: {text}; value {pull.value:.4g}'
 
 
 def describe_schedule(runner, schedule):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from mmengine.runner import CheckpointLoader, Runner
+from pulls import reads_logits
 
 from mmkd_plugin import DistillHook
 from mmkd_plugin.checkpoints.first_weights import check_first_weights
@@ -23,19 +24,20 @@ from mmkd_plugin.teachers.teacher import Teacher
 
 
 @contextmanager
-def listen(distiller):
-    """Record the arguments that a distiller's first loss is called with.
+def listen(distiller, tap):
+    """Record what a tap gives to its losses.
 
     Args:
         distiller (Distiller): Attached to its student.
+        tap: One of its taps.
 
     Yields:
         list[Reading]: One per batch so far, detached.
     """
     found = []
-    first = next(iter(distiller.losses.values()))
+    first = next(t.loss for t in distiller.terms.values() if t.tap is tap)
     handle = first.register_forward_pre_hook(
-        lambda module, args: found.append(Reading(*(x.detach() for x in args)))
+        lambda module, args: found.append(detach(Reading(*args)))
     )
     try:
         yield found
@@ -43,13 +45,23 @@ def listen(distiller):
         handle.remove()
 
 
+def detach(part):
+    """A reading, or a part of one, without the graph."""
+    if isinstance(part, Reading):
+        return Reading(*map(detach, part))
+    if isinstance(part, (list, tuple)):
+        return type(part)(map(detach, part))
+    return part if part is None else part.detach()
+
+
 @torch.no_grad()
-def read(runner, distiller, batches):
-    """Collect the inputs of the losses over some training batches.
+def read(runner, distiller, tap, batches):
+    """Collect what a tap reads over some training batches.
 
     Args:
         runner (Runner): Of a config with a distillation hook.
         distiller (Distiller): Attached to the runner's model.
+        tap: One of its taps, of logits.
         batches (int): How many batches to take.
 
     Returns:
@@ -59,9 +71,25 @@ def read(runner, distiller, batches):
         SystemExit: If no sample reached the losses.
     """
     model = runner.model.train()
-    with listen(distiller) as found:
+    with listen(distiller, tap) as found:
         for batch in islice(runner.train_dataloader, batches):
             model(**model.data_preprocessor(batch, True), mode='loss')
+    return join(found, batches)
+
+
+def join(found, batches):
+    """The readings of logits of several batches as one, on the CPU.
+
+    Args:
+        found (list[Reading]): One per batch that reached the losses.
+        batches (int): How many batches were run, for the message.
+
+    Returns:
+        Reading: Of all samples together.
+
+    Raises:
+        SystemExit: If there is no sample.
+    """
     if not any(len(reading.student) for reading in found):
         raise SystemExit(
             f'error: No sample reached the losses in {batches} batches: take '
@@ -74,6 +102,25 @@ def read(runner, distiller, batches):
             ).cpu()
             for parts in zip(*found)
         )
+    )
+
+
+def tap_of_logits(distiller):
+    """The first tap that reads the logits of both models' own heads.
+
+    Args:
+        distiller (Distiller): Attached to its student.
+
+    Raises:
+        SystemExit: If it has none.
+    """
+    for tap in distiller.taps:
+        if reads_logits(tap):
+            return tap
+    raise SystemExit(
+        f'error: {", ".join(distiller.terms)} read features, boxes or a '
+        'crossed head, but this command tells of the logits of both models: '
+        'give a config with a loss of logits, such as KDLoss.'
     )
 
 
@@ -104,25 +151,44 @@ def build_parser(description, batches):
 
 
 def collect(args):
-    """Build runner and teacher, and collect the inputs of the losses.
+    """Build runner and teacher, and collect the logits of both.
 
     Args:
         args (argparse.Namespace): Options of :func:`build_parser`.
 
     Returns:
-        tuple: The runner, its distiller, and the result of :func:`read`.
+        tuple: The runner, its tap of logits, and the result of :func:`read`.
 
     Raises:
-        SystemExit: If the config has no or several distillation hooks, or
-            the student's checkpoint is missing.
+        SystemExit: If the config has no or several distillation hooks, no
+            term of logits, or the student's checkpoint is missing.
         FileNotFoundError, TypeError, ValueError: If something is wrong with
             the config, the data, the teacher or the student's checkpoint.
     """
-    with safe_loading(args.trust_checkpoint):
-        return _collect(args)
+    with connect(args) as (runner, distiller):
+        tap = tap_of_logits(distiller)
+        return runner, tap, read(runner, distiller, tap, args.batches)
 
 
-def _collect(args):
+@contextmanager
+def connect(args):
+    """Build runner and teacher, and connect them.
+
+    Args:
+        args (argparse.Namespace): Options of :func:`build_parser`.
+
+    Yields:
+        tuple: The runner and its distiller, attached.  What data sets print
+        goes to stderr.
+
+    Raises:
+        See :func:`collect`.
+    """
+    with safe_loading(args.trust_checkpoint), redirect_stdout(sys.stderr):
+        yield _connect(args)
+
+
+def _connect(args):
     cfg = launch.load_config(args)
     launch.check_start(
         cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper'
@@ -144,21 +210,21 @@ def _collect(args):
             'a config with a teacher.'
         )
     (hook,) = hooks
-    # Keep what data sets print while loading out of the result.
-    with redirect_stdout(sys.stderr):
-        check_data(runner, 'train')
-        if student:
-            content = CheckpointLoader.load_checkpoint(student, 'cpu')
-            state, _ = split_checkpoint(content, student)
-            load_strictly(runner.model, state, student, role='student')
-        else:
-            with check_first_weights(runner):
-                runner.model.init_weights()
-                runner.load_or_resume()
-        distiller = hook.distiller
-        distiller.attach(
-            runner.model,
-            [Teacher(**cfg) for cfg in hook.teacher_cfgs],
-            names_of(runner.train_dataloader.dataset),
-        )
-        return runner, distiller, read(runner, distiller, args.batches)
+    check_data(runner, 'train')
+    if student:
+        content = CheckpointLoader.load_checkpoint(student, 'cpu')
+        state, _ = split_checkpoint(content, student)
+        load_strictly(runner.model, state, student, role='student')
+    else:
+        with check_first_weights(runner):
+            runner.model.init_weights()
+            runner.load_or_resume()
+    distiller = hook.distiller
+    distiller.attach(
+        runner.model,
+        [Teacher(**cfg) for cfg in hook.teacher_cfgs],
+        names_of(runner.train_dataloader.dataset),
+    )
+    for loss in distiller.losses.values():
+        loss.to(next(runner.model.parameters()).device)
+    return runner, distiller

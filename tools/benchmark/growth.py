@@ -96,6 +96,11 @@ def prepare(args, folder, point):
     student = start(student_alone(cfg), f'{folder.name}-student')
     runner = start(cfg, f'{folder.name}-distilled')
     request = request_of(runner)
+    if request.reading is None:
+        raise SystemExit(
+            f'error: {args.config} distils features alone, but expected a '
+            'loss of logits or boxes, whose RoIs are counted.'
+        )
     found = len(request.reading.student)
     wanted = point['rois'] * point['batch']
     if found != wanted:

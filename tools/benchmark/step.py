@@ -17,7 +17,8 @@ other load. Then the parts of the step are timed: "own time" is what the plugin
 itself takes, including the losses and their backward pass to the logits, as a
 fraction of the teacher's forward pass. It is measured directly, not as a
 difference of large numbers, so it is the most reliable of the three. Parts are
-timed in CPU time on the CPU, and in wall-clock time of the host on a GPU.
+timed in CPU time on the CPU, and in wall-clock time of the host on a GPU. Each
+term is also timed alone, see term_cost.py, and its peak memory is measured.
 
 Data loading is excluded: all steps use one batch of noise and a learning rate
 of 0. A teacher whose checkpoint is missing gets random weights, since only
@@ -50,10 +51,10 @@ from stepping import (
     request_of,
     time_parts,
 )
-from timing import CLOCKS, compare, summary, synchronize
+from term_cost import ALL, cost_of_terms, print_costs
+from timing import CLOCKS, compare, summary
 
 from mmkd_plugin import ExactResumeHook
-from mmkd_plugin.taps.roi_align import to_roi_align
 
 OWN = (
     'DistillHook',
@@ -84,7 +85,6 @@ def bare_forward(runner, request):
     (teacher,) = distill_hook(runner).distiller.teachers
     model, wrapper = teacher.model, runner.optim_wrapper
     images = teacher.to_input(request.inputs, request.data_samples)
-    rois = getattr(request.asked[0], 'rois', None)
 
     @torch.no_grad()
     def forward():
@@ -92,11 +92,8 @@ def bare_forward(runner, request):
             wrapper.optim_context(runner.model),
             teacher.speed.autocast(images.device.type),
         ):
-            if rois is None:
-                return model(images, mode='tensor')
-            features = to_roi_align(model.extract_feat(images))
-            features = [x.float() for x in features]
-            return model.roi_head._bbox_forward(features, rois)
+            features = model.extract_feat(images)
+            return [ask(model, features) for ask in request.asks]
 
     return forward
 
@@ -111,34 +108,15 @@ def overheads(times, clock):
     ]
 
 
-def backward_of_terms(distiller, reading, steps, clock):
-    """Milliseconds of the terms' backward pass to the logits."""
-    spans = []
-    for _ in range(steps):
-        student = reading.student.detach().requires_grad_()
-        terms = sum(
-            distiller.guard.term(
-                name, loss, 1.0, reading._replace(student=student)
-            )
-            for name, loss in distiller.losses.items()
-        )
-        synchronize()
-        begin = clock()
-        terms.backward()
-        synchronize()
-        spans.append(1e3 * (clock() - begin))
-    return statistics.median(spans)
-
-
 def measure(args, folder):
     """All figures, as a dict of plain numbers."""
     cfg, _ = training_config(args, folder)
     use_noise(cfg, args.size, args.batch)
     student = start(student_alone(cfg), 'student', ExactResumeHook())
     runner = start(cfg, 'distilled', ExactResumeHook())
-    distiller = distill_hook(runner).distiller
-    (teacher,) = distiller.teachers
+    (teacher,) = distill_hook(runner).distiller.teachers
     request = request_of(runner)
+    reading = request.reading
     variants = dict(
         student=student.train_loop.step,
         teacher=bare_forward(runner, request),
@@ -149,7 +127,8 @@ def measure(args, folder):
     on_cpu = request.inputs.device.type == 'cpu'
     clock = time.process_time if on_cpu else time.perf_counter
     steps = args.steps * args.rounds
-    backward = backward_of_terms(distiller, request.reading, steps, clock)
+    terms = cost_of_terms(runner, request, steps)
+    backward = terms[ALL]['backward']
     parts = time_parts(runner, steps, clock)
     own = backward + sum(parts.get(name, 0) for name in OWN)
     return dict(
@@ -158,7 +137,7 @@ def measure(args, folder):
         torch=torch.__version__,
         threads=torch.get_num_threads(),
         images=list(request.inputs.shape),
-        samples=len(request.reading.student),
+        samples=None if reading is None else len(reading.student),
         rounds=args.rounds,
         steps=args.steps,
         milliseconds={
@@ -174,6 +153,7 @@ def measure(args, folder):
             share=own / statistics.median(t[on_cpu] for t in times['teacher']),
             backward=backward,
         ),
+        terms=terms,
         peak_memory=memory,
         teacher_weights=sum(
             w.nbytes for w in teacher.model.state_dict().values()
@@ -184,9 +164,11 @@ def measure(args, folder):
 
 def report(found):
     """Print the figures as Markdown tables."""
+    samples = found['samples']
     print(
-        f'{found["config"]}, images {found["images"]}, {found["samples"]} '
-        f'samples, on {found["device"]} with {found["threads"]} threads, '
+        f'{found["config"]}, images {found["images"]}, '
+        f'{"features alone" if samples is None else f"{samples} samples"}, '
+        f'on {found["device"]} with {found["threads"]} threads, '
         f'torch {found["torch"]}, {found["rounds"]} rounds of '
         f'{found["steps"]} steps\n'
     )
@@ -212,6 +194,11 @@ def report(found):
     print(f'| own time, {own["milliseconds"]:.2f} ms | {own["share"]:.1%} | |')
     weights = found['teacher_weights'] / 2**20
     print(f'\nWeights of the teacher: {weights:.1f} MiB.\n')
+    clock = CLOCKS[found['device'] == 'cpu']
+    print_costs(
+        found['terms'], found['milliseconds']['student'][clock]['median']
+    )
+    print()
     print_parts(found['parts'])
 
 

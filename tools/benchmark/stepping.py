@@ -14,6 +14,9 @@ from mmkd_plugin import DistillHook, ExactResumeHook
 from mmkd_plugin.resume import randomness
 from mmkd_plugin.taps import Reading
 
+# Hooks of taps on modules of the student.
+RECORDING = ('_on_extract', '_on_head', '_on_loss', '_on_box_loss', '_record')
+
 
 @LOOPS.register_module()
 class SteppedLoop(EpochBasedTrainLoop):
@@ -93,14 +96,31 @@ class Request(NamedTuple):
     Attributes:
         inputs (Tensor): The student's images, (B, 3, H, W).
         data_samples (list): One per image.
-        asked (tuple): See :meth:`Teacher.logits`.
-        reading (Reading): What the losses were called with, detached.
+        asks (list): The different questions, see :meth:`Teacher.answer`.
+        logits (tuple | None): Arguments of the first :meth:`Teacher.logits`.
+        readings (dict[str, Reading]): What the losses were called with, by
+            the name of the term, detached.
+        rois (dict): Tap of RoIs to what it recorded of the student,
+            detached.
     """
 
     inputs: Tensor
     data_samples: list
-    asked: tuple
-    reading: Reading
+    asks: list
+    logits: tuple | None
+    readings: dict
+    rois: dict
+
+    @property
+    def reading(self):
+        """What the first loss that compares rows was called with.
+
+        None without a loss of logits or boxes.
+        """
+        found = [
+            r for r in self.readings.values() if isinstance(r.student, Tensor)
+        ]
+        return found[0] if found else None
 
 
 def request_of(runner):
@@ -108,32 +128,71 @@ def request_of(runner):
     distiller = distill_hook(runner).distiller
     (teacher,) = distiller.teachers
     calls = defaultdict(list)
+    readings, rois = {}, {}
 
     def note(name):
         function = getattr(teacher, name)
 
         def noted(*args, **kwargs):
-            calls[name] += args
+            calls[name].append(args)
             return function(*args, **kwargs)
 
         setattr(teacher, name, noted)
 
-    for name in ('see', 'logits'):
+    def note_rois(tap):
+        take = tap._record.take
+
+        def noted():
+            found = take()
+            rois[tap] = None if found is None else detach(found)
+            return found
+
+        tap._record.take = noted
+
+    for name in ('see', 'answer', 'logits'):
         note(name)
-    first = next(iter(distiller.losses.values()))
-    handle = first.register_forward_pre_hook(
-        lambda module, args: calls['loss'].extend(x.detach() for x in args)
-    )
+    handles = [
+        loss.register_forward_pre_hook(
+            lambda module, args, name=name: readings.update(
+                {name: detach(Reading(*args))}
+            )
+        )
+        for name, loss in distiller.losses.items()
+    ]
+    recorded = [tap for tap in distiller.taps if hasattr(tap, '_record')]
+    for tap in recorded:
+        note_rois(tap)
     runner.train_loop.step()
-    handle.remove()
-    del teacher.see, teacher.logits  # back to the methods of the class
-    return Request(*calls['see'], calls['logits'], Reading(*calls['loss']))
+    for handle in handles:
+        handle.remove()
+    # Back to the methods of the classes.
+    del teacher.see, teacher.answer, teacher.logits
+    for tap in recorded:
+        del tap._record.take
+    return Request(
+        *calls['see'][-1],
+        list(dict.fromkeys(ask for (ask,) in calls['answer'])),
+        next(iter(calls['logits']), None),
+        readings,
+        rois,
+    )
+
+
+def detach(part):
+    """Tensors at any depth of tuples and lists, without their graph."""
+    if isinstance(part, Tensor):
+        return part.detach()
+    if isinstance(part, tuple) and hasattr(part, '_fields'):
+        return type(part)(*map(detach, part))
+    if isinstance(part, (list, tuple)):
+        return type(part)(map(detach, part))
+    return part
 
 
 def answer(teacher, request):
     """The teacher's logits for a :class:`Request`, (N, C)."""
     teacher.see(request.inputs, request.data_samples)
-    logits = teacher.logits(*request.asked)
+    logits = teacher.logits(*request.logits)
     teacher.forget()
     return logits
 
@@ -152,11 +211,13 @@ def time_parts(runner, steps, clock=time.perf_counter):
     for teacher in distiller.teachers:
         watch.watch(teacher, 'answer', 'network: teacher')
         watch.watch(teacher, 'to_input', 'conversion of images')
+        watch.watch(teacher, 'cross', "network: teacher's head, crossed")
     for tap in distiller.taps:
-        record = getattr(tap, '_record', tap)
-        for name in ('_on_extract', '_on_head', '_on_loss', '_on_box_loss'):
-            if hasattr(record, name):
-                watch.watch(record, name, 'tap')
+        recorders = getattr(tap, '_recorders', [getattr(tap, '_record', tap)])
+        for record in recorders:
+            for name in RECORDING:
+                if hasattr(record, name):
+                    watch.watch(record, name, 'tap')
         watch.watch(tap, 'take', 'tap')
     for loss in distiller.losses.values():
         watch.watch(loss, 'forward', 'network: distillation losses')

@@ -29,6 +29,7 @@ from stepping import answer, distill_hook, request_of
 from timing import compare, summary
 
 from mmkd_plugin.datasets.class_names import names_of
+from mmkd_plugin.distill.terms import LOGITS, kind_of
 from mmkd_plugin.teachers.teacher import Teacher
 
 PLAIN = dict(
@@ -100,6 +101,22 @@ def changes(found, wanted, readings):
     )
 
 
+def logits_of(request, runner):
+    """What the first loss of both models' own logits was called with.
+
+    Raises:
+        SystemExit: If there is none.
+    """
+    for name, (_, tap) in distill_hook(runner).distiller.terms.items():
+        if kind_of(tap) == LOGITS and not getattr(tap, 'crossed', False):
+            return request.readings[name]
+    raise SystemExit(
+        "error: expected a loss of both models' own logits, which this "
+        'command compares, but the config distils features, boxes or a '
+        'crossed head alone: give a config with such a loss.'
+    )
+
+
 def answer_all(teacher, requests):
     """The teacher's logits for all requests."""
     return [answer(teacher, request) for request in requests]
@@ -114,7 +131,7 @@ def measure(args, folder):
     runner = start(cfg, 'student')
     distiller = distill_hook(runner).distiller
     requests = [request_of(runner) for _ in range(args.batches)]
-    readings = [request.reading for request in requests]
+    readings = [logits_of(request, runner) for request in requests]
     described = str(distiller.teachers[0])
     distiller.detach()
     classes = names_of(runner.train_dataloader.dataset)

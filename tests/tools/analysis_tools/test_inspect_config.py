@@ -3,6 +3,8 @@
 import inspect_config
 import pytest
 import torch
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 from tests.helpers import tiny, tiny_cls
@@ -46,7 +48,11 @@ def test_detector(tmp_path, ask):
     macs = row(out, 'multiply-adds of inference, per image')
     assert 0 < float(macs[0].split()[0]) < float(macs[1].split()[0])
     assert 'Run on noise, inputs (2, 3, 96, 128).' in out
-    assert '* Tap: RoIHeadTap(background_weight=1.0)' in out
+    assert (
+        out.count('* Tap: RoIHeadTap(background_weight=1.0, crossed=False)')
+        == 2
+    )
+    assert '* Labels (64,), weights (64,)' in out
     assert '* Logits: student (64, 4), teacher (64, 4), as' in out
     assert '* loss_rld: RLDLoss(alpha=1.0, beta=2.0, ' in out
     assert '* loss_ckd: CKDLoss(tau=1.0, ' in out
@@ -65,6 +71,85 @@ def test_detector(tmp_path, ask):
     assert row(student, 'rpn_head.rpn_conv')[0] == 'Conv2d'
     assert '| rpn_head.rpn_conv |' not in teacher
     assert 'rpn_head.rpn_conv' in teacher.split('Not called as modules')[1]
+
+
+BY_LABEL = dict(type='RoIBoxTap', rows='label')
+REVIEWKD = dict(
+    type='ReviewKDLoss',
+    student_channels=[16] * 5,
+    teacher_channels=[16] * 5,
+    mid_channels=4,
+    loss_weight=2.0,
+)
+
+
+def test_terms_of_features_and_boxes(tmp_path, ask):
+    """Each with its own tap, what it was given, and its pull."""
+    teacher = tiny.save_teacher(tmp_path / 'teacher.pth', width=16)
+    losses = dict(
+        loss_box=dict(type='BoxL1Loss', loss_weight=0.5, tap=BY_LABEL),
+        loss_reviewkd=REVIEWKD,
+        loss_kd=dict(
+            type='KDLoss', tau=1.0, tap=dict(type='RoIHeadTap', crossed=True)
+        ),
+    )
+    hook = hook_cfg({**teacher, 'classes': tiny.CLASSES}, losses=losses)
+    code, out = ask([hook], *SIZE)
+    assert (code, out.splitlines()[-1]) == (0, 'Yes.')
+    told = out.split('## DistillHook')[1].split('* Schedule')[0]
+    box, reviewkd, kd = (x.split('\n  * ') for x in told.split('\n* ')[1:])
+    assert box[0].startswith('loss_box: BoxL1Loss(loss_weight=0.5')
+    assert box[1:5] == [
+        "Tap: RoIBoxTap(rows='label', crossed=False)",
+        'Of the teacher: its box head',
+        'Boxes: student (64, 4), teacher (64, 4), as passed to the loss',
+        'Labels (64, 4), weights (64,)',
+    ]
+    assert box[5] == 'Trained parameters: none'
+    # As much as its weight: both are distances of the foreground.
+    assert box[6].startswith('Pull: 0.5 times that of `loss_bbox`; value ')
+    # Without the layers.
+    assert reviewkd[0].startswith('loss_reviewkd: ReviewKDLoss(')
+    assert 'Conv2d' not in out
+    sizes = [(24, 32), (12, 16), (6, 8), (3, 4), (2, 2)]
+    shapes = '; '.join(
+        f'{n} student (2, 16, {h}, {w}), teacher (2, 16, {h}, {w})'
+        for n, (h, w) in enumerate(sizes)
+    )
+    assert reviewkd[2:5] == [
+        'Of the teacher: its neck',
+        f'Features: {shapes}, as passed to the loss',
+        'Labels (3, 4), (3, 4), weights none',
+    ]
+    count = sum(p.numel() for p in MODELS.build(REVIEWKD).parameters())
+    assert reviewkd[5].startswith(
+        f'Trained parameters: {count} in connectors of the loss; '
+    )
+    assert ' times that of the task losses; value ' in reviewkd[6]
+    assert kd[1].endswith('crossed=True)')
+    assert ' times that of the task losses; value ' in kd[6]
+
+
+def test_losses_that_the_optimizer_cannot_take(tmp_path, ask):
+    teacher = tiny.save_teacher(tmp_path / 'teacher.pth', width=16)
+    hook = hook_cfg(
+        {**teacher, 'classes': tiny.CLASSES},
+        losses=dict(loss_reviewkd=REVIEWKD),
+    )
+    optimizer = dict(optimizer=dict(type='SGD', lr=0.01))
+    code, out = ask(
+        [hook],
+        *SIZE,
+        optim_wrapper=dict(optimizer, constructor='OnlyBackbone'),
+    )
+    assert code == 1
+    assert 'parameters of loss_reviewkd are in no parameter group' in out
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class OnlyBackbone(DefaultOptimWrapperConstructor):
+    def __call__(self, model):
+        return super().__call__(model.backbone)
 
 
 def test_missing_checkpoint_leaves_the_shapes(ask):
@@ -111,7 +196,7 @@ def test_all_that_is_wrong_is_said(ask):
     # Of a pipeline that cannot be run, and padded.
     assert 'Run on noise, inputs (2, 3, 64, 64).' in out
     assert row(out, 'weights')[0] == 'no/r18.pth'
-    assert '* Logits: none reached the losses in this run' in out
+    assert '* Logits: none reached the loss in this run' in out
     assert '* Classes: **the teacher does not know** emu' in out
     said = out.split('No:\n\n')[1].splitlines()
     assert len(said) == 4

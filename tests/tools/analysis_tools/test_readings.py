@@ -5,11 +5,14 @@ import readings
 import torch
 import weigh_terms
 
-from mmkd_plugin import DistillHook
+from mmkd_plugin import Distiller, DistillHook
 from mmkd_plugin.teachers.teacher import Teacher
 from tests.helpers import tiny, tiny_cls
 from tests.helpers.detector_runs import make_runner
 from tests.helpers.tool_runs import hook_cfg, run, write_config
+
+KD = dict(type='KDLoss', tau=1.0)
+PKD = dict(type='PKDLoss', loss_weight=6.0)
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def distiller(runner):
 
 
 def test_samples_are_those_of_the_training(runner, distiller):
-    reading = readings.read(runner, distiller, 2)
+    reading = readings.read(runner, distiller, distiller.taps[0], 2)
     student, teacher, labels, weights = reading
     assert student.shape == teacher.shape == (len(labels), 4)
     assert len(labels) == len(weights) > 0
@@ -39,13 +42,13 @@ def test_samples_are_those_of_the_training(runner, distiller):
     )
     # Two images a batch, 32 RoIs an image at most.
     assert len(labels) <= 2 * 2 * 32
-    fewer = readings.read(runner, distiller, 1)
+    fewer = readings.read(runner, distiller, distiller.taps[0], 1)
     assert len(fewer.student) < len(student)
 
 
 def test_no_sample_is_an_error(runner, distiller):
     with pytest.raises(SystemExit) as caught:
-        readings.read(runner, distiller, 0)
+        readings.read(runner, distiller, distiller.taps[0], 0)
     assert caught.value.code == (
         'error: No sample reached the losses in 0 batches: take more '
         '--batches, or check that the training images have boxes.'
@@ -108,3 +111,27 @@ def test_more_samples_than_there_are(tmp_path, monkeypatch, capsys):
     assert code == 0
     terms = {line.split(' | ')[2] for line in out.splitlines()[2:]}
     assert terms == {'loss_rld', 'loss_ckd'}
+
+
+def test_logits_of_a_config_with_several_taps(tmp_path):
+    """Those of the models' own heads, wherever they stand."""
+    teacher = tiny.save_teacher(tmp_path / 'teacher.pth', width=16)
+    crossed = dict(
+        type='KDLoss', tau=1.0, tap=dict(type='RoIHeadTap', crossed=True)
+    )
+    losses = dict(loss_crossed=crossed, loss_pkd=PKD, loss_kd=KD)
+    tap = readings.tap_of_logits(Distiller(losses, dict(type='RoIHeadTap')))
+    assert not tap.crossed
+    assert type(tap).__name__ == 'RoIHeadTap'
+    del losses['loss_kd']
+    hook = hook_cfg(teacher, losses=losses)
+    config = write_config(tmp_path, [hook])
+    parser = readings.build_parser('', batches=1)
+    args = parser.parse_args([config, '--work-dir', str(tmp_path)])
+    with pytest.raises(SystemExit) as caught:
+        readings.collect(args)
+    assert caught.value.code == (
+        'error: loss_crossed, loss_pkd read features, boxes or a crossed '
+        'head, but this command tells of the logits of both models: give a '
+        'config with a loss of logits, such as KDLoss.'
+    )

@@ -7,6 +7,8 @@ import torch
 import weigh_terms
 
 from mmkd_plugin.losses import CKDLoss, KDLoss
+from tests.helpers import tiny
+from tests.helpers.tool_runs import hook_cfg, run, write_config
 
 
 def draw(rows, classes=5):
@@ -51,3 +53,76 @@ def test_pull_is_proportional_to_the_weight():
     )
     (*_, one), (*_, three) = weigh_terms.weigh(losses, rows, [64])
     assert three == pytest.approx(3 * one)
+
+
+PKD = dict(type='PKDLoss', loss_weight=6.0)
+BOX = dict(
+    type='BoxL1Loss', loss_weight=0.5, tap=dict(type='RoIBoxTap', rows='label')
+)
+
+
+def tables(tmp_path, monkeypatch, capsys, losses, *options):
+    """What is printed of a detector: exit code, and cells by first cell."""
+    teacher = tiny.save_teacher(tmp_path / 'teacher.pth', width=16)
+    hook = hook_cfg({**teacher, 'classes': tiny.CLASSES}, losses=losses)
+    loader = dict(
+        batch_size=2,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dict(type='Boxes', length=8),
+        collate_fn=dict(type='pseudo_collate'),
+    )
+    config = write_config(tmp_path, [hook], train_dataloader=loader)
+    code, out = run(
+        monkeypatch, capsys, weigh_terms, config, '--batches', '2', *options
+    )
+    lines = [
+        [cell.strip() for cell in line.split('|')[1:-1]]
+        for line in out.splitlines()
+        if line.startswith('|')
+    ]
+    return code, {f'{x[0]} {x[2]}' if len(x) > 4 else x[0]: x for x in lines}
+
+
+def test_boxes_and_features(tmp_path, monkeypatch, capsys):
+    losses = dict(loss_box=BOX, loss_pkd=PKD)
+    code, found = tables(tmp_path, monkeypatch, capsys, losses)
+    assert code == 0
+    assert found['loss_box'][2:] == ['0.5000', '`loss_bbox`']
+    _, value, pull, what = found['loss_pkd']
+    assert what == 'the task losses'
+    # PKD is 0 to 2 times its weight, for each of four levels.
+    assert 0 < float(value) < 48
+    assert float(pull) > 0
+    squares = [found[f'p{n}'] for n in (2, 3, 4, 5)]
+    shapes = ['(2, 16, 24, 32)', '(2, 16, 12, 16)', '(2, 16, 6, 8)']
+    assert [row[1] for row in squares] == [*shapes, '(2, 16, 3, 4)']
+    # By itself, of the same four images.
+    model = tiny.build_detector(7, width=16).eval()
+    wanted = []
+    for pair in ((0, 1), (2, 3)):
+        data = model.data_preprocessor(tiny.batch(*pair), False)
+        with torch.no_grad():
+            maps = model.extract_feat(data['inputs'])
+        wanted.append([x.pow(2).mean().item() for x in maps[:4]])
+    for n, row in enumerate(squares):
+        mean = (wanted[0][n] + wanted[1][n]) / 2
+        assert float(row[2]) == pytest.approx(mean, rel=1e-3)
+
+
+def test_logits_beside_features(tmp_path, monkeypatch, capsys):
+    losses = dict(loss_pkd=PKD, loss_kd=dict(type='KDLoss', tau=1.0))
+    code, found = tables(
+        tmp_path, monkeypatch, capsys, losses, '--samples', '64'
+    )
+    assert code == 0
+    assert float(found['64 loss_kd'][-1]) > 0
+    assert 'loss_pkd' in found and 'p5' in found
+    assert 'loss_kd' not in found
+
+
+def test_without_batches(tmp_path, monkeypatch, capsys):
+    code, _ = tables(
+        tmp_path, monkeypatch, capsys, dict(loss_pkd=PKD), '--batches', '0'
+    )
+    assert code.startswith('error: No sample reached the losses in 0 batches')

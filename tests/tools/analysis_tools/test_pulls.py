@@ -1,0 +1,155 @@
+"""tools/analysis_tools/pulls.py: the gradients of terms and task."""
+
+import pulls
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mmkd_plugin import Distiller
+from mmkd_plugin.taps import RoIBoxTap, RoIHeadTap
+from mmkd_plugin.teachers.teacher import Teacher
+from tests.helpers import adopted, tiny
+
+
+class Gap(nn.Module):
+    """The squared difference of the finest maps, added up."""
+
+    kind = 'features'
+    default_tap = dict(type='FeatureTap')
+
+    def forward(self, student, teacher, labels, weights=None):
+        return (student[0] - teacher[0]).square().sum()
+
+
+def measure(student, teacher, data, losses):
+    """Reading and pull of each term, and what a step returned."""
+    distiller = Distiller(losses)
+    distiller.attach(student, [Teacher(**teacher)], None)
+    with pulls.listen(student, distiller) as heard:
+        output = student(**data, mode='loss')
+        found = pulls.measure(student, output, heard, distiller)
+    distiller.detach()
+    return heard.readings, found, output
+
+
+@pytest.fixture
+def detector(tmp_path):
+    """Student, teacher and data."""
+    student = tiny.build_detector().train()
+    teacher = tiny.save_teacher(tmp_path / 'teacher.pth', width=16)
+    data = student.data_preprocessor(tiny.batch(0, 1), True)
+    return student, {**teacher, 'classes': tiny.CLASSES}, data
+
+
+def box(weight, **tap):
+    loss = dict(type='BoxL1Loss', loss_weight=weight)
+    return dict(loss, tap=dict(type='RoIBoxTap', **tap))
+
+
+def test_features(tmp_path):
+    """Against the derivatives of the squares that term and task are."""
+    adopted.save_teacher(tmp_path)
+    student = adopted.SmallNet().train()
+    teacher = dict(
+        config=dict(model=dict(type='SmallNet', seed=1)),
+        checkpoint=str(tmp_path / 't.pth'),
+    )
+    data = dict(inputs=torch.randn(2, 3, 16, 16))
+    given, found, output = measure(student, teacher, data, {'loss_x': Gap()})
+    (own, unused), (other, _) = given['loss_x'][:2]
+    pull = found['loss_x']
+    assert pull.what == 'the task losses'
+    assert pull.value == pytest.approx(output['loss_x'].item())
+    assert pull.own == pytest.approx(2 * (own - other).norm().item())
+    # Of the finest map alone, which the term reaches.
+    wanted = 2 * own.norm().item() / own.numel()
+    assert pull.task == pytest.approx(wanted, rel=1e-5)
+    assert pull.ratio == pytest.approx(pull.own / wanted, rel=1e-5)
+    assert unused.norm() > 0
+
+
+def test_logits(detector):
+    losses = dict(loss_kd=dict(type='KDLoss', tau=1.0, loss_weight=3.0))
+    given, found, _ = measure(*detector, losses)
+    student, teacher, labels, weights = given['loss_kd']
+    rows = len(student)
+    assert (weights == 1).all()
+    own = (student.softmax(1) - teacher.softmax(1)).norm(dim=1).sum()
+    task = (student.softmax(1) - F.one_hot(labels, 4)).norm(dim=1).sum()
+    pull = found['loss_kd']
+    assert pull.what == 'the cross entropy'
+    assert pull.own == pytest.approx(3 * own.item() / rows, rel=1e-4)
+    assert pull.task == pytest.approx(task.item() / rows, rel=1e-4)
+
+
+def test_boxes_of_the_foreground_pull_as_their_weight(detector):
+    """Both are sums of distances over the same rows, divided by N."""
+    losses = dict(loss_box=box(0.7, rows='label'))
+    given, found, output = measure(*detector, losses)
+    rows = given['loss_box'].weights.count_nonzero().item()
+    pull = found['loss_box']
+    assert pull.what == '`loss_bbox`'
+    assert 0 < rows < len(given['loss_box'].weights) == 64
+    assert pull.task == pytest.approx(2 * rows / 64, rel=1e-5)
+    assert pull.ratio == pytest.approx(0.7, rel=1e-5)
+
+
+def test_crossed_terms_pull_at_the_maps(detector):
+    student, teacher, data = detector
+    maps = []
+    student.neck.register_forward_hook(
+        lambda module, args, output: maps.extend(output)
+    )
+    kd = dict(
+        type='KDLoss', tau=1.0, tap=dict(type='RoIHeadTap', crossed=True)
+    )
+    losses = dict(loss_kd=kd, loss_box=box(1.0, crossed=True))
+    given, found, output = measure(student, teacher, data, losses)
+    # RoIs are cut out of the four finest of the five maps.
+    read = [part for part in maps[:4] if part.grad_fn is not None]
+    task = sum(
+        part.mean()
+        for name, value in output.items()
+        if name not in losses and 'loss' in name
+        for part in (value if isinstance(value, list) else [value])
+    )
+    wanted = {}
+    for name, value in dict(output, task=task).items():
+        if name in ('task', *losses):
+            grads = torch.autograd.grad(value, read, retain_graph=True)
+            wanted[name] = torch.cat([x.flatten() for x in grads]).norm()
+    for name in losses:
+        pull = found[name]
+        assert pull.what == 'the task losses'
+        assert pull.own == pytest.approx(wanted[name].item(), rel=1e-4)
+        assert pull.task == pytest.approx(wanted['task'].item(), rel=1e-4)
+    # Not the student's own head.
+    assert given['loss_kd'].student.shape == (64, 4)
+
+
+def test_what_no_task_loss_reaches(detector):
+    student, teacher, data = detector
+    losses = dict(loss_pkd=dict(type='PKDLoss', loss_weight=6.0))
+    distiller = Distiller(losses)
+    distiller.attach(student, [Teacher(**teacher)], None)
+    with pulls.listen(student, distiller) as heard:
+        output = student(**data, mode='loss')
+        output = {'loss_pkd': output['loss_pkd'], 'acc': torch.ones(1)}
+        found = pulls.measure(student, output, heard, distiller)['loss_pkd']
+    assert found.own > 0
+    assert (found.task, found.ratio) == (0, None)
+
+
+def test_terms_read_their_own_taps():
+    kinds = {
+        RoIHeadTap(): (True, ()),
+        RoIHeadTap(crossed=True): (False, ('neck',)),
+        RoIBoxTap(): (False, ('roi_head.bbox_head',)),
+        RoIBoxTap(crossed=True): (False, ('neck',)),
+    }
+    student = tiny.build_detector()
+    for tap, (logits, shared) in kinds.items():
+        assert pulls.reads_logits(tap) == logits
+        if not logits:
+            assert pulls.shared_modules(tap, student) == shared
