@@ -1,6 +1,7 @@
 """All commands that cause an error of docs/errors.md."""
 
 from tests.errors import (  # noqa: F401
+    cases_beyond_logits,
     cases_checkpoint,
     cases_command,
     cases_data,

@@ -5,6 +5,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -46,6 +47,21 @@ def test_loss_in_a_file_of_ones_own(folder):
     Path('distilled.py').write_text(Path('student.py').read_text() + config)
     values, _ = train('distilled.py')['train/loss_mse'].data
     assert len(values) == 4 and min(values) > 0
+
+
+def test_loss_of_feature_maps(folder):
+    loss, config = code_under('A loss of feature maps')
+    assert loss.startswith('# map_losses.py\n')
+    Path('map_losses.py').write_text(loss)
+    Path('distilled.py').write_text(Path('student.py').read_text() + config)
+    values, _ = train('distilled.py')['train/loss_map'].data
+    assert len(values) == 4 and min(values) > 0
+    saved = torch.load('work/epoch_1.pth', weights_only=False)
+    assert set(saved['distill']['loss_map']) == {
+        f'adapters.{level}.{name}'
+        for level in range(4)
+        for name in ('weight', 'bias')
+    }
 
 
 def test_fragment_with_any_student(folder):

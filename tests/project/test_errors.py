@@ -20,8 +20,9 @@ from tests.helpers.errors_page import rows
 REPO = Path(__file__).parents[2]
 # Errors that are brought about by `main` too, where the rest of what they are
 # about is tested: reading the config of a teacher, the start of a training,
-# data, or a run of several processes. Of `unknown-rank` the other machine is
-# only told of.
+# data, or a run of several processes. `trained-*` and `resume-loss-plain` are
+# of runs that the commands do not start. Of `unknown-rank` the other machine
+# is only told of.
 ELSEWHERE = {
     'nonfinite-elsewhere': (
         'tests/engine/test_ranks.py',
@@ -38,6 +39,14 @@ ELSEWHERE = {
     'unknown-rank': (
         'tests/engine/test_ranks.py',
         'test_rank_on_another_machine',
+    ),
+    **dict.fromkeys(
+        ('trained-runner', 'trained-wrapper', 'trained-object'),
+        ('tests/distill/test_adopt.py', 'test_refused'),
+    ),
+    'resume-loss-plain': (
+        'tests/distill/test_adopt.py',
+        'test_resume_without_the_hook_of_exact_resume',
     ),
     'teacher-config-folder': (
         'tests/teachers/test_config.py',

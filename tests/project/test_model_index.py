@@ -22,6 +22,8 @@ MODELS = INDEX['Models']
 MEASURED = [model for model in MODELS if 'Results' in model]
 # Data in the index -> where docs/results.md has its table.
 TABLES = {'NEU-DET': '\nSteel surfaces:\n', 'BCCD': '\nBlood cells:\n'}
+# Methods that are an option of the taps.
+OF_TAPS = {'crosskd'}
 HEAD = """\
 # A student with its teacher.
 # Run: python tools/train.py configs/x/student_kd.py
@@ -69,9 +71,10 @@ def table_of(data):
 
 
 def methods_of(model):
-    """The modules of its losses, from the name of its config."""
-    stem = Path(model['Config']).stem
-    return det_configs.methods_of(re.sub(r'_\d+e$', '', stem))
+    """Its methods, from the name of its config."""
+    stem = re.sub(r'_\d+e$', '', Path(model['Config']).stem)
+    end = det_configs.end_of(stem)
+    return [end] if end in OF_TAPS else det_configs.methods_of(stem)
 
 
 def method_of(model):
@@ -100,7 +103,8 @@ def test_all_of_it_is_as_the_command_writes_it():
 def test_page_of_a_method(method):
     page = ROOT / method['README']
     assert page.stem == method['Name'].lower()
-    assert (ROOT / 'mmkd_plugin' / 'losses' / f'{page.stem}.py').is_file()
+    fragment = ROOT / 'configs' / '_base_' / 'methods' / page.name
+    assert fragment.with_suffix('.py').is_file()
     text = page.read_text()
     paper = method['Paper']
     assert f'> [{paper["Title"]}]({paper["URL"]})' in text
@@ -112,7 +116,7 @@ def test_page_of_a_method(method):
 
 def test_every_loss_has_a_page():
     losses = (ROOT / 'mmkd_plugin' / 'losses').glob('[!_]*.py')
-    assert {path.stem for path in losses} == {
+    assert {path.stem for path in losses} | OF_TAPS == {
         Path(method['README']).stem for method in METHODS
     }
 

@@ -341,16 +341,19 @@ def check_rows(student, teacher, mask=False):
     # The teacher's head by direct calls, RoI by RoI.
     rows = reading.teacher
     head = teacher.roi_head
+    extractor, box_head = head.bbox_roi_extractor, head.bbox_head
+    if isinstance(box_head, nn.ModuleList):  # a cascade
+        extractor, box_head = extractor[0], box_head[0]
     with torch.no_grad():
         maps = teacher.extract_feat(data['inputs'])
         for row, roi in zip(rows, rois):
-            inputs = maps[: head.bbox_roi_extractor.num_inputs]
-            crops = [head.bbox_roi_extractor(inputs, roi[None])]
+            inputs = maps[: extractor.num_inputs]
+            crops = [extractor(inputs, roi[None])]
             if head.with_shared_head:
                 crops = [head.shared_head(crops[0])]
             if hasattr(head, 'reg_roi_scale_factor'):
                 crops *= 2
-            wanted = head.bbox_head(*crops)[0][0]
+            wanted = box_head(*crops)[0][0]
             torch.testing.assert_close(row, wanted, rtol=1e-4, atol=1e-5)
     reading.student.sum().backward()
     assert student.backbone.conv1.weight.grad.abs().sum() > 0
@@ -442,6 +445,26 @@ def test_trident():
     check_rows(tiny.build_detector(), model)
     with pytest.raises(TypeError, match='TridentRoIHead .* image 3 times'):
         tap.refuse('teacher', trident(-1))
+
+
+def test_first_head_of_a_cascade():
+    register_all_modules(init_default_scope=False)
+    cfg = tiny.detector_cfg().to_dict()
+    rcnn = cfg['train_cfg']['rcnn']
+    cfg['train_cfg']['rcnn'] = [rcnn] * 3
+    cfg['roi_head'].update(
+        type='CascadeRoIHead',
+        num_stages=3,
+        stage_loss_weights=[1, 0.5, 0.25],
+        bbox_head=[cfg['roi_head']['bbox_head']] * 3,
+    )
+    torch.manual_seed(1)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        cascade = MODELS.build(ConfigDict(cfg, type='CascadeRCNN'))
+    cascade.init_weights()
+    with pytest.raises(TypeError, match='has a cascade of 3 box heads'):
+        RoIHeadTap().refuse('student', cascade)
+    check_rows(tiny.build_detector(), cascade)
 
 
 def several(model):
@@ -559,6 +582,12 @@ def test_rows_of_label_ignore_index_do_not_count():
 
 def test_every_head_stands_in_the_docs():
     table = DOCS.read_text()
-    for name in (*HEADS, *MASKS, 'TridentRoIHead', 'MultiInstanceBBoxHead'):
+    for name in (
+        *HEADS,
+        *MASKS,
+        'TridentRoIHead',
+        'MultiInstanceBBoxHead',
+        'CascadeRoIHead',
+    ):
         for part in re.split(', ', name.replace('`', '')):
             assert f'`{part}`' in table, part

@@ -6,7 +6,8 @@
 Nothing of it is written by hand. Method and teacher come from the hook of a
 config, epochs from its loop; the comment at its top names the page of its data
 set and its result. The page of a method, docs/methods/NAME.md for
-mmkd_plugin/losses/NAME.py, begins with the name and the paper.
+mmkd_plugin/losses/NAME.py, begins with the name and the paper. CrossKD is an
+option of the taps, and has a page too.
 """
 
 import argparse
@@ -32,8 +33,8 @@ def read_collections():
     """Read the methods from the first lines of their pages.
 
     Returns:
-        dict[str, dict]: Name of the module of the loss -> one of the
-        `Collections` of an index.
+        dict[str, dict]: Name of the page -> one of the `Collections` of an
+        index.
 
     Raises:
         SystemExit: If a page does not begin with name and paper.
@@ -81,6 +82,26 @@ def student_of(config):
     )
 
 
+def methods_of(distiller):
+    """The methods of a hook, each once.
+
+    Args:
+        distiller (Distiller): That of the hook.
+
+    Returns:
+        list[str]: Of each term the module of its loss, or 'crosskd' if its
+        tap is crossed.
+    """
+    return list(
+        dict.fromkeys(
+            'crosskd'
+            if getattr(tap, 'crossed', False)
+            else type(loss).__module__.rpartition('.')[2]
+            for loss, tap in distiller.terms.values()
+        )
+    )
+
+
 def make_models(collections):
     """Make an entry for every config that distils.
 
@@ -89,7 +110,7 @@ def make_models(collections):
 
     Returns:
         list[tuple[dict, list[str]]]: For each, one of the `Models` of an
-        index, and the modules of the losses that it trains with.
+        index, and the methods that it trains with.
 
     Raises:
         SystemExit: If a method has no page.
@@ -105,10 +126,7 @@ def make_models(collections):
         hooks = [h for h in cfg.get('custom_hooks', []) if 'teacher' in h]
         if not hooks:
             continue
-        methods = [
-            type(loss).__module__.rpartition('.')[2]
-            for loss in HOOKS.build(hooks[0]).distiller.losses.values()
-        ]
+        methods = methods_of(HOOKS.build(hooks[0]).distiller)
         for method in methods:
             if method not in collections:
                 raise SystemExit(
@@ -152,7 +170,7 @@ def results_section(name, models, names):
     Args:
         name (str): Name of the method.
         models (list[tuple]): As of :func:`make_models`, those of the method.
-        names (dict[str, str]): Module of a loss -> name of its method.
+        names (dict[str, str]): Name of the page -> name of its method.
 
     Returns:
         str: The section under `## Results`.
