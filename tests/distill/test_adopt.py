@@ -9,7 +9,7 @@ from torch import nn
 
 from mmkd_plugin.distill.adopt import adopt
 from tests.helpers import adopted
-from tests.helpers.adopted import AdaptedLoss, build, loss_of, run
+from tests.helpers.adopted import AdaptedLoss, build, losses_of, run
 from tests.helpers.group import flat
 
 
@@ -20,7 +20,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', adopted.SETTINGS)
+@pytest.mark.parametrize('name', adopted.ON_TWO_RANKS)
 def test_setting_on_two_ranks(group, tmp_path, name):
     group(2).run(adopted.check_setting, tmp_path, name)
 
@@ -42,7 +42,7 @@ def test_two_ranks_train_as_one_process_with_both_images(group, folder):
         **adopted.ONE_STEP,
     )
     torch.testing.assert_close(
-        flat(loss_of(whole).parameters()),
+        flat(losses_of(whole).parameters()),
         torch.load(folder / 'split.pt'),
         rtol=0,
         atol=1e-7,
@@ -63,6 +63,42 @@ def test_overflow_skips_student_and_loss_together(folder, factor, moves):
     )
     changed = adopted.trained(runner) != runner.before
     assert changed.all() if moves else not changed.any()
+
+
+def test_several_hooks_and_losses(folder):
+    """One optimizer has the parameters of all; each is trained and saved."""
+    adapted = dict(type='AdaptedLoss')
+    runner = run(
+        folder,
+        'plain',
+        'several',
+        losses=[dict(loss_x=adapted, loss_y=adapted), dict(loss_z=adapted)],
+    )
+    assert (adopted.trained(runner) != runner.before).all()
+    assert len(flat(losses_of(runner).parameters())) == 3 * len(
+        flat(AdaptedLoss().parameters())
+    )
+    saved = torch.load(folder / 'several/epoch_2.pth', weights_only=False)
+    assert set(saved['distill']) == {'loss_x', 'loss_y', 'loss_z'}
+    groups = runner.optim_wrapper.optimizer.param_groups
+    counts = [len(group['params']) for group in groups]
+    known = [*runner.model.parameters(), *losses_of(runner).parameters()]
+    assert sum(counts) == len(known)
+
+
+def test_a_skipped_step_leaves_the_parameters_finite(folder):
+    runner = run(
+        folder,
+        'skip',
+        'work',
+        epochs=1,
+        losses=[dict(loss_x=dict(type='SpoiltLoss'))],
+    )
+    assert runner.iter == 4
+    skipped = runner.message_hub.log_scalars['train/kd_skipped'].data[0]
+    assert skipped.tolist() == [0, 1, 0, 0]
+    assert adopted.trained(runner).isfinite().all()
+    assert (folder / 'work/epoch_1.pth').is_file()
 
 
 @pytest.mark.slow
@@ -136,10 +172,10 @@ def test_load_from_starts_with_new_parameters(folder):
     run(folder, 'plain', 'work', epochs=1)
     file = str(folder / 'work/epoch_1.pth')
     runner = build(folder, 'plain', 'new', load_from=file)
-    first = flat(loss_of(runner).parameters())
+    first = flat(losses_of(runner).parameters())
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.load_or_resume()
-    assert torch.equal(flat(loss_of(runner).parameters()), first)
+    assert torch.equal(flat(losses_of(runner).parameters()), first)
     assert not torch.equal(
         runner.model.backbone.weight, adopted.SmallNet().backbone.weight
     )

@@ -50,6 +50,18 @@ class AdaptedLoss(nn.Module):
         return sum((layer(s) - t).square().mean() for layer, s, t in pairs)
 
 
+@MODELS.register_module()
+class SpoiltLoss(AdaptedLoss):
+    """NaN in the second step, through its parameters too."""
+
+    steps = 0
+
+    def forward(self, *reading):
+        self.steps += 1
+        value = super().forward(*reading)
+        return value * float('nan') if self.steps == 2 else value
+
+
 class Neck(nn.Module):
     def __init__(self):
         super().__init__()
@@ -172,7 +184,9 @@ SETTINGS = {
         dict(custom_hooks=[dict(type='EMAHook', update_buffers=True)]),
         {},
     ),
+    'skip': ({}, dict(on_nonfinite='skip')),
 }
+ON_TWO_RANKS = [name for name in SETTINGS if name != 'skip']
 
 
 def loader(size, length, shuffle=True):
@@ -185,8 +199,12 @@ def loader(size, length, shuffle=True):
     )
 
 
-def build(folder, name, run_name, epochs=2, norm=True, **kwargs):
-    """A runner of the small net, in a setting."""
+def build(folder, name, run_name, epochs=2, norm=True, losses=None, **kwargs):
+    """A runner of the small net, in a setting.
+
+    Args:
+        losses (list[dict]): Those of each distillation hook.
+    """
     given, hook = copy.deepcopy(SETTINGS[name])
     if dist.is_initialized():
         given = dict(dict(launcher='pytorch', model_wrapper_cfg=DDP), **given)
@@ -207,9 +225,12 @@ def build(folder, name, run_name, epochs=2, norm=True, **kwargs):
         config=dict(model=dict(type='SmallNet', seed=1)),
         checkpoint=str(folder / 't.pth'),
     )
-    losses = dict(loss_x=dict(type='AdaptedLoss', norm=norm))
+    losses = losses or [dict(loss_x=dict(type='AdaptedLoss', norm=norm))]
     cfg['custom_hooks'] = [
-        dict(type='DistillHook', teacher=teacher, losses=losses, **hook),
+        *(
+            dict(type='DistillHook', teacher=teacher, losses=each, **hook)
+            for each in losses
+        ),
         dict(type='ExactResumeHook'),
         dict(type='NoteWeights'),
         *cfg.get('custom_hooks', []),
@@ -234,21 +255,26 @@ def model_of(runner):
     return getattr(runner.model, 'module', runner.model)
 
 
-def loss_of(runner):
-    (hook,) = (h for h in runner.hooks if isinstance(h, DistillHook))
-    return hook.distiller.losses['loss_x']
+def losses_of(runner):
+    """The losses of all distillation hooks."""
+    return nn.ModuleDict(
+        (name, loss)
+        for hook in runner.hooks
+        if isinstance(hook, DistillHook)
+        for name, loss in hook.distiller.losses.items()
+    )
 
 
 def trained(runner):
     """The parameters of model and loss, as one vector."""
     return torch.cat(
-        [flat(x.parameters()) for x in (model_of(runner), loss_of(runner))]
+        [flat(x.parameters()) for x in (model_of(runner), losses_of(runner))]
     )
 
 
 def state_of(runner):
     """Parameters and buffers of model, loss and moving average."""
-    states = [model_of(runner), loss_of(runner)]
+    states = [model_of(runner), losses_of(runner)]
     states += [h.ema_model for h in runner.hooks if isinstance(h, EMAHook)]
     return flat(
         x.double() for each in states for x in each.state_dict().values()
@@ -331,4 +357,4 @@ def check_split(folder):
         **ONE_STEP,
     )
     if dist.get_rank() == 0:
-        torch.save(flat(loss_of(runner).parameters()), folder / 'split.pt')
+        torch.save(flat(losses_of(runner).parameters()), folder / 'split.pt')
