@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 import torch.nn as nn
+from mmengine.logging import print_log
 from torch import Tensor
 
 from ..arguments import check_text
@@ -155,8 +156,9 @@ class Distiller:
         for loss in self.losses.values():
             # A file that a loss needs is missed now, not at its first step.
             prepare: Any = getattr(loss, 'prepare', None)
-            if prepare is not None:
-                prepare()
+            found = prepare and prepare()
+            if found:
+                print_log(found, logger='current')
         # Plain functions: deepcopy would copy a bound method's object.
         self._handles = [
             student.register_forward_pre_hook(

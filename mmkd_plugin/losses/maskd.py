@@ -6,7 +6,6 @@ Shapes: B images, L levels, T tokens; C channels and h x w places of a level.
 from collections.abc import Sequence
 
 import torch
-from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
@@ -101,24 +100,29 @@ class MasKDLoss(nn.Module):
         self._prepared = False
 
     @torch.compiler.disable
-    def prepare(self) -> None:
+    def prepare(self) -> str:
         """Read the tokens, unless the loss has the state of a step.
+
+        Returns:
+            For which teacher they were trained, a sentence for the log: those
+            of another one may fit too.  Empty if none were read.
 
         Raises:
             FileNotFoundError: If there is no such file.
             ValueError: If it holds no tokens, or they do not fit.
         """
+        found = ''
         if not self._prepared and not self.steps:
             path = str(self.tokens)
             state, meta = read_tokens(path)
             check_tokens(state, self.masks.state_dict(), path)
             self.masks.load_state_dict(state)
-            # Tokens of another teacher may fit too.
-            told = f'are for the teacher {shown(meta.get("teacher"))}'
-            if 'teacher' not in meta:
-                told = 'do not say for which teacher they were trained'
-            print_log(f'The tokens of {path} {told}.', logger='current')
+            found = f'The tokens of {path} do not name their teacher.'
+            if 'teacher' in meta:
+                name = shown(meta['teacher'])
+                found = f'The tokens of {path} are for the teacher {name}.'
         self._prepared = True
+        return found
 
     def forward(
         self,

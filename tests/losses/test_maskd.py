@@ -240,23 +240,15 @@ def test_tokens_are_read_in_advance(tokens):
     'meta, told',
     [
         (dict(teacher='big.pth'), "are for the teacher 'big.pth'."),
-        (dict(iter=9), 'do not say for which teacher they were trained.'),
+        (dict(iter=9), 'do not name their teacher.'),
     ],
 )
-def test_log_names_the_teacher_of_the_tokens(
-    tmp_path, monkeypatch, meta, told
-):
-    lines = []
-    monkeypatch.setattr(
-        'mmkd_plugin.losses.maskd.print_log',
-        lambda text, logger: lines.append(text),
-    )
+def test_teacher_of_the_tokens_is_told_once(tmp_path, meta, told):
     path = tmp_path / 'tokens.pth'
     torch.save(dict(state_dict=state_of([3] * 3), meta=meta), path)
     loss = loss_of(path)
-    for _ in range(2):
-        call(loss, USUAL)
-    assert lines == [f'The tokens of {path} {told}']
+    assert loss.prepare() == f'The tokens of {path} {told}'
+    assert loss.prepare() == ''
 
 
 def test_resumed_loss_has_its_tokens(tokens):

@@ -1,10 +1,12 @@
 """Training the tokens of MasKD: what changes, what is written."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
+import train as tool_train
 import train_mask_tokens
 
 from mmkd_plugin.checkpoints.unpickling import load_from_local
@@ -12,7 +14,7 @@ from mmkd_plugin.losses import MasKDLoss
 from mmkd_plugin.losses.common.mask_tokens import MaskTokens
 from tests.helpers import tiny, tiny_cls, token_runs
 from tests.helpers.quick import leave_out_what_takes_long
-from tests.helpers.tool_runs import run, write_config
+from tests.helpers.tool_runs import hook_cfg, run, write_config
 
 LOADER = dict(
     batch_size=2,
@@ -125,6 +127,44 @@ def test_loss_takes_the_file(train, tmp_path):
         assert torch.equal(loss.masks.state_dict()[name], wanted)
     # It is not a checkpoint of the run, of which there is none.
     assert {*tmp_path.rglob('*.pth')} == {path, tmp_path / 'teacher.pth'}
+
+
+@pytest.mark.slow
+def test_distillation_with_the_file(train, tmp_path, monkeypatch, capsys):
+    """Its log names the teacher of the tokens."""
+    assert train('--iters', 1)[0] == 0
+    folder = tmp_path / 'student'
+    folder.mkdir()
+    hook = hook_cfg(
+        dict(
+            config=str(tmp_path / 'config.py'),
+            checkpoint=str(tmp_path / 'teacher.pth'),
+        ),
+        losses=dict(
+            loss_maskd=dict(
+                type='MasKDLoss',
+                tokens=str(tmp_path / 'tokens.pth'),
+                warmup=1,
+                loss_weight=1.0,
+                student_channels=[16] * 5,
+                teacher_channels=[16] * 5,
+            )
+        ),
+    )
+    config = write_config(
+        folder,
+        [hook],
+        train_dataloader=dict(LOADER, sampler=dict(type='DefaultSampler')),
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),
+    )
+    code, _ = run(monkeypatch, capsys, tool_train, config)
+    assert code == 0
+    (log,) = folder.glob('config_work/*/*.log')
+    text = log.read_text()
+    assert text.count("tokens.pth are for the teacher 'teacher.pth'.") == 1
+    values = re.findall(r'loss_maskd: ([\d.]+)', text)
+    assert len(values) == 4 and all(float(value) > 0 for value in values)
 
 
 @pytest.mark.slow
