@@ -6,6 +6,7 @@ from tests.errors import (  # noqa: F401
     cases_command,
     cases_data,
     cases_hook,
+    cases_methods,
     cases_student_and_teacher,
     cases_teacher,
 )

@@ -25,6 +25,7 @@ NOWHERE = {
     'sweep': ['nowhere.py'],
     'test': ['nowhere.py', 'nowhere.pth'],
     'train': ['nowhere.py'],
+    'train_mask_tokens': ['nowhere.py', 'nowhere.pth', '--out', 'x.pth'],
     'visualize': ['nowhere.py', '--student', 'a', '--distilled', 'b'],
     'weigh_terms': ['nowhere.py'],
 }
