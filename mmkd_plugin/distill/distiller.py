@@ -126,7 +126,7 @@ class Distiller:
         self._find_taps(student)
         for tap in self.taps:
             tap.refuse('student', student)
-            if len(teachers) > 1 and (not tap.per_class or _is_crossed(tap)):
+            if len(teachers) > 1 and not _compares_classes(tap):
                 raise MMKDTypeError(
                     f'Expected one teacher for {type(tap).__name__}, which '
                     f'averages no probabilities, but got {len(teachers)}: '

@@ -31,10 +31,11 @@ __all__ = ['FGDLoss']
 class FGDLoss(nn.Module):
     """Distance of maps where boxes and the teacher's attention are.
 
-    Per level, with d = F^S - F^T, sums over images, channels and places, the
-    attention over places A_s = h w softmax(mean_c |F| / tau) and over
-    channels A_c = C softmax(mean_hw |F| / tau)::
+    Per level, with d = F^S - F^T, sums over images, channels and places, and
+    attention A_s over places and A_c over channels::
 
+        A_s = h w softmax(mean_c |F| / tau)
+        A_c = C softmax(mean_hw |F| / tau)
         feature = sum (alpha M_fg + beta M_bg) A_s^T A_c^T d^2
         attention = sum |A_s^S - A_s^T| + sum |A_c^S - A_c^T|
         relation = sum (R_T(F^T) - R_S(F^S))^2

@@ -126,7 +126,7 @@ case('tap-unused')(
 )
 case('one-teacher')(
     lambda w: w.use('detector').train(
-        w.hook(teacher=[TEACHER] * 2, losses=dict(loss_pkd=PKD))
+        w.hook(teacher=[TEACHER] * 2, losses=dict(loss_box=BOX))
     )
 )
 

@@ -14,6 +14,7 @@ NOTEBOOK = 'In a notebook'
 LOOP = 'In your own training loop'
 LIGHTNING = 'With Lightning'
 DETECTOR = 'A detector in your own loop'
+TRAINED = 'With maps, boxes and parameters'
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +34,7 @@ def configs():
 
 def test_all_examples_are_run():
     headings = [example.heading for example in examples(PAGE)]
-    assert headings == [NOTEBOOK, LOOP, LIGHTNING, DETECTOR]
+    assert headings == [NOTEBOOK, LOOP, LIGHTNING, DETECTOR, TRAINED]
 
 
 def test_notebook(configs):
@@ -71,3 +72,27 @@ def test_detector_in_own_loop(configs):
     assert not any(
         p.requires_grad for p in names['teacher'].model.parameters()
     )
+
+
+def test_trained_loss_in_own_loop(configs):
+    names = run_examples(PAGE, DETECTOR)
+    names = run_examples(
+        PAGE,
+        TRAINED,
+        **{
+            name: value
+            for name, value in names.items()
+            if not name.startswith('__')
+        },
+    )
+    assert min(names['log'][f'loss_{x}'] for x in ('ckd', 'pkd', 'box')) > 0
+    for parameter in names['trained'].parameters():
+        assert parameter.grad.ne(0).any()
+    held = names['optimizer'].param_groups[0]['params']
+    wanted = {id(p) for p in names['trained'].parameters()}
+    assert len(wanted) == 8 and wanted <= {id(p) for p in held}
+    assert set(names['state']['losses']) == {
+        f'loss_pkd.adapters.{level}.{name}'
+        for level in range(4)
+        for name in ('weight', 'bias')
+    }

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmkd_plugin.taps import FeatureTap
@@ -152,6 +153,26 @@ def test_no_map(student, teacher):
     data = student.data_preprocessor(tiny.batch(0), True)
     with pytest.raises(RuntimeError, match=r'gave a Tensor of shape \(\d+, '):
         student(**data, mode='loss')
+
+
+def test_detector_of_one_stage(teacher):
+    cfg = tiny.detector_cfg()
+    rpn = cfg.pop('rpn_head')
+    cfg.pop('roi_head')
+    cfg.update(
+        type='RetinaNet',
+        bbox_head=dict(rpn, type='RetinaHead', num_classes=3, stacked_convs=1),
+        train_cfg=cfg['train_cfg']['rpn'],
+        test_cfg=cfg['test_cfg']['rcnn'],
+    )
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        student = MODELS.build(cfg)
+    tap = FeatureTap(levels=['p3', 'p4'])
+    tap.refuse('student', student)
+    data, maps = step(tap, student, teacher)
+    reading = tap.take(Shown(teacher, data['inputs']))
+    assert [x.shape for x in reading.student] == [x.shape for x in maps[1:3]]
+    assert len(reading.teacher) == 2
 
 
 class Coarser(nn.Module):
