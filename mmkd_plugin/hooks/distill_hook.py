@@ -145,9 +145,8 @@ class DistillHook(Hook):
                 f'{type(self).__name__}: the student starts with these '
                 f'weights of {teachers[0].source}: {copied}'
             )
-        self.distiller.attach(
-            model, teachers, names_of(runner.train_loop.dataloader.dataset)
-        )
+        classes = names_of(runner.train_loop.dataloader.dataset)
+        self.distiller.attach(model, teachers, classes)
         refuse_other_order(self.inherit, teachers[0].columns)
         for teacher in self.distiller.teachers:
             terms = [
@@ -160,6 +159,8 @@ class DistillHook(Hook):
                 f'{", ".join(terms)}'
             )
             if self.evaluate_teacher:
+                if not any(tap.per_class for tap in self.distiller.taps):
+                    teacher.match_names(classes)
                 refuse_weak_teacher(runner, teacher, self.min_metric)
 
     def before_train_iter(

@@ -115,6 +115,19 @@ class Teacher:
         if columns is not None:
             self.columns = torch.tensor(columns, device=self._device)
 
+    def match_names(self, classes: Sequence[str] | None) -> None:
+        """Match what it predicts, where no term compares classes.
+
+        Args:
+            classes: The student's class names; where those of one side are
+                not known, the classes count as the same.
+
+        Raises:
+            ValueError: If the teacher lacks one.
+        """
+        if classes is not None and self.classes is not None:
+            self.match(classes, len(classes), len(self.classes), 0)
+
     @torch.no_grad()
     def see(self, inputs: Tensor, data_samples=None) -> None:
         """Compute the features of a student's images, for :meth:`answer`.

@@ -99,6 +99,24 @@ def test_weak_teacher_is_refused(tmp_path, teacher):
         run(tmp_path, teacher, min_metric={'mAP': 0.1})
 
 
+def test_classes_of_a_teacher_of_features_alone(
+    tmp_path, teacher, monkeypatch
+):
+    """Or its metrics would be those of other classes."""
+    losses = dict(loss_pkd=dict(type='PKDLoss', loss_weight=6.0))
+    other = dict(teacher, classes=('cat', 'dog', 'emu'))
+    with pytest.raises(ValueError, match='1 of the 3 classes'):
+        run(tmp_path, other, losses=losses, evaluate_teacher=True)
+    seen = []
+    monkeypatch.setattr(
+        'mmkd_plugin.hooks.distill_hook.refuse_weak_teacher',
+        lambda runner, teacher, least: seen.append(teacher.columns.tolist()),
+    )
+    other = dict(teacher, classes=('owl', 'cat', 'dog'))
+    run(tmp_path / 'b', other, losses=losses, evaluate_teacher=True)
+    assert seen == [[1, 2, 0]]
+
+
 def test_without_validation_there_is_nothing_to_measure(tmp_path, teacher):
     runner = make_runner(tmp_path, [hook_cfg(teacher, evaluate_teacher=True)])
     with pytest.raises(ValueError, match='give `val_dataloader`'):

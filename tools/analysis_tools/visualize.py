@@ -164,6 +164,8 @@ def build_models(runner, hook, student, distilled):
     classes = names_of(runner.val_loop.dataloader.dataset, 'val')
     hook.distiller.attach(runner.model, [teacher], classes)
     hook.distiller.detach()  # the teacher keeps its mapping of the classes
+    if not any(tap.per_class for tap in hook.distiller.taps):
+        teacher.match_names(classes)
     taught = [lambda data: teacher.relabel(teacher.model.val_step(data))]
     return dict(zip(MODELS, taught + steps))
 

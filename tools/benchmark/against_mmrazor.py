@@ -171,10 +171,13 @@ def prepare(args, folder):
     """Configs of the runs, by name, and the weights of both detectors."""
     cfg, hook = training_config(args, folder)
     losses = [dict(loss) for loss in hook.get('losses', {}).values()]
-    if [loss.pop('type') for loss in losses] != ['KDLoss']:
+    if [loss.pop('type') for loss in losses] != ['KDLoss'] or not (
+        losses[0].keys() <= {'tau', 'loss_weight'}
+    ):
         raise SystemExit(
             f'error: expected {args.config} to distil by KDLoss, which '
-            'MMRazor has too: give the config of such a run.'
+            'MMRazor has too, with `tau` and `loss_weight` alone: give the '
+            'config of such a run.'
         )
     images = args.images or cfg.train_dataloader.batch_size
     use_noise(cfg, args.size, images)

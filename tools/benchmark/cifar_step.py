@@ -35,6 +35,7 @@ from timing import compare, quartiles
 from mmkd_plugin import ExactResumeHook
 from mmkd_plugin.cli.errors import explain_errors
 from mmkd_plugin.datasets.cifar100_files import read_cifar100
+from mmkd_plugin.distill.terms import LOGITS, kind_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs' / 'cifar100' / 'resnet56_resnet20_rld.py'
@@ -106,6 +107,12 @@ def per_image(cfg, workers):
 def bare_step(cfg, runner):
     """Lower bound: a function that makes one step of a bare loop."""
     distiller = distill_hook(runner).distiller
+    others = [n for n, x in distiller.losses.items() if kind_of(x) != LOGITS]
+    if others:
+        raise SystemExit(
+            'error: the bare loop distils logits alone, but the config has '
+            f'{others[0]}: give a config whose losses all read logits.'
+        )
     teacher = distiller.teachers[0].model
     device = next(runner.model.parameters()).device
     student = build(cfg).to(device).train()

@@ -235,6 +235,41 @@ def test_models_are_the_three(config, monkeypatch):
         torch.testing.assert_close(caught[name], first.pred_instances.scores)
 
 
+def test_classes_of_a_teacher_that_is_read_in_features_alone(
+    config, monkeypatch
+):
+    """No term matches them, but its detections are named all the same."""
+    caught = []
+
+    def find(models, loader):
+        data = next(iter(loader))
+        caught.extend(models['teacher'](data)[0].pred_instances.labels)
+        raise SystemExit
+
+    monkeypatch.setattr(visualize, 'find_all', find)
+    text = config.read_text()
+    hook = dict(
+        type='DistillHook',
+        teacher=dict(
+            tiny.save_teacher(config.parent / 'teacher.pth', width=16),
+            classes=('owl', 'cat', 'dog'),
+        ),
+        losses=dict(loss_pkd=dict(type='PKDLoss', loss_weight=6.0)),
+    )
+    cfg = Config.fromstring(text, '.py')
+    cfg.custom_hooks = [hook]
+    cfg.dump(config)
+    with pytest.raises(SystemExit):
+        run(monkeypatch, config)
+    loader = visualize.Runner.build_dataloader(cfg.val_dataloader)
+    model = tiny.build_detector(7, width=16).eval()
+    with torch.no_grad():
+        (first, _) = model.val_step(next(iter(loader)))
+    labels = first.pred_instances.labels.tolist()
+    assert [int(x) for x in caught] == [{0: 2, 1: 0, 2: 1}[x] for x in labels]
+    assert labels
+
+
 def test_config_without_teacher(config, monkeypatch):
     with pytest.raises(SystemExit, match='has 0 teachers'):
         run(monkeypatch, config, '--cfg-options', 'custom_hooks=[]')

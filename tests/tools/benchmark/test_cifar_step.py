@@ -13,16 +13,22 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_tables(run_benchmark, tmp_path):
+@pytest.fixture
+def images(tmp_path):
+    """Made-up images of 100 classes."""
     rng = np.random.default_rng(0)
     (tmp_path / 'train').mkdir()
     for label in range(100):
         tile = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
         Image.fromarray(tile).save(tmp_path / 'train' / f'{label:03}.png')
+    return tmp_path
+
+
+def test_tables(run_benchmark, images):
     out = run_benchmark(
         'cifar_step',
         *('--tiny', '--steps', '2', '--rounds', '1', '--threads', '1'),
-        *('--cfg-options', f'data_root={tmp_path}/'),
+        *('--cfg-options', f'data_root={images}/'),
         'train_dataloader.batch_size=8',
     )
     found = rows(out)
@@ -56,4 +62,17 @@ def test_config_without_a_teacher(run_benchmark):
     with pytest.raises(SystemExit, match='one distillation hook'):
         run_benchmark(
             'cifar_step', ROOT / 'configs' / 'cifar100' / 'resnet20.py'
+        )
+
+
+def test_config_with_a_loss_of_features(run_benchmark, images):
+    loss = 'custom_hooks.0.losses.loss_hint'
+    with pytest.raises(SystemExit, match='but the config has loss_hint'):
+        run_benchmark(
+            'cifar_step',
+            ROOT / 'configs' / 'cifar100' / 'resnet56_resnet20_kd.py',
+            *('--tiny', '--steps', '1', '--rounds', '1', '--threads', '1'),
+            *('--cfg-options', f'data_root={images}/'),
+            *(f'{loss}.type=FitNetLoss', f'{loss}.loss_weight=1.0'),
+            'train_dataloader.batch_size=8',
         )

@@ -177,9 +177,24 @@ def command(tmp_path, monkeypatch):
         model=tiny.detector_cfg(),
         test_dataloader=loader,
         work_dir=str(tmp_path),
+        # As in its training, of which neither the teacher nor what a loss has
+        # trained is needed.
+        custom_hooks=[
+            dict(
+                type='DistillHook',
+                teacher=dict(config='gone.py', checkpoint='gone.pth'),
+                losses=dict(loss_pkd=dict(type='PKDLoss', loss_weight=6.0)),
+            )
+        ],
     )
     Config(cfg).dump(tmp_path / 'config.py')
-    torch.save(make_detector().state_dict(), tmp_path / 'student.pth')
+    torch.save(
+        dict(
+            state_dict=make_detector().state_dict(),
+            distill=dict(loss_x={'connectors.0.weight': torch.ones(3)}),
+        ),
+        tmp_path / 'student.pth',
+    )
     out = tmp_path / 'student.onnx'
     monkeypatch.setattr(
         sys,
@@ -306,7 +321,8 @@ def test_preprocessor_of_a_detector_beside_its_model(command, capsys):
     run = export_onnx.open_session(command.read_bytes())
     # The detector that is built with it inside.
     model = tiny.build_detector().eval()
-    model.load_state_dict(torch.load(command.parent / 'student.pth'))
+    saved = torch.load(command.parent / 'student.pth')
+    model.load_state_dict(saved['state_dict'])
     agree, total = counts(model, run, (0, 2))
     assert agree == total > 5
 

@@ -119,6 +119,8 @@ def save(path, kind, name='my_student', **changes):
         message_hub=hub,
         optimizer=dict(state={}),
         ema_state_dict=state,
+        # What a loss has trained, which is no part of the student.
+        distill=dict(loss_x={'connectors.0.weight': torch.ones(3)}),
     )
     torch.save(content, path)
     if name:
@@ -143,6 +145,7 @@ def test_published_file(kind, tmp_path, monkeypatch):
     assert path.name == f'my_student_20260102-{digest}.pth'
     content = torch.load(path, weights_only=True)
     assert set(content) == {'meta', 'state_dict'}
+    assert b'connectors' not in path.read_bytes()
     assert list(content['state_dict']) == list(state)
     for name, value in content['state_dict'].items():
         assert torch.equal(value, state[name])

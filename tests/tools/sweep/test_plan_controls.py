@@ -2,9 +2,14 @@
 
 import pytest
 import torch
-from plans.controls import OwnRoIHeadTap, ShuffledRoIHeadTap
+from plans.controls import (
+    OwnRoIHeadTap,
+    ShuffledFeatureTap,
+    ShuffledRoIBoxTap,
+    ShuffledRoIHeadTap,
+)
 
-from mmkd_plugin.taps import RoIHeadTap
+from mmkd_plugin.taps import FeatureTap, RoIBoxTap, RoIHeadTap
 from tests.helpers import tiny
 from tests.helpers.teachers import Shown
 
@@ -31,6 +36,53 @@ def test_shuffled_rows_are_the_same_rows(teacher):
     places = (wrong[:, None] - right).abs().amax(2) < 1e-6
     assert places.any(1).all()
     assert places.any(0).all()
+
+
+@pytest.mark.parametrize('rows', ['label', 'teacher', 'confidence'])
+def test_shuffled_boxes_are_those_of_the_rows_that_count(teacher, rows):
+    # As it is built, it says background of nearly all; now of none.
+    teacher.roi_head.bbox_head.fc_cls.weight.data.normal_()
+    right = read(RoIBoxTap(rows=rows), teacher)
+    wrong = read(ShuffledRoIBoxTap(rows=rows), teacher)
+    assert torch.equal(wrong.student, right.student)
+    assert torch.equal(wrong.weights, right.weights)
+    assert (
+        (wrong.labels is None) == (right.labels is None) == (rows != 'label')
+    )
+    if rows == 'label':
+        assert torch.equal(wrong.labels, right.labels)
+    counts = right.weights > 0
+    assert counts.sum() > 4
+    assert counts.all() or rows == 'label'
+    # The others stay; those that count are the same deltas in another order.
+    assert torch.equal(wrong.teacher[~counts], right.teacher[~counts])
+    found, wanted = wrong.teacher[counts], right.teacher[counts]
+    assert not torch.allclose(found, wanted)
+    assert sorted(found.tolist()) == sorted(wanted.tolist())
+
+
+def test_shuffled_maps_are_those_of_the_next_image(teacher):
+    levels = ('p2', 'p3', 'p4', 'p5')
+    right = read(FeatureTap(levels=levels), teacher)
+    wrong = read(ShuffledFeatureTap(), teacher)
+    assert len(wrong.teacher) == len(wrong.student) == 4
+    for found, wanted in zip(wrong.student, right.student):
+        assert torch.equal(found, wanted)
+    for found, wanted in zip(wrong.teacher, right.teacher):
+        assert len(wanted) == 2
+        assert torch.equal(found[0], wanted[1])
+        assert torch.equal(found[1], wanted[0])
+        assert not torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize(
+    'tap', [ShuffledRoIHeadTap, ShuffledRoIBoxTap, ShuffledFeatureTap]
+)
+def test_a_step_without_the_student_has_nothing_to_shuffle(tap):
+    student = tiny.build_detector()
+    tap = tap()
+    tap.attach(student, student)
+    assert tap.take(None) is None
 
 
 def test_own_rois_are_the_proposals_of_the_teacher(teacher):

@@ -2,6 +2,7 @@
 
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from mmengine.runner.base_loop import BaseLoop
 
 
 @HOOKS.register_module()
@@ -16,8 +17,8 @@ class TestAtEnd(Hook):
         self._is_testing = False
 
     def after_run(self, runner):
-        """Called by a training, and again by the test in it."""
-        if self._is_testing or not hasattr(runner.train_loop, 'iter'):
+        """Called by a training, by the test in it, and by a test alone."""
+        if self._is_testing or not isinstance(runner._train_loop, BaseLoop):
             return
         self._is_testing = True
         metrics = runner.test()
