@@ -20,7 +20,12 @@ from ..engine.finite import FiniteSteps, refuse_nonfinite, saves_now
 from ..engine.lost_rank import exchange_identities
 from ..engine.run_scope import enclose
 from ..exceptions import MMKDValueError
-from ..teachers.inherit import check_inherit, inherit, refuse_other_order
+from ..teachers.inherit import (
+    check_inherit,
+    inherit,
+    parts_with_classes,
+    refuse_other_order,
+)
 from ..teachers.metric import (
     check_min_metric,
     check_validation,
@@ -147,7 +152,13 @@ class DistillHook(Hook):
             )
         classes = names_of(runner.train_loop.dataloader.dataset)
         self.distiller.attach(model, teachers, classes)
-        refuse_other_order(self.inherit, teachers[0].columns)
+        with_classes = parts_with_classes(self.inherit)
+        if (self.evaluate_teacher or with_classes) and not any(
+            tap.per_class for tap in self.distiller.taps
+        ):
+            for teacher in teachers:
+                teacher.match_names(classes)
+        refuse_other_order(with_classes, teachers[0].columns)
         for teacher in self.distiller.teachers:
             terms = [
                 f'{name} of {part_read(tap, teacher.model)} by '
@@ -159,8 +170,6 @@ class DistillHook(Hook):
                 f'{", ".join(terms)}'
             )
             if self.evaluate_teacher:
-                if not any(tap.per_class for tap in self.distiller.taps):
-                    teacher.match_names(classes)
                 refuse_weak_teacher(runner, teacher, self.min_metric)
 
     def before_train_iter(

@@ -82,20 +82,28 @@ def inherit(
     return ', '.join(copied)
 
 
-def refuse_other_order(paths: Sequence[str], columns: Tensor | None) -> None:
-    """Refuse to inherit a head whose classes are in another order.
+def parts_with_classes(paths: Sequence[str]) -> list[str]:
+    """Those of the modules whose weights may belong to classes.
 
     Args:
         paths: As of :func:`inherit`.
+    """
+    return [path for path in paths if path.split('.')[0] not in NO_CLASSES]
+
+
+def refuse_other_order(paths: Sequence[str], columns: Tensor | None) -> None:
+    """Refuse to inherit heads whose classes are in another order.
+
+    Args:
+        paths: As of :func:`parts_with_classes`.
         columns: See :class:`~mmkd_plugin.teachers.teacher.Teacher`.
 
     Raises:
-        ValueError: If a module beside backbone, neck and RPN is named.
+        ValueError: If there is one.
     """
-    wrong = [path for path in paths if path.split('.')[0] not in NO_CLASSES]
-    if columns is not None and wrong:
+    if columns is not None and paths:
         raise MMKDValueError(
-            f'The student cannot inherit {wrong[0]!r}, because the teacher '
+            f'The student cannot inherit {paths[0]!r}, because the teacher '
             'has its classes in another order: name only modules without '
             f'classes ({", ".join(NO_CLASSES)}).'
         )

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mmkd_plugin import DistillHook
-from mmkd_plugin.teachers.inherit import inherit, refuse_other_order
+from mmkd_plugin.teachers.inherit import inherit
 from tests.helpers import tiny
 from tests.helpers.detector_runs import LOSSES, hook_cfg, make_runner
 
@@ -57,12 +57,22 @@ def test_missing_module(role):
         inherit(*models, ['extra'])
 
 
-def test_classes_in_another_order():
-    columns = torch.tensor([1, 0])
-    refuse_other_order(PARTS, None)
-    refuse_other_order(PARTS[:2], columns)
-    with pytest.raises(ValueError, match="'roi_head', because .* order"):
-        refuse_other_order(PARTS, columns)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'losses', [LOSSES, dict(loss_pkd=dict(type='PKDLoss', loss_weight=6.0))]
+)
+def test_classes_in_another_order(tmp_path, teacher, losses):
+    """Also where no term compares classes; a neck has none."""
+    classes = tuple(reversed(tiny.CLASSES))
+    teacher = dict(teacher, classes=classes)
+    for parts, refused in ((PARTS[:2], False), (PARTS, True)):
+        hook = hook_cfg(teacher, inherit=parts, losses=losses)
+        runner = make_runner(tmp_path / str(refused), [hook])
+        if refused:
+            with pytest.raises(ValueError, match="'roi_head', because .* ord"):
+                runner.train()
+        else:
+            runner.train()
 
 
 @pytest.mark.parametrize(
