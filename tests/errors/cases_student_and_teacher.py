@@ -246,3 +246,32 @@ case('one-hot-labels')(
     lambda w: w.train(w.hook(losses=RLD, tap=dict(type='OneHotTap')))
 )
 case('logits-shape')(lambda w: w.train(w.hook(tap=dict(type='CutTap'))))
+
+
+# What a student inherits.
+
+
+def inherit(w, *names, **changes):
+    """Train a detector that begins with modules of its teacher."""
+    w.use('detector')
+    return w.train(w.hook(inherit=list(names), **changes))
+
+
+case('inherit-kind')(lambda w: w.use('detector').train(w.hook(inherit='neck')))
+case('inherit-teachers')(lambda w: inherit(w, 'neck', teacher=[TEACHER] * 2))
+case('inherit-module')(lambda w: inherit(w, 'necks'))
+
+
+@case('inherit-differs')
+def _(w):
+    w.use('detector')
+    model = tiny.detector_cfg(width=4).to_dict()
+    return w.train(w.hook(inherit=['backbone']), model=model)
+
+
+@case('inherit-order')
+def _(w):
+    classes = tuple(reversed(tiny.CLASSES))
+    return inherit(
+        w, 'neck', 'roi_head', teacher=dict(TEACHER, classes=classes)
+    )
