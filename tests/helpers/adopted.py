@@ -93,7 +93,7 @@ class SmallNet(BaseModel):
 
 
 @DATASETS.register_module()
-class Noise(Dataset):
+class NumberedNoise(Dataset):
     """Images of random numbers."""
 
     def __init__(self, length):
@@ -194,7 +194,7 @@ def loader(size, length, shuffle=True):
         batch_size=size,
         num_workers=0,
         sampler=dict(type='DefaultSampler', shuffle=shuffle),
-        dataset=dict(type='Noise', length=length),
+        dataset=dict(type='NumberedNoise', length=length),
         collate_fn=dict(type='default_collate'),
     )
 
