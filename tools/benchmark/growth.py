@@ -93,8 +93,8 @@ def prepare(args, folder, point):
             cfg.model_wrapper_cfg = dict(
                 type='MMDistributedDataParallel', device_ids=None
             )
-    student = start(student_alone(cfg), f'{folder.name}-student')
-    runner = start(cfg, f'{folder.name}-distilled')
+    student = start(student_alone(cfg), 'student')
+    runner = start(cfg, 'distilled')
     request = request_of(runner)
     if request.reading is None:
         raise SystemExit(

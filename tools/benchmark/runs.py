@@ -161,11 +161,13 @@ def start(cfg, name, *hooks):
 
     Args:
         cfg (Config): The config; not changed.
-        name (str): Name of the run, unique in the process.
+        name (str): Name of the run, unique in the work directory.
         *hooks (Hook): Hooks to add to those of the config.
     """
     cfg = copy.deepcopy(cfg)
-    cfg.experiment_name = name
+    # By its name MMEngine would find the visualizer, and the folder, of
+    # another runner of this process.
+    cfg.experiment_name = f'{Path(cfg.work_dir).name}-{name}'
     cfg.work_dir = str(Path(cfg.work_dir, name))
     runner = Runner.from_cfg(cfg)
     for hook in hooks:

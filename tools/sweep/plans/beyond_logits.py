@@ -22,7 +22,7 @@ common = {
     'custom_imports.imports': [
         'mmkd_plugin',
         'controls',
-        'test_at_end',
+        'final_test',
     ],
     'default_hooks.test.type': 'TestAtEnd',
     'test_evaluator.prefix': 'test',

@@ -5,7 +5,7 @@ import json
 import pytest
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
-from plans import test_at_end  # noqa: F401  registers it
+from plans import final_test  # noqa: F401  registers it
 
 from tests.helpers import tiny
 from tests.helpers.detector_runs import hook_cfg, make_runner
