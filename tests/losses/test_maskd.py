@@ -233,7 +233,8 @@ def test_tokens_are_read_in_advance(tokens):
     loss = loss_of(tokens)
     loss.prepare()
     os.remove(tokens)
-    call(loss, USUAL)
+    value = call(loss, USUAL)
+    assert value.isfinite() and value > 0
 
 
 @pytest.mark.parametrize(
