@@ -46,7 +46,7 @@ class HeadRecord:
 
     def _hooks(self, student: nn.Module):
         """Register hooks on the head and its losses."""
-        head, *losses = self._modules(student)
+        self._hooked = head, *losses = self._modules(student)
         # Plain functions: deepcopy would copy a bound method's object.
         yield head.register_forward_hook(lambda *call: self._on_head(*call))
         for place, loss in enumerate(losses):
@@ -68,14 +68,19 @@ class HeadRecord:
         self._calls: dict[int, list[LossCall]] = {}
 
     def _on_head(self, module: nn.Module, args: tuple, output: tuple) -> None:
-        if module.training:
+        # A copy of the model has copies of the hooks.
+        if module.training and module is self._hooked[0]:
             self.clear()
             self._output = tuple(output)
 
     def _on_loss(
         self, place: int, module: nn.Module, args: tuple, kwargs: dict
     ) -> None:
-        if not module.training or self._output is None:
+        if (
+            not module.training
+            or self._output is None
+            or module is not self._hooked[1 + place]
+        ):
             return
         predicted, targets = (*args, *kwargs.values())[:2]
         weights = args[2] if len(args) > 2 else kwargs.get('weight')

@@ -48,15 +48,23 @@ class TowerRecord:
 
     def hooks(self, model: nn.Module):
         """Register hooks, and yield their handles."""
-        head, *layers = self.modules(model)
+        self._head, *layers = self.modules(model)
         # Plain functions: deepcopy would copy a bound method's object.
-        yield head.register_forward_pre_hook(lambda *call: self._begin(*call))
+        yield self._head.register_forward_pre_hook(
+            lambda *call: self._begin(*call)
+        )
         for layer in layers:
-            yield layer.register_forward_hook(
-                lambda module, args, output: self._add(output)
-            )
+            yield layer.register_forward_hook(self._hook(layer))
+
+    def _hook(self, layer: nn.Module) -> Callable:
+        # A copy of the model has copies of the hooks.
+        return lambda module, args, output: (
+            self._add(output) if module is layer else None
+        )
 
     def _begin(self, module: nn.Module, args: tuple) -> None:
+        if module is not self._head:
+            return
         self.clear()
         self._open = module.training == self._training
         if not self._reuse:

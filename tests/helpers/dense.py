@@ -3,8 +3,10 @@
 import torch
 from mmdet.utils import register_all_modules
 from mmengine.registry import MODELS, DefaultScope
+from torch import nn
 
 from tests.helpers import tiny
+from tests.helpers.teachers import Shown
 
 CONVS = 3
 LEVELS = [8, 16, 32, 64, 128]
@@ -193,30 +195,27 @@ def dense_cfg(kind, width=8, num_classes=3, **changes):
     return cfg
 
 
-def build_dense(kind, seed=0, lively=True, **kwargs):
-    """Build a detector of `dense_cfg` with weights from a seed.
+def build_dense(kind, seed=0, **kwargs):
+    """Build a detector of `dense_cfg` that says something of each place.
 
     Args:
         kind (str): One of `KINDS`.
         seed (int): Of the weights.
-        lively (bool): Whether it says something else of each place.
         **kwargs: Of `dense_cfg`.
     """
     register_all_modules(init_default_scope=False)
     torch.manual_seed(seed)
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = MODELS.build(dense_cfg(kind, **kwargs))
-    model.init_weights()
-    if lively:
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for name, weight in model.bbox_head.named_parameters():
-                if weight.ndim == 4:
-                    last = 'convs' not in name
-                    std = 0.1 if last else (2 / weight[0].numel()) ** 0.5
-                    weight.normal_(0, std, generator=generator)
-                elif 'scales' in name:
-                    weight.uniform_(0.6, 1.4, generator=generator)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.bbox_head.named_parameters():
+            if weight.ndim == 4:
+                last = 'convs' not in name
+                std = 0.1 if last else (2 / weight[0].numel()) ** 0.5
+                weight.normal_(0, std, generator=generator)
+            elif 'scales' in name:
+                weight.uniform_(0.6, 1.4, generator=generator)
     return model
 
 
@@ -228,4 +227,69 @@ def save_dense(path, kind, seed=7, classes=tiny.CLASSES, **kwargs):
     cfg = dense_cfg(kind, num_classes=len(classes), **kwargs)
     return dict(
         config=dict(default_scope='mmdet', model=cfg), checkpoint=str(path)
+    )
+
+
+def data_of(model, *indices, boxes=True):
+    """A batch of `tiny.Boxes` as the model's `forward` takes it."""
+    data = tiny.batch(*indices)
+    if not boxes:
+        for sample in data['data_samples']:
+            sample.gt_instances = sample.gt_instances[:0]
+    return model.data_preprocessor(data, True)
+
+
+def listen(module, calls):
+    """Keep the arguments of each call of a module in a list."""
+    return module.register_forward_pre_hook(
+        lambda module, args, kwargs: calls.append((args, kwargs)),
+        with_kwargs=True,
+    )
+
+
+def step(tap, student, teacher, *indices, boxes=True):
+    """A forward of a student to which a tap is attached.
+
+    Returns:
+        The teacher, which has seen the images; the calls of `loss_cls` and
+        `loss_bbox`; the maps of the neck; the outputs of the head.
+    """
+    tap.refuse('student', student)
+    tap.refuse('teacher', teacher)
+    tap.attach(student, teacher)
+    seen = dict(cls=[], bbox=[])
+    head = student.bbox_head
+    handles = [
+        listen(head.loss_cls, seen['cls']),
+        listen(head.loss_bbox, seen['bbox']),
+        head.register_forward_hook(
+            lambda module, args, output: seen.update(
+                maps=args[0], output=output
+            )
+        ),
+    ]
+    data = data_of(student, *(indices or (0, 1)), boxes=boxes)
+    student(**data, mode='loss')
+    for handle in handles:
+        handle.remove()
+    return Shown(teacher, data['inputs']), seen
+
+
+def without_batch_statistics(model):
+    """Batch normalisation as in eval mode, so that forwards are equal."""
+    model.apply(lambda m: m.eval() if isinstance(m, nn.BatchNorm2d) else None)
+    return model
+
+
+def rows_of(level, columns):
+    """Rows of a map, place by place and anchor by anchor."""
+    images, channels, height, width = level.shape
+    return torch.stack(
+        [
+            level[image, anchor * columns : (anchor + 1) * columns, y, x]
+            for image in range(images)
+            for y in range(height)
+            for x in range(width)
+            for anchor in range(channels // columns)
+        ]
     )
