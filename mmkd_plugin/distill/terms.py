@@ -112,12 +112,14 @@ def part_read(tap: Any, teacher: nn.Module) -> str:
 
 def _check_kinds(name: str, loss: nn.Module, tap: Any) -> None:
     read = LOGITS if tap is None else kind_of(tap)
-    if kind_of(loss) != read:
+    kinds = getattr(loss, 'kinds', (kind_of(loss),))
+    if read not in kinds:
         by = 'no tap' if tap is None else type(tap).__name__
+        wanted = ' or '.join(kinds)
         raise MMKDTypeError(
-            f'Expected `losses.{name}` to read {kind_of(loss)}, which '
+            f'Expected `losses.{name}` to read {wanted}, which '
             f'{type(loss).__name__} compares, but got {by}, which reads '
-            f'{read}: give the loss a `tap` that reads {kind_of(loss)}.'
+            f'{read}: give the loss a `tap` that reads {wanted}.'
         )
 
 

@@ -109,7 +109,7 @@ class BinaryDKDLoss(nn.Module):
     """
 
     kind = 'sigmoid'
-    default_tap = dict(type='DenseHeadTap')
+    default_tap = dict(type='DenseHeadTap', rows='positive')
     extra_repr = numbers_in_use
 
     def __init__(

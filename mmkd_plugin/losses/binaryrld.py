@@ -116,7 +116,7 @@ class BinaryRLDLoss(nn.Module):
     """
 
     kind = 'sigmoid'
-    default_tap = dict(type='DenseHeadTap')
+    default_tap = dict(type='DenseHeadTap', rows='positive')
     extra_repr = numbers_in_use
 
     def __init__(

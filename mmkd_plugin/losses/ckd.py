@@ -119,6 +119,8 @@ class CKDLoss(nn.Module):
             range.
     """
 
+    # It compares directions, whichever activation the logits are for.
+    kinds = ('logits', 'sigmoid')
     extra_repr = numbers_in_use
 
     def __init__(

@@ -1,10 +1,12 @@
 """The class logits of a dense head: a sigmoid per class at every place.
 
-M rows (anchors or points) over the batch and the levels, C classes.
+M rows (anchors or points) over the batch and the levels, N of them read; C
+classes.
 """
 
 from mmengine.registry import TASK_UTILS
 
+from ..arguments import check_choice
 from .anchors import as_rows
 from .dense_tap import DenseTap, no_rows
 from .dense_towers import CLASSES
@@ -15,8 +17,8 @@ from .reading import Reading
 class DenseHeadTap(DenseTap):
     """Read the class logits of a dense head, and those of the teacher.
 
-    Every anchor or point of every level is a row.  The teacher's head runs on
-    the teacher's own maps; the student's labels tell which rows are positive.
+    The teacher's head runs on the teacher's own maps; the student's labels
+    tell which rows are positive.
 
     Works with MMDetection's ``RetinaHead``, ``FCOSHead``, ``ATSSHead``,
     ``GFLHead``, ``LDHead``, ``RTMDetHead`` and ``RTMDetSepBNHead``, and
@@ -24,6 +26,10 @@ class DenseHeadTap(DenseTap):
     the same strides and, where there are several per place, the same anchors.
 
     Args:
+        rows: Which anchors or points are rows. 'all': every one of every
+            level. 'positive': those that were assigned to an object, for a
+            loss that compares rows with each other, as CKDLoss does: the
+            thousands of others are nearly one point.
         crossed: Whether the student's logits are those that the teacher's
             frozen head gives on the *student's* features, as in CrossKD.
             They train the student up to the crossing.  For ``RetinaHead``,
@@ -47,6 +53,13 @@ class DenseHeadTap(DenseTap):
     kind = 'sigmoid'
     _branch = CLASSES
 
+    def __init__(
+        self, rows: str = 'all', crossed: bool = False, reuse: int = 3
+    ) -> None:
+        super().__init__(crossed, reuse)
+        check_choice('rows', rows, 'all', 'positive')
+        self.rows = rows
+
     def take(self, teacher) -> Reading | None:
         """Return the reading of the student's last forward, and clear it.
 
@@ -55,9 +68,9 @@ class DenseHeadTap(DenseTap):
                 None: no teacher runs; the reading then has no rows.
 
         Returns:
-            Logits (M, C); labels (M,), int64, C for none; weights (M,), 0
-            where a row is ignored or outside of its image. None if the
-            student's head did not run.
+            Logits (N, C); labels (N,), int64, C for none; weights (N,), 0
+            where a row is ignored or outside of its image; N = M unless only
+            the positives are rows. None if the student's head did not run.
 
         Raises:
             RuntimeError: If student and teacher have other maps, or the loss
@@ -74,6 +87,10 @@ class DenseHeadTap(DenseTap):
         crossed = self._crossed(teacher, rows)
         if crossed is not None:
             own = teacher.reorder(as_rows(crossed, self._teacher.num_classes))
-        return Reading(
+        reading = Reading(
             own, self._scores(teacher, other), rows.labels, rows.weights
         )
+        if self.rows == 'all':
+            return reading
+        chosen = (self._is_positive(rows) & (rows.weights > 0)).nonzero()[:, 0]
+        return Reading(*(part[chosen] for part in reading))

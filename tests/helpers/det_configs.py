@@ -30,7 +30,11 @@ METHODS = sorted(
 # Ends of names that do not list the losses themselves, with the family where
 # they differ by it.
 RECIPES = dict(
+    bckd=['bckd', 'boxiou'],
     crosskd=['kd', 'box'],
+    fcos_crosskd=['bckd', 'boxiou'],
+    gfl_crosskd=['bckd', 'ld'],
+    retinanet_crosskd=['bckd', 'boxiou'],
     reviewkd=['ckd', 'reviewkd'],
     reviewkd_alone=['reviewkd'],
     reviewkd_dkd=['dkd', 'reviewkd'],

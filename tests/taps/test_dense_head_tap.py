@@ -7,6 +7,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 
+from mmkd_plugin.distill.terms import build_terms
 from mmkd_plugin.taps import DenseHeadTap
 from tests.helpers import dense
 from tests.helpers.dense import build_dense, data_of, rows_of, step
@@ -210,7 +211,8 @@ def test_student_with_an_ld_head():
         teacher_config=ConfigDict(model=dense.dense_cfg('gfl')),
     )
     with DefaultScope.overwrite_default_scope('mmdet'):
-        student = MODELS.build(cfg).train()
+        student = MODELS.build(cfg)
+    student.train()  # returns nothing
     tap = DenseHeadTap()
     shown, seen = step(tap, student, teacher)
     reading = tap.take(shown)
@@ -229,3 +231,40 @@ def test_student_with_an_ld_head():
 def test_arguments(arguments, message):
     with pytest.raises((TypeError, ValueError), match=message):
         DenseHeadTap(**arguments)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_positive_rows_alone(kind):
+    student, teacher = pair(kind)
+    readings = []
+    for rows in ('all', 'positive'):
+        tap = DenseHeadTap(rows=rows)
+        shown, _ = step(tap, student, teacher)
+        readings.append(tap.take(shown))
+        tap.detach()
+    every, chosen = readings
+    keep = (every.labels < C) & (every.weights > 0)
+    assert 0 < keep.sum() < len(keep)
+    for part, expected in zip(chosen, every, strict=True):
+        assert torch.equal(part, expected[keep])
+    assert chosen.student.requires_grad
+
+
+def test_ckd_tells_positives_apart():
+    """By their directions, whatever the activation."""
+    student, teacher = pair('retina')
+    tap = DenseHeadTap(rows='positive')
+    losses = dict(
+        loss_ckd=dict(type='CKDLoss', tau=1.0, loss_weight=1.0, tap=tap)
+    )
+    (term,) = build_terms(losses).values()
+    shown, _ = step(tap, student, teacher)
+    reading = tap.take(shown)
+    own, other = (
+        torch.nn.functional.normalize(x, dim=1)
+        for x in (reading.student, reading.teacher)
+    )
+    expected = torch.nn.functional.cross_entropy(
+        other @ own.T, torch.arange(len(own))
+    )
+    torch.testing.assert_close(term.loss(*reading), expected)
