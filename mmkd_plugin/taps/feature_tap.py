@@ -177,7 +177,7 @@ class FeatureTap:
             as labels the ground-truth boxes of each image, (n_i, 4), corners
             x1, y1, x2, y2 as fractions of the padded batch's width and
             height, without what only one of the models pads, or None if the
-            model has no boxes; weights None.
+            model has no boxes, or rotated ones; weights None.
             None if the student did not run.
 
         Raises:
@@ -342,13 +342,15 @@ def _names(maps: dict[str, Tensor]) -> str:
 
 
 def _boxes(samples, size: Sequence[int]) -> list[Tensor] | None:
-    """Ground-truth boxes as fractions of the padded batch."""
+    """Ground-truth boxes as fractions of the padded batch; None: none."""
     found = []
     for sample in samples or ():
         boxes = getattr(getattr(sample, 'gt_instances', None), 'bboxes', None)
         if boxes is None:
             return None
         boxes = getattr(boxes, 'tensor', boxes)
+        if boxes.shape[-1] != 4:
+            return None  # rotated
         height, width = size
         found.append(boxes / boxes.new_tensor([width, height, width, height]))
     return found or None
