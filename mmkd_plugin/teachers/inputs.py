@@ -156,8 +156,8 @@ class TeacherInput:
         Args:
             inputs: The student's images, (B, 3, H, W).
             data_samples (list, optional): One per image; ``img_shape`` is
-                the size without padding.  Without it, all of ``inputs``
-                counts as image.
+                the size without padding.  Without it, or if it is MMYOLO's
+                dict of boxes, all of ``inputs`` counts as image.
 
         Returns:
             The teacher's images, (B, 3, H', W'), where H' and W' are the
@@ -168,7 +168,7 @@ class TeacherInput:
         if self.identity:
             return inputs
         shapes = [tuple(inputs.shape[-2:])] * len(inputs)
-        if data_samples is not None:
+        if isinstance(data_samples, (list, tuple)):
             shapes = [
                 tuple(sample.get('img_shape', inputs.shape[-2:])[:2])
                 for sample in data_samples

@@ -12,7 +12,7 @@ from tests.helpers import (
     tiny_cls,
     tiny_vit,
 )
-from tests.helpers.dense import dense_cfg
+from tests.helpers.other_detectors import dense_cfg
 
 STUDENTS = dict(
     retinanet=dense_cfg('RetinaNet'), frcnn=tiny.detector_cfg(), resnet=None

@@ -12,7 +12,7 @@ from mmkd_plugin.losses import PKDLoss
 from mmkd_plugin.taps import FeatureTap
 from mmkd_plugin.teachers import Teacher
 from tests.helpers import tiny, tiny_vit
-from tests.helpers.dense import dense_cfg, swin_cfg
+from tests.helpers.other_detectors import dense_cfg, swin_cfg
 
 STRIDES = dict(p2=4, p3=8, p4=16, p5=32, p6=64, p7=128)
 # Student, teacher, and the levels that both have.
