@@ -185,7 +185,7 @@ class FeatureTap:
             )
         pairs = [self._pair(own[n], others[n], n) for n in own]
         student, other = zip(*pairs)
-        return Reading(student, other, _boxes(samples, size), None)
+        return Reading(student, other, ground_truth(samples, size), None)
 
     def _choose(
         self, maps: Sequence[Tensor], size: Sequence[int], role: str
@@ -288,7 +288,7 @@ def _names(maps: dict[str, Tensor]) -> str:
     return ', '.join(maps)
 
 
-def _boxes(samples, size: Sequence[int]) -> list[Tensor] | None:
+def ground_truth(samples, size: Sequence[int]) -> list[Tensor] | None:
     """Ground-truth boxes as fractions of the padded batch."""
     found = []
     for sample in samples or ():
