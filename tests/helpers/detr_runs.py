@@ -96,10 +96,13 @@ def decode(teacher, given, memory):
         times = 2 if point.shape[-1] == 4 else 1
         place = point[:, :, None] * torch.cat([ratios] * times, -1)[:, None]
         if dino:
+            head_of_points = decoder.ref_point_head
+            # Versions differ in the number of features per coordinate.
             sine = coordinate_to_encoding(
-                place[:, :, 0], num_feats=query.shape[2]
+                place[:, :, 0],
+                num_feats=head_of_points.layers[0].in_features // 4,
             )
-            position = decoder.ref_point_head(sine)
+            position = head_of_points(sine)
         call = dict(rest, query_pos=position, reference_points=place)
         crossed = layer(query, value=memory, **call)
         query = layer(query, value=given['memory'], **call)

@@ -7,7 +7,7 @@ from mmengine.registry import MODELS, DefaultScope
 
 from tests.helpers import tiny
 
-# The positional encoding of two stages is of this size in MMDetection.
+# The positional encodings of two stages are of this size in MMDetection.
 TWO_STAGE_DIMS = 256
 
 
@@ -24,8 +24,7 @@ def detr_cfg(kind='DeformableDETR', two_stage=None, width=8, **kwargs):
     """
     dino = kind == 'DINO'
     two_stage = dino if two_stage is None else two_stage
-    dims = TWO_STAGE_DIMS if two_stage and not dino else 32
-    dims = kwargs.pop('dims', dims)
+    dims = kwargs.pop('dims', TWO_STAGE_DIMS if two_stage else 32)
     layers = kwargs.pop('layers', 2)
     levels = kwargs.pop('levels', 3)
     queries = kwargs.pop('queries', 10)
