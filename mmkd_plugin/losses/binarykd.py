@@ -6,9 +6,10 @@ with a sigmoid of its own (1 for an RPN: is there an object).
 
 from mmengine.registry import MODELS
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..arguments import check_tau, check_weight
+from .common.binary import binary_kl
+from .common.divergence import weighted_sum
 from .common.reduction import (
     numbers_in_use,
     prepare_logits,
@@ -52,14 +53,8 @@ def binary_kd_loss(student: Tensor, teacher: Tensor, *, tau: float) -> Tensor:
         [0.3278, 0.0]
     """
     student, teacher = prepare_logits(student, teacher)
-    teacher = teacher / tau
-    # By both probabilities and both logarithms: 1 - q, or log(1 - q), would
-    # lose all digits where q is nearly 1.
-    yes = teacher.sigmoid() * (F.logsigmoid(teacher) - F.logsigmoid(student))
-    no = (-teacher).sigmoid() * (
-        F.logsigmoid(-teacher) - F.logsigmoid(-student)
-    )
-    return (yes + no).sum(dim=1)
+    term = binary_kl(student, teacher / tau, tau=1.0)
+    return weighted_sum(student, (1.0, term))
 
 
 @MODELS.register_module()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..arguments import check_choice, check_switch, check_weight
 from ..exceptions import MMKDTypeError, MMKDValueError
-from .common.reduction import check_weights, numbers_in_use
+from .common.reduction import counted_sum, numbers_in_use
 
 __all__ = ['BoxL1Loss', 'box_l1_loss']
 
@@ -129,13 +129,12 @@ class BoxL1Loss(nn.Module):
         Returns:
             A scalar; 0 and attached to the graph if no row counts.
         """
-        check_weights(weights, student)
         losses = box_l1_loss(student, teacher, labels, bounded=self.bounded)
-        weights = weights.detach().to(losses.dtype)
         # A row of weight 0 may be noise, and even infinite.
-        total = (weights * losses.masked_fill(weights == 0, 0)).sum()
+        total = counted_sum(losses, weights)
         if self.normalize == 'rows':
             return self.loss_weight * total / max(len(losses), 1)
         # Clamped where no row counts: the sum is then 0.
+        divisor = 4 * weights.detach().sum(dtype=losses.dtype)
         tiny = torch.finfo(losses.dtype).tiny
-        return self.loss_weight * total / (4 * weights.sum()).clamp(min=tiny)
+        return self.loss_weight * total / divisor.clamp(min=tiny)

@@ -1,4 +1,4 @@
-"""Checks of tensors, preparation of logits, and the weighted mean.
+"""Checks of tensors, preparation of logits, and weighted means.
 
 Shapes: N samples (images or sampled RoIs), C classes (K + 1 for an RoI head,
 background last).
@@ -6,6 +6,7 @@ background last).
 
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 
 from ...exceptions import MMKDTypeError, MMKDValueError
 
@@ -144,3 +145,92 @@ def weighted_mean(losses: Tensor, weights: Tensor | None = None) -> Tensor:
     check_weights(weights, losses)
     rows = (weights > 0).sum().clamp(min=1)
     return (losses * weights.to(losses.dtype)).sum() / rows
+
+
+def counted_sum(losses: Tensor, weights: Tensor | None = None) -> Tensor:
+    """``sum(weights * losses)``.
+
+    A row of weight 0 does not count, even if its loss is infinite or NaN.
+
+    Args:
+        losses: Shape (N,).
+        weights: Non-negative, shape (N,). None: every weight is 1.
+
+    Returns:
+        A scalar; 0 and attached to the graph if no row counts.
+
+    Raises:
+        ValueError: ``weights`` is not of shape (N,).
+    """
+    if weights is None:
+        return losses.sum()
+    check_weights(weights, losses)
+    weights = weights.detach().to(losses.dtype)
+    return (weights * losses.masked_fill(weights == 0, 0)).sum()
+
+
+def mean_over_processes(number: Tensor) -> Tensor:
+    """Mean of a scalar over the processes of the default group.
+
+    All processes must call it at the same place. Without a group it is the
+    number itself.
+
+    Args:
+        number: A floating scalar; it gets no gradient.
+    """
+    number = number.detach()
+    if not (dist.is_available() and dist.is_initialized()):
+        return number
+    number = number / dist.get_world_size()
+    dist.all_reduce(number)
+    return number
+
+
+def per_positive(
+    losses: Tensor, weights: Tensor | None, positives: Tensor
+) -> Tensor:
+    """Sum of per-sample losses over the number of positive samples.
+
+    With the processes' mean of that number, the mean of the gradients over
+    processes is the gradient of the whole batch. All processes must call it
+    at the same place.
+
+    Args:
+        losses: Shape (N,).
+        weights: Non-negative, shape (N,). None: every weight is 1.
+        positives: Which samples are positive, bool of shape (N,), whether or
+            not they have a weight.
+
+    Returns:
+        ``sum(weights * losses) / n``, where n is the number of positives,
+        averaged over the processes, at least 1. 0 and attached to the graph
+        if no row counts.
+
+    Raises:
+        ValueError: ``weights`` is not of shape (N,).
+    """
+    total = counted_sum(losses, weights)
+    count = mean_over_processes(positives.sum(dtype=losses.dtype))
+    return total / count.clamp(min=1)
+
+
+def per_weight(losses: Tensor, weights: Tensor) -> Tensor:
+    """Sum of per-sample losses over the sum of their weights.
+
+    As :func:`per_positive`, with the processes' mean of that sum.
+
+    Args:
+        losses: Shape (N,).
+        weights: Non-negative, shape (N,).
+
+    Returns:
+        ``sum(weights * losses) / sum(weights)``; 0 and attached to the graph
+        if no row counts.
+
+    Raises:
+        ValueError: ``weights`` is not of shape (N,).
+    """
+    total = counted_sum(losses, weights)
+    divisor = mean_over_processes(weights.sum(dtype=losses.dtype))
+    # Clamped where no row counts: the sum is then 0.
+    return total / divisor.clamp(min=torch.finfo(losses.dtype).tiny)
