@@ -1,5 +1,5 @@
-# DETRDistill's logits and boxes on MS COCO: Deformable DETR, ResNet-101 teaches
-# ResNet-50, 50 epochs. The teacher must be trained first:
+# DETRDistill's logits and boxes on MS COCO: Deformable DETR, ResNet-101
+# teaches ResNet-50, 50 epochs. The teacher must be trained first:
 # bash tools/dist_train.sh configs/deformable-detr_r101.py 16
 # Run: bash tools/dist_train.sh configs/deformable-detr_r101_r50_detrdistill.py 16
 # Prepare: docs/datasets/coco.md

@@ -22,6 +22,9 @@ from tests.helpers.det_configs import (
 
 # Student alone -> its config in the zoo.
 STUDENTS = {
+    'deformable-detr_r50': (
+        'deformable_detr/deformable-detr_r50_16xb2-50e_coco'
+    ),
     'fcos_r50_ms-2x': 'fcos/fcos_r50-caffe_fpn_gn-head_ms-640-800-2x_coco',
     'gfl_r50': 'gfl/gfl_r50_fpn_1x_coco',
     'rtmdet_s': 'rtmdet/rtmdet_s_8xb32-300e_coco',
@@ -33,6 +36,8 @@ TEACHERS = dict(
     retinanet_r101='retinanet/retinanet_r101_fpn_2x_coco',
     rtmdet_m='rtmdet/rtmdet_m_8xb32-300e_coco',
 )
+# Teachers that the zoo does not have, trained by a config of their name.
+TRAINED = {'deformable-detr_r101'}
 ZOO = [path for path in COCO if path not in TWO_STAGE]
 # What a zoo config sets that this project has settings of its own for.
 RUNTIME = {
@@ -75,7 +80,8 @@ def entry_of(config):
 
 
 def test_every_student_alone_is_listed():
-    assert {p.stem for p in ZOO if not methods_of(p.stem)} == {*STUDENTS}
+    alone = {path.stem for path in ZOO if not methods_of(path.stem)}
+    assert alone == {*STUDENTS, *TRAINED}
 
 
 @pytest.mark.parametrize('name', STUDENTS)
@@ -115,7 +121,10 @@ def test_teacher_is_the_one_in_the_name(path):
     *_, hook = load(path).custom_hooks
     fragment = re.search(r"teachers/(\S+)\.py'", path.read_text())[1]
     assert f'_{parts["teacher"]}' in f'_{fragment}'
-    assert hook.teacher.checkpoint == entry_of(TEACHERS[fragment])['Weights']
+    place = f'checkpoints/coco/{fragment}.pth'
+    if fragment not in TRAINED:
+        place = entry_of(TEACHERS[fragment])['Weights']
+    assert hook.teacher.checkpoint == place
 
 
 @pytest.mark.parametrize('name', TEACHERS)
@@ -127,3 +136,19 @@ def test_teacher_config_is_that_of_its_weights(name):
     assert teacher.config == f'mmdet::{TEACHERS[name]}.py'
     text = ' '.join(path.read_text().replace('\n#', ' ').split())
     assert f'{box_ap(entry)} box AP' in text
+
+
+@pytest.mark.parametrize('name', TRAINED)
+def test_teacher_of_its_own(name):
+    """Its config is the one that trains it: another depth of the student."""
+    fragment = load(CONFIGS / f'_base_/teachers/{name}.py').teacher
+    cfg = load(CONFIGS / f'{name}.py')
+    assert load_config(fragment.config).model == cfg.model
+    depth = int(name.rpartition('_r')[2])
+    backbone = cfg.model.backbone
+    assert backbone.depth == depth
+    assert backbone.init_cfg.checkpoint == f'torchvision://resnet{depth}'
+    alone = load(student_of(CONFIGS / f'{name}.py'))
+    for model in (cfg.model, alone.model):
+        del model.backbone.depth, model.backbone.init_cfg
+    assert cfg.to_dict() == alone.to_dict()

@@ -31,9 +31,11 @@ METHODS = sorted(
 # they differ by it.
 RECIPES = dict(
     crosskd=['kd', 'box'],
+    detrdistill=['binarykd', 'box', 'boxiou'],
     reviewkd=['ckd', 'reviewkd'],
     reviewkd_alone=['reviewkd'],
     reviewkd_dkd=['dkd', 'reviewkd'],
+    **{'deformable-detr_crosskd': ['binarykd', 'box']},
 )
 NAME = re.compile(
     r'(?P<family>frcnn|mask_rcnn|cascade-rcnn|retinanet|gfl|fcos|rtmdet'

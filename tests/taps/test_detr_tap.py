@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from mmkd_plugin import Distiller
 from mmkd_plugin.taps import DETRBoxTap, DETRCornerTap, DETRHeadTap
-from mmkd_plugin.taps.boxes import clipped, corners
+from mmkd_plugin.taps.boxes import clipped, corners, pairwise_giou
 from mmkd_plugin.taps.detr_match import costs
 from mmkd_plugin.teachers import Teacher
 from tests.helpers import tiny, tiny_detr
@@ -186,6 +186,18 @@ def test_crossed_with_more_queries_and_layers_of_the_teacher():
     tap = DETRHeadTap(crossed=True)
     _, _, shown = step(tap, student, teacher)
     assert len(tap.take(shown).student) == 3 * B * 14
+
+
+@pytest.mark.parametrize('crossed, rows', [(True, 12), (False, 10)])
+def test_dino_teaches_deformable_detr(crossed, rows):
+    """What is read is the same; each has its own queries."""
+    student = tiny_detr.build_detr(0, dims=256).train()
+    teacher = tiny_detr.build_detr(1, 'DINO', queries=12).eval()
+    tap = DETRHeadTap(crossed)
+    _, _, shown = step(tap, student, teacher.requires_grad_(False))
+    reading = tap.take(shown)
+    assert len(reading.student) == len(reading.teacher) == L * B * rows
+    assert reading.student.requires_grad
 
 
 @each_kind
@@ -445,6 +457,64 @@ def test_values_are_those_of_the_released_crosskd(loaded):
     for name, expected in dict(loss_binarykd=classes, loss_box=boxes).items():
         torch.testing.assert_close(
             L * losses[name], expected, rtol=1e-4, atol=1e-5
+        )
+
+
+def test_values_are_those_of_the_released_detrdistill(loaded):
+    """Summed over the layers, divided by the pairs."""
+    student, teacher = loaded
+    losses = losses_of(False)
+    losses['loss_box'] = dict(
+        type='BoxL1Loss', tap=dict(type='DETRBoxTap', crossed=False)
+    )
+    losses['loss_boxiou'] = dict(
+        type='BoxIoULoss',
+        mode='giou',
+        loss_weight=1.0,
+        tap=dict(type='DETRCornerTap', crossed=False),
+    )
+    distiller = Distiller(losses)
+    distiller.attach(student, [teacher], tiny.CLASSES)
+    seen = {}
+    student.bbox_head.register_forward_hook(
+        lambda _, args, output: seen.update(output=output)
+    )
+    data = student.data_preprocessor(tiny.batch(0, 1), True)
+    losses = student(**data, mode='loss')
+    own_logits, own_boxes = (x[:, :, -N:].detach() for x in seen['output'])
+    with torch.no_grad():
+        logits, boxes = teacher.model(
+            data['inputs'], data['data_samples'], mode='tensor'
+        )
+    boxes = clipped(boxes)
+    classes = distance = overlap = 0
+    for layer in range(L):
+        for image in range(B):
+            x, own = own_logits[layer, image], own_boxes[layer, image]
+            q, other = logits[layer, image].sigmoid(), boxes[layer, image]
+            bce = torch.stack(
+                [
+                    F.binary_cross_entropy_with_logits(
+                        x, row.expand_as(x), reduction='none'
+                    ).sum(1)
+                    for row in q
+                ],
+                1,
+            )
+            apart = torch.cdist(own, other, p=1)
+            giou = pairwise_giou(
+                corners(own)[None], corners(other)[None]
+            ).squeeze(0)
+            i, j = linear_sum_assignment(bce + 5 * apart - 2 * giou)
+            entropy = F.binary_cross_entropy(q, q, reduction='none').sum(1)
+            classes += (bce[i, j] - entropy[j]).sum() / (B * N)
+            distance += apart[i, j].sum() / (B * N)
+            overlap += (1 - giou[i, j]).sum() / (B * N)
+    for name, expected in dict(
+        loss_binarykd=classes, loss_box=distance, loss_boxiou=overlap
+    ).items():
+        torch.testing.assert_close(
+            L * losses[name].detach(), expected, rtol=1e-3, atol=1e-4
         )
 
 

@@ -19,5 +19,11 @@ distill = dict(
             loss_weight=30.0,
             tap=dict(type='DETRBoxTap', crossed=False),
         ),
+        loss_boxiou=dict(
+            type='BoxIoULoss',
+            mode='giou',
+            loss_weight=12.0,
+            tap=dict(type='DETRCornerTap', crossed=False),
+        ),
     ),
 )
