@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ..arguments import check_tau, check_weight
+from ..arguments import check_switch, check_tau, check_weight
 from .common.by_channels import by_channels
 from .common.maps import Maps, build_adapters, prepare_maps
 from .common.reduction import numbers_in_use
@@ -75,6 +76,10 @@ class CWDLoss(nn.Module):
             1x1 convolution per level to the teacher's.
         teacher_channels: Channels of the teacher's maps, (L,).  Both None:
             no convolution, and equal channels.
+        standardize: Whether each channel of both maps first gets mean 0 and
+            variance 1 over the places of the batch, as batch normalisation
+            without affine part does; it is how MMYOLO distils RTMDet.  The
+            scale of a channel then changes nothing either.
 
     Raises:
         TypeError, ValueError: An argument has the wrong type or is out of
@@ -92,14 +97,17 @@ class CWDLoss(nn.Module):
         loss_weight: float,
         student_channels: Sequence[int] | None = None,
         teacher_channels: Sequence[int] | None = None,
+        standardize: bool = False,
     ) -> None:
         super().__init__()
         check_tau(tau=tau)
         check_weight(loss_weight=loss_weight)
+        check_switch(standardize=standardize)
         self.tau = tau
         self.loss_weight = loss_weight
         self.student_channels = student_channels
         self.teacher_channels = teacher_channels
+        self.standardize = standardize
         self.adapters = build_adapters(student_channels, teacher_channels)
 
     def forward(
@@ -125,5 +133,14 @@ class CWDLoss(nn.Module):
                 tell of, or differ in their sizes.
         """
         pairs = prepare_maps(student, teacher, self.adapters)
+        if self.standardize:
+            pairs = [tuple(map(_standardize, pair)) for pair in pairs]
         losses = [cwd_loss(own, target, tau=self.tau) for own, target in pairs]
         return self.loss_weight * torch.stack(losses).sum()
+
+
+def _standardize(maps: Tensor) -> Tensor:
+    """Each channel with mean 0 and variance 1; 0 if it is one number."""
+    if maps[:, 0].numel() == 1:
+        return maps * 0
+    return F.batch_norm(maps, None, None, training=True)

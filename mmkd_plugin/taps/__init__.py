@@ -1,6 +1,8 @@
 """Where student and teacher are compared: a file per kind of output."""
 
 from .cls_head_tap import ClsHeadTap
+from .detr_tap import DETRBoxTap, DETRCornerTap, DETRHeadTap
+from .encoder_tap import EncoderTap
 from .feature_tap import FeatureTap
 from .reading import Reading
 from .roi_box_tap import RoIBoxTap
@@ -9,6 +11,10 @@ from .rpn_tap import RPNBoxTap, RPNHeadTap
 
 __all__ = [
     'ClsHeadTap',
+    'DETRBoxTap',
+    'DETRCornerTap',
+    'DETRHeadTap',
+    'EncoderTap',
     'FeatureTap',
     'RPNBoxTap',
     'RPNHeadTap',

@@ -213,7 +213,7 @@ class FeatureTap:
             for name, other in zip(own, self.teacher_levels or own)
         ]
         student, other = zip(*pairs)
-        return Reading(student, other, _boxes(samples, size), None)
+        return Reading(student, other, ground_truth(samples, size), None)
 
     def _pair(
         self, own: Tensor, other: Tensor, name: str
@@ -341,7 +341,7 @@ def _names(maps: dict[str, Tensor]) -> str:
     return ', '.join(maps)
 
 
-def _boxes(samples, size: Sequence[int]) -> list[Tensor] | None:
+def ground_truth(samples, size: Sequence[int]) -> list[Tensor] | None:
     """Ground-truth boxes as fractions of the padded batch; None: none."""
     found = []
     for sample in samples or ():

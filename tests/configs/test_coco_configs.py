@@ -1,8 +1,7 @@
-"""The students, schedules, teachers and weights of the COCO configs."""
+"""Students, schedules, teachers and weights of Faster and Mask R-CNN, COCO."""
 
 import functools
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -14,17 +13,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmkd_plugin.teachers.config import load_config
 from tests.helpers.det_configs import (
-    COCO,
     CONFIGS,
+    TWO_STAGE,
+    box_ap,
     build,
     load,
     methods_of,
     parts_of,
     student_of,
+    zoo,
 )
 from tests.helpers.tiny import batch
-
-mmdet = pytest.importorskip('mmdet')
 
 STRIDES = (4, 8, 16, 32, 64)
 SHORT_SIDES = (640, 672, 704, 736, 768, 800)
@@ -94,10 +93,12 @@ TEACHERS = dict(
     ),
 )
 
-coco_config = pytest.mark.parametrize('path', COCO, ids=lambda path: path.stem)
+coco_config = pytest.mark.parametrize(
+    'path', TWO_STAGE, ids=lambda path: path.stem
+)
 distilled_config = pytest.mark.parametrize(
     'path',
-    [path for path in COCO if methods_of(path.stem)],
+    [path for path in TWO_STAGE if methods_of(path.stem)],
     ids=lambda path: path.stem,
 )
 each_student = pytest.mark.parametrize('name', STUDENTS)
@@ -118,9 +119,9 @@ def built(name):
 
 
 def test_the_promised_configs_are_there():
-    alone = {path.stem for path in COCO if not methods_of(path.stem)}
+    alone = {path.stem for path in TWO_STAGE if not methods_of(path.stem)}
     assert alone == {*STUDENTS}
-    found = {path.stem for path in COCO}
+    found = {path.stem for path in TWO_STAGE}
     assert len(RECIPES) == 18 and {*RECIPES} <= found
     assert {
         'frcnn_r101_r18_crosskd',
@@ -374,24 +375,6 @@ def test_crosskd_reads_the_crossed_head():
     assert hook.losses.loss_box.tap == dict(
         type='RoIBoxTap', rows='confidence', crossed=True
     )
-
-
-@functools.cache
-def zoo(family):
-    """Config of an entry of MMDetection's zoo -> the entry."""
-    yaml = pytest.importorskip('yaml')
-    path = Path(mmdet.__file__).parent.joinpath(
-        '.mim', 'configs', family, 'metafile.yml'
-    )
-    entries = yaml.safe_load(path.read_text())['Models']
-    return {
-        entry['Config'].removeprefix('configs/').removesuffix('.py'): entry
-        for entry in entries
-    }
-
-
-def box_ap(entry):
-    return entry['Results'][0]['Metrics']['box AP']
 
 
 def strongest(depth):

@@ -6,13 +6,19 @@ import pkgutil
 import re
 from pathlib import Path
 
+import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from mmkd_plugin import losses
 
+mmdet = pytest.importorskip('mmdet')
+
 CONFIGS = Path(__file__).parents[2] / 'configs'
 COCO = sorted(CONFIGS.glob('*.py'))
+TWO_STAGE = [
+    path for path in COCO if path.stem.startswith(('frcnn_', 'mask_rcnn_'))
+]
 SMALL = sorted([*CONFIGS.glob('bccd/*.py'), *CONFIGS.glob('neu/*.py')])
 # The module of a loss, its fragment in configs/_base_/methods/ and its page in
 # docs/methods/ have the name of the method.
@@ -21,31 +27,38 @@ METHODS = sorted(
     for module in pkgutil.iter_modules(losses.__path__)
     if not module.ispkg
 )
-# Ends of names that do not list the losses themselves.
+# Ends of names that do not list the losses themselves, with the family where
+# they differ by it.
 RECIPES = dict(
     crosskd=['kd', 'box'],
+    detrdistill=['binarykd', 'box', 'boxiou'],
     reviewkd=['ckd', 'reviewkd'],
     reviewkd_alone=['reviewkd'],
     reviewkd_dkd=['dkd', 'reviewkd'],
+    **{'deformable-detr_crosskd': ['binarykd', 'box']},
 )
 NAME = re.compile(
-    r'(?P<family>frcnn|mask_rcnn)'
+    r'(?P<family>frcnn|mask_rcnn|cascade-rcnn|retinanet|gfl|fcos|rtmdet'
+    r'|deformable-detr)'
     r'(?:_(?P<teacher>[a-z0-9-]+))?'
-    r'_(?P<student>r\d+(?:w\d+)?|mv2)'
-    r'(?:_(?P<setting>2x|ms))?'
+    r'_(?P<student>r\d+(?:w\d+)?|mv2|s)'
+    r'(?:_(?P<setting>2x|ms|ms-2x))?'
 )
 
 
 def end_of(stem):
     """What the name of a config says of its losses: '', 'ckd_rld', ..."""
-    words = {*METHODS, *'_'.join(RECIPES).split('_')}
+    words = {*METHODS, 'crosskd', 'alone', 'detrdistill'}
     return re.search(rf'(_({"|".join(words)}))*$', stem)[0].strip('_')
 
 
 def methods_of(stem):
     """The methods that the name of a config stands for, in their order."""
     end = end_of(stem)
-    return RECIPES.get(end) or re.findall('[^_]+', end)
+    for recipe in (f'{stem.split("_")[0]}_{end}', end):
+        if recipe in RECIPES:
+            return RECIPES[recipe]
+    return re.findall('[^_]+', end)
 
 
 def parts_of(stem):
@@ -57,6 +70,24 @@ def student_of(path):
     """The config that trains the student of another one alone."""
     base = path.parent / re.search(r"'\./([^']+\.py)'", path.read_text())[1]
     return student_of(base) if methods_of(base.stem) else base
+
+
+@functools.cache
+def zoo(family):
+    """Config of an entry of MMDetection's zoo -> the entry."""
+    yaml = pytest.importorskip('yaml')
+    path = Path(mmdet.__file__).parent.joinpath(
+        '.mim', 'configs', family, 'metafile.yml'
+    )
+    entries = yaml.safe_load(path.read_text())['Models']
+    return {
+        entry['Config'].removeprefix('configs/').removesuffix('.py'): entry
+        for entry in entries
+    }
+
+
+def box_ap(entry):
+    return entry['Results'][0]['Metrics']['box AP']
 
 
 @functools.cache

@@ -110,3 +110,33 @@ def test_images_are_apart():
     torch.testing.assert_close(
         cwd_loss(student, teacher, tau=1.0), torch.stack(images).mean()
     )
+
+
+def test_standardized_is_batch_normalisation_before_it():
+    settings = dict(tau=1.0, loss_weight=1.0)
+    plain, loss = (CWDLoss(**settings, standardize=x) for x in (False, True))
+    student, teacher = (
+        [m.double() for m in maps] for maps in (USUAL.student, USUAL.teacher)
+    )
+
+    def normal(maps):
+        mean = maps.mean((0, 2, 3), keepdim=True)
+        variance = ((maps - mean) ** 2).mean((0, 2, 3), keepdim=True)
+        return (maps - mean) / (variance + 1e-5).sqrt()
+
+    expected = plain(
+        [normal(m) for m in student], [normal(m) for m in teacher], None
+    )
+    torch.testing.assert_close(loss(student, teacher, None), expected)
+    scaled = [30 * m + 1 for m in student]
+    torch.testing.assert_close(
+        loss(scaled, teacher, None), expected, rtol=1e-4, atol=0
+    )
+
+
+def test_standardized_one_number_per_channel():
+    student = torch.randn(1, 3, 1, 1, requires_grad=True)
+    loss = CWDLoss(tau=1.0, loss_weight=1.0, standardize=True)
+    value = loss([student], [torch.randn(1, 3, 1, 1)], None)
+    value.backward()
+    assert value == 0 and not student.grad.any()

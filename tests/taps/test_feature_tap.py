@@ -8,7 +8,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmkd_plugin.taps import FeatureTap
-from mmkd_plugin.taps.feature_tap import _boxes
+from mmkd_plugin.taps.feature_tap import ground_truth
 from tests.helpers import tiny, tiny_cls
 from tests.helpers.teachers import Shown
 
@@ -305,7 +305,7 @@ def test_arguments(arguments, message):
 
 def test_rotated_boxes_are_left_out():
     sample = tiny.batch(0)['data_samples'][0]
-    assert len(_boxes([sample], (96, 128))) == 1
+    assert len(ground_truth([sample], (96, 128))) == 1
     boxes = torch.ones(3, 5)
     sample.gt_instances.bboxes = boxes
-    assert _boxes([sample], (96, 128)) is None
+    assert ground_truth([sample], (96, 128)) is None

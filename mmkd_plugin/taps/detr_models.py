@@ -1,0 +1,241 @@
+"""What the taps know of Deformable DETR and DINO, and ask a teacher of them.
+
+B images, S levels of h_s x w_s places, P places over the levels, D channels,
+L decoder layers, N queries, C classes.
+"""
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from ..exceptions import MMKDRuntimeError, MMKDTypeError
+from .sigmoid import uses_sigmoid
+
+# Detectors derived from DINO with a decoder of another kind.
+OTHERS = {'DDQDETR', 'GroundingDINO'}
+
+Shapes = list[tuple[int, int]]
+
+
+class Predictions(NamedTuple):
+    """What the decoder layers of a detector say of their queries.
+
+    Attributes:
+        logits: Binary logits, (L, B, N, C).
+        boxes: cx, cy, w, h as fractions of the image without its padding,
+            (L, B, N, 4).
+    """
+
+    logits: Tensor
+    boxes: Tensor
+
+
+class Encoded(NamedTuple):
+    """The result of an encoder.
+
+    Attributes:
+        memory: A token per place, level by level, (B, P, D).
+        shapes: Height and width of each level.
+        inputs: What ``pre_decoder`` takes, by name.
+        rest: What ``forward_decoder`` takes beside its result, by name.
+    """
+
+    memory: Tensor
+    shapes: Shapes
+    inputs: dict[str, Any]
+    rest: dict[str, Any]
+
+
+class Decoded(NamedTuple):
+    """The result of a decoder.
+
+    Attributes:
+        predictions: Those of all layers.
+        references: The reference points from which each layer starts.
+        calls: Positional and named arguments of each layer.
+    """
+
+    predictions: Predictions
+    references: Sequence[Tensor]
+    calls: list[tuple[tuple, dict[str, Any]]]
+
+
+class _Question:
+    """A question that is equal to another one about the same object."""
+
+    def __init__(self, about: object) -> None:
+        self.about: Any = about
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.about is self.about  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), id(self.about)))
+
+
+class Encode(_Question):
+    """A question to a teacher: its encoder on its own feature maps.
+
+    Args:
+        about: The data samples of the images, which say how each is padded.
+    """
+
+    def __call__(
+        self, model: nn.Module, features: Sequence[Tensor]
+    ) -> Encoded:
+        """Run the encoder.
+
+        Args:
+            model: A detector that :func:`refuse_detr` accepts.
+            features: Result of its ``extract_feat``, (B, D, h_s, w_s) each.
+        """
+        detector: Any = model
+        given, rest = detector.pre_transformer(features, self.about)
+        inputs = detector.forward_encoder(**given)
+        shapes = [(x.shape[-2], x.shape[-1]) for x in features]
+        return Encoded(inputs['memory'], shapes, inputs, rest)
+
+
+class Decode(_Question):
+    """A question to a teacher: its decoder and head, after its encoder.
+
+    Args:
+        about: The result of :class:`Encode`.
+    """
+
+    def __call__(
+        self, model: nn.Module, features: Sequence[Tensor]
+    ) -> Decoded:
+        """Run the decoder, and note with what its layers are called."""
+        detector: Any = model
+        calls: list[tuple[tuple, dict]] = []
+        given, _ = detector.pre_decoder(**self.about.inputs)
+        handles = [
+            layer.register_forward_pre_hook(
+                lambda _, args, kwargs: calls.append((args, kwargs)),
+                with_kwargs=True,
+            )
+            for layer in detector.decoder.layers
+        ]
+        try:
+            states = detector.forward_decoder(**{**self.about.rest, **given})
+        finally:
+            for handle in handles:
+                handle.remove()
+        found = Predictions(*detector.bbox_head(**states))
+        return Decoded(found, states['references'], calls)
+
+
+class Cross(_Question):
+    """A question to a teacher: each decoder layer on another memory.
+
+    Queries and reference points of each layer are those of the teacher, so
+    that the predictions pair up query by query.
+
+    Args:
+        about: The result of :class:`Decode`.
+    """
+
+    def __call__(
+        self, model: nn.Module, features: Sequence[Tensor]
+    ) -> Predictions:
+        """Run the layers and the head.
+
+        Args:
+            model: The teacher.
+            features: The memory of the student alone, (B, P, D).
+        """
+        detector: Any = model
+        (memory,) = features
+        states = [
+            layer(*args, **{**kwargs, 'value': memory})
+            for layer, (args, kwargs) in zip(
+                detector.decoder.layers, self.about.calls
+            )
+        ]
+        # The decoder of DINO normalises what each layer gives.
+        norm = getattr(detector.decoder, 'norm', nn.Identity())
+        return Predictions(
+            *detector.bbox_head(
+                torch.stack([norm(state) for state in states]),
+                self.about.references,
+            )
+        )
+
+
+def refuse_detr(role: str, model: nn.Module, tap: str) -> None:
+    """Refuse a model whose decoder the taps cannot read.
+
+    Args:
+        role: What to call the model in the message.
+        model: Not wrapped.
+        tap: Name of the tap.
+
+    Raises:
+        TypeError: If it is no Deformable DETR or DINO with a sigmoid per
+            class.
+    """
+    name = type(model).__name__
+    kinds = {kind.__name__ for kind in type(model).__mro__}
+    if 'DeformableDETR' not in kinds or kinds & OTHERS:
+        raise MMKDTypeError(
+            f'Expected the {role} to be a DeformableDETR or a DINO, which '
+            f'{tap} reads, but got {name}, whose transformer is another one '
+            'or none: take one of the two, or distil by a FeatureTap on the '
+            'neck or backbone.'
+        )
+    head: Any = model.bbox_head
+    if not uses_sigmoid(head.loss_cls):
+        raise MMKDTypeError(
+            f'The head of the {role} {name} is trained by '
+            f'{type(head.loss_cls).__name__} with a softmax over the classes, '
+            f'but {tap} reads a head with a sigmoid per class: set '
+            '`use_sigmoid=True` in `bbox_head.loss_cls`.'
+        )
+
+
+def refuse_pair(
+    student: nn.Module, teacher: nn.Module, tap: str, *settings: str
+) -> None:
+    """Refuse a teacher that differs from its student where it must not.
+
+    Args:
+        student, teacher: Detectors that :func:`refuse_detr` accepts.
+        tap: Name of the tap.
+        *settings: Paths of attributes that must be equal, beside the number
+            of levels and the padding.
+
+    Raises:
+        TypeError: If one differs.
+    """
+    for path in (
+        'num_feature_levels',
+        'data_preprocessor.pad_size_divisor',
+        *settings,
+    ):
+        own, other = (attrgetter(path)(model) for model in (student, teacher))
+        if own != other:
+            raise MMKDTypeError(
+                f'{tap} needs a student and a teacher of the same `{path}`, '
+                f'but the student has {own} and the teacher {other}: give '
+                'both the same.'
+            )
+
+
+def refuse_shapes(own: Shapes, other: Shapes, tap: str) -> None:
+    """Refuse levels of student and teacher that differ in size.
+
+    Raises:
+        RuntimeError: If they do.
+    """
+    if own != other:
+        raise MMKDRuntimeError(
+            f'The encoder of the student read levels of size {own} and that '
+            f'of the teacher {other}, but {tap} needs the same places of the '
+            'same images: use backbones and necks of the same strides, and '
+            'the same padding of the images.'
+        )
