@@ -13,7 +13,7 @@ from ..exceptions import MMKDError, MMKDValueError
 NAMES = ('img_size', 'init_input_size')
 
 
-def extract_feat(model: nn.Module, images: Tensor) -> Any:
+def extract_feat(model: Any, images: Tensor) -> Any:
     """A model's features, or a sentence on the size of the images.
 
     Args:
@@ -65,7 +65,7 @@ def built_size(model: nn.Module) -> Any:
     return None
 
 
-def _takes(model: nn.Module, images: Tensor, size: tuple[int, int]) -> bool:
+def _takes(model: Any, images: Tensor, size: tuple[int, int]) -> bool:
     """Whether a model computes features of an image of some size."""
     try:
         model.extract_feat(images.new_zeros(1, images.shape[1], *size))
