@@ -150,7 +150,8 @@ class Cross(_Question):
             features: The memory of the student alone, (B, P, D).
         """
         detector: Any = model
-        (memory,) = features
+        # Float32: a teacher of that precision runs without autocast.
+        memory = features[0].float()
         states = [
             layer(*args, **{**kwargs, 'value': memory})
             for layer, (args, kwargs) in zip(
