@@ -1,7 +1,8 @@
 """Where student and teacher are compared: a file per kind of output."""
 
 from .cls_head_tap import ClsHeadTap
-from .detr_tap import DETRBoxTap, DETRCornerTap, DETRHeadTap
+from .detr_box_tap import DETRBoxTap, DETRCornerTap
+from .detr_head_tap import DETRHeadTap
 from .encoder_tap import EncoderTap
 from .feature_tap import FeatureTap
 from .reading import Reading
