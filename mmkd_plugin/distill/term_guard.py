@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn as nn
@@ -23,7 +24,9 @@ class TermGuard:
 
     The thorough check is in the first step in which a term has samples, on
     every rank: the backward pass must reach the term, and it must give the
-    student a finite gradient that is not 0.  After that, nothing here
+    student a finite gradient that is not 0.  Samples are those with a weight,
+    or those that the loss counts: its ``counted``, called as the loss itself,
+    gives what is not 0 for them.  After that, nothing here
     synchronizes the GPU: values are read once the engine has logged them.
 
     Args:
@@ -79,9 +82,9 @@ class TermGuard:
             self._watch_parameters(name, loss)
         if len(branches[0]):
             self._ranges[name] = _range(branches), _range(tensors(rest[0]))
-            weights = rest[-1]
-            if weights is not None:
-                self._counts[name] = weights.count_nonzero()
+            counted = getattr(loss, 'counted', _weights)(*reading)
+            if counted is not None:
+                self._counts[name] = counted.count_nonzero()
             for branch in branches:
                 if name not in self._checked and branch.requires_grad:
                     branch.register_hook(self._noting(name))
@@ -205,6 +208,11 @@ class TermGuard:
 def tensors(part: Tensor | Sequence[Tensor]) -> list[Tensor]:
     """The tensors of one side of a reading."""
     return [part] if isinstance(part, Tensor) else list(part)
+
+
+def _weights(student: object, teacher: object, labels: object, weights: Any):
+    """What tells which rows count, for a loss that does not say."""
+    return weights
 
 
 def _branch(part: Tensor) -> Tensor:

@@ -170,3 +170,17 @@ class BinaryRLDLoss(nn.Module):
         )
         positives = labels < student.shape[1]
         return self.loss_weight * per_positive(losses, weights, positives)
+
+    def counted(
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        labels: Tensor,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """Which rows have a loss, bool of shape (N,).
+
+        A first step without positive places is no fault.
+        """
+        positives = labels < student.shape[1]
+        return positives if weights is None else positives & (weights > 0)

@@ -1,6 +1,9 @@
 """Where student and teacher are compared: a file per kind of output."""
 
 from .cls_head_tap import ClsHeadTap
+from .dense_bin_tap import DenseBinTap
+from .dense_box_tap import DenseBoxTap
+from .dense_head_tap import DenseHeadTap
 from .detr_box_tap import DETRBoxTap, DETRCornerTap
 from .detr_head_tap import DETRHeadTap
 from .encoder_tap import EncoderTap
@@ -12,6 +15,9 @@ from .rpn_tap import RPNBoxTap, RPNHeadTap
 
 __all__ = [
     'ClsHeadTap',
+    'DenseBinTap',
+    'DenseBoxTap',
+    'DenseHeadTap',
     'DETRBoxTap',
     'DETRCornerTap',
     'DETRHeadTap',

@@ -9,7 +9,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from mmkd_plugin.distill.term_guard import TermGuard
-from mmkd_plugin.losses import KDLoss
+from mmkd_plugin.losses import BinaryDKDLoss, KDLoss
 from tests.helpers import tiny
 from tests.helpers.detector_runs import hook_cfg, make_runner
 
@@ -128,3 +128,28 @@ def test_loss_scale_that_overflows_is_no_error():
     assert not student.grad.isfinite().all()
     guard.check(dict(loss_kd=value.item()), losses, 1)
     guard.check(dict(loss_kd=value.item()), losses, 2)  # once proven
+
+
+@pytest.mark.parametrize('positives', [0, 1])
+def test_first_step_without_a_row_that_the_loss_counts(positives):
+    """It is not judged by its gradient, which is 0."""
+    loss = BinaryDKDLoss(beta=1.0, tau=1.0)
+    guard = TermGuard('raise', 'x')
+    maps = torch.randn(4, 3, requires_grad=True)
+    # All rows have a weight, but background has no loss.
+    labels = torch.full((4,), 3)
+    labels[:positives] = 1
+    reading = (maps, torch.randn(4, 3), labels, torch.ones(4))
+    term = guard.term('loss', loss, 1.0, reading)
+    term.backward()
+    assert maps.grad.any() == bool(positives)
+    guard.check({'loss': term.item()}, {'loss': loss}, 1)
+    guard.clear()
+    # The first step that has one is: here the student is detached.
+    labels[0] = 0
+    term = guard.term('loss', loss, 1.0, (maps.detach(), *reading[1:]))
+    if positives:
+        guard.check({'loss': term.item()}, {'loss': loss}, 2)
+        return
+    with pytest.raises(RuntimeError, match='does not train it'):
+        guard.check({'loss': term.item()}, {'loss': loss}, 2)

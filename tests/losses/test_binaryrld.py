@@ -90,3 +90,14 @@ def test_one_class():
     )
     plain = 2 * binary_kd_loss(student, teacher, tau=1.0)
     torch.testing.assert_close(found, plain.masked_fill(labels == 1, 0))
+
+
+def test_counts_the_positives_that_have_a_weight():
+    loss = BinaryRLDLoss(beta=1.0, **ONES)
+    labels = LABELS.clone()
+    labels[[0, 4]] = 7
+    case = STUDENT, TEACHER, labels
+    assert loss.counted(*case).tolist() == [False, True, True, True, False]
+    weights = torch.tensor([1.0, 0.0, 0.5, 1.0, 1.0])
+    counted = loss.counted(*case, weights).tolist()
+    assert counted == [False, False, True, True, False]

@@ -1,0 +1,16 @@
+# RLD (arXiv 2408.07703) carried over to sigmoids, for the heads of one-stage
+# detectors. No paper has it: alpha, beta and the temperatures are those of
+# rld.py, which are not tuned for it.
+
+distill = dict(
+    type='DistillHook',
+    losses=dict(
+        loss_binaryrld=dict(
+            type='BinaryRLDLoss',
+            alpha=1.0,
+            beta=0.25,
+            tau_scd=1.0,
+            tau_mcd=1.0,
+        ),
+    ),
+)
