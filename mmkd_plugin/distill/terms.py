@@ -16,6 +16,8 @@ LOSS_CALL = ('student', 'teacher', 'labels', 'weights')
 TAP_METHODS = ('fits', 'refuse', 'attach', 'take', 'detach')
 # What taps read and losses compare, unless their `kind` says otherwise.
 LOGITS = 'logits'
+# Logits of a sigmoid per class.
+SIGMOID = 'sigmoid'
 
 
 class Term(NamedTuple):
@@ -87,7 +89,7 @@ def kind_of(part: object) -> str:
     """What a loss compares, or a tap reads.
 
     'logits' of a softmax over the classes, 'sigmoid', which are binary
-    logits, 'features' or 'boxes'.
+    logits, 'features', 'boxes', 'corners' or 'bins'.
     """
     return getattr(part, 'kind', LOGITS)
 
@@ -128,21 +130,35 @@ def default_tap(student: nn.Module) -> Any:
     Raises:
         TypeError: If none does.
     """
-    taps = {
-        name: kind
-        for name, kind in TASK_UTILS.module_dict.items()
-        if all(hasattr(kind, method) for method in TAP_METHODS)
-        and kind_of(kind) == LOGITS
-    }
+    taps = _taps_of(LOGITS)
     for kind in taps.values():
         tap = kind()
         if tap.fits(student):
             return tap
+    for name, kind in _taps_of(SIGMOID).items():
+        if kind().fits(student):
+            raise MMKDTypeError(
+                f'The student {type(student).__name__} has a sigmoid per '
+                f'class, which {name} reads, but a loss without a `tap` '
+                'compares the logits of a softmax: use a loss of sigmoids, '
+                'such as BCKDLoss, or BinaryKDLoss with '
+                f'`tap=dict(type={name!r})`.'
+            )
     raise MMKDTypeError(
         f'The student {type(student).__name__} has no head that one of '
         f'{", ".join(taps)} reads: use an ImageClassifier or a two-stage '
         'detector such as Faster R-CNN, or give the hook a `tap` for it.'
     )
+
+
+def _taps_of(wanted: str) -> dict[str, type]:
+    """The registered taps of a kind, by name."""
+    return {
+        name: kind
+        for name, kind in TASK_UTILS.module_dict.items()
+        if all(hasattr(kind, method) for method in TAP_METHODS)
+        and kind_of(kind) == wanted
+    }
 
 
 def _check_name(name: object) -> None:

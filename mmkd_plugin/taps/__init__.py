@@ -1,7 +1,11 @@
 """Where student and teacher are compared: a file per kind of output."""
 
 from .cls_head_tap import ClsHeadTap
-from .detr_tap import DETRBoxTap, DETRCornerTap, DETRHeadTap
+from .dense_bin_tap import DenseBinTap
+from .dense_box_tap import DenseBoxTap
+from .dense_head_tap import DenseHeadTap
+from .detr_box_tap import DETRBoxTap, DETRCornerTap
+from .detr_head_tap import DETRHeadTap
 from .encoder_tap import EncoderTap
 from .feature_tap import FeatureTap
 from .reading import Reading
@@ -11,6 +15,9 @@ from .rpn_tap import RPNBoxTap, RPNHeadTap
 
 __all__ = [
     'ClsHeadTap',
+    'DenseBinTap',
+    'DenseBoxTap',
+    'DenseHeadTap',
     'DETRBoxTap',
     'DETRCornerTap',
     'DETRHeadTap',

@@ -11,13 +11,8 @@ from torch import Tensor
 
 from .boxes import clipped
 from .detr_match import Match
-from .detr_models import (
-    Cross,
-    Decode,
-    Encode,
-    Predictions,
-    refuse_shapes,
-)
+from .detr_models import Predictions, refuse_shapes
+from .detr_questions import Cross, Decode, Encode
 from .detr_record import Seen
 
 

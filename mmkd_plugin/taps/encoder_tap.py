@@ -7,13 +7,8 @@ import torch.nn as nn
 from mmengine.registry import TASK_UTILS
 from torch import Tensor
 
-from .detr_models import (
-    Encode,
-    Shapes,
-    refuse_detr,
-    refuse_pair,
-    refuse_shapes,
-)
+from .detr_models import Shapes, refuse_detr, refuse_pair, refuse_shapes
+from .detr_questions import Encode
 from .detr_record import DETRRecord
 from .feature_tap import ground_truth
 from .reading import Reading

@@ -11,7 +11,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from ..exceptions import MMKDRuntimeError
-from .listener import Listener
+from .head_record import HeadRecord
 from .rpn_heads import Maps
 
 
@@ -21,7 +21,7 @@ class Anchors(NamedTuple):
     Attributes:
         maps: What the RPN said of all anchors.
         rows: Which of the M anchors were sampled, (N,), in the order of
-            :func:`~mmkd_plugin.taps.rpn_heads.as_rows`.
+            :func:`~mmkd_plugin.taps.anchors.as_rows`.
         labels: 0 for an object, 1 for background, (N,).
         weights: Of the objectness, > 0, (N,).
         targets: Ground-truth deltas, (N, 4); 0 where there are none.
@@ -48,46 +48,11 @@ class RPNRecord:
     def __init__(
         self, student: nn.Module, refuse: Callable[[nn.Module], None]
     ) -> None:
-        self.clear()
-        self._listener = Listener(student, _modules, self._hooks, refuse)
-
-    def _hooks(self, student: nn.Module):
-        """Register hooks on the RPN and its losses."""
-        head, loss_cls, loss_bbox = _modules(student)
-        yield head.register_forward_hook(lambda *call: self._on_head(*call))
-        yield loss_cls.register_forward_pre_hook(
-            lambda *call: self._on_loss(self._sampled, *call),
-            with_kwargs=True,
-        )
-        yield loss_bbox.register_forward_pre_hook(
-            lambda *call: self._on_loss(self._boxes, *call),
-            with_kwargs=True,
-        )
+        self._record = HeadRecord(student, _modules, refuse)
 
     def close(self) -> None:
         """Remove the hooks, and free the last forward."""
-        self._listener.close()
-        self.clear()
-
-    def clear(self) -> None:
-        """Drop the references to the last forward, to free its graph."""
-        self._maps: Maps | None = None
-        # Targets and weights of each level.
-        self._sampled: list[tuple[Tensor, Tensor]] = []
-        self._boxes: list[tuple[Tensor, Tensor]] = []
-
-    def _on_head(self, module: nn.Module, args: tuple, output: tuple) -> None:
-        if module.training:
-            self.clear()
-            self._maps = Maps(*output)
-
-    def _on_loss(
-        self, levels: list, module: nn.Module, args: tuple, kwargs: dict
-    ) -> None:
-        """Keep the targets and weights of a level."""
-        if module.training and self._maps is not None:
-            _, targets, weights = (*args, *kwargs.values())[:3]
-            levels.append((targets.detach(), weights.detach()))
+        self._record.close()
 
     def take(self, tap: str) -> Anchors | None:
         """What the last forward did, once; then it is cleared.
@@ -101,30 +66,31 @@ class RPNRecord:
         Raises:
             RuntimeError: If its losses did not get each anchor once.
         """
-        maps, sampled, boxes = self._maps, self._sampled, self._boxes
-        self.clear()
-        if maps is None:
+        found = self._record.take()
+        if found is None:
             return None
+        maps = Maps(*found[0])
         expected = [x.numel() for x in maps.objectness]
-        for name, levels in dict(loss_cls=sampled, loss_bbox=boxes).items():
-            found = [len(weights) for _, weights in levels]
-            if found != expected:
+        for place, name in enumerate(('loss_cls', 'loss_bbox')):
+            counts = [call.rows for call in found[1].get(place, [])]
+            if counts != expected:
                 raise MMKDRuntimeError(
                     f'The RPN has {expected} anchors on its levels, but its '
-                    f'`{name}` got {found or "none"}: use an RPNHead that '
+                    f'`{name}` got {counts or "none"}: use an RPNHead that '
                     f'calls `self.{name}` once per level with all anchors, '
                     f'which {tap} needs.'
                 )
-        weights = torch.cat([weights for _, weights in sampled])
+        sampled, boxes = found[1][0], found[1][1]
+        weights = torch.cat([call.weights for call in sampled])
         rows = (weights > 0).nonzero()[:, 0]
         return Anchors(
             maps,
             rows,
-            torch.cat([labels for labels, _ in sampled])[rows],
+            torch.cat([call.targets for call in sampled])[rows],
             weights[rows],
-            torch.cat([targets for targets, _ in boxes])[rows],
+            torch.cat([call.targets for call in boxes])[rows],
             # The four numbers of a delta have one weight.
-            torch.cat([weights[:, 0] for _, weights in boxes])[rows],
+            torch.cat([call.weights[:, 0] for call in boxes])[rows],
         )
 
 

@@ -7,10 +7,10 @@ import torch.nn as nn
 from mmengine.registry import TASK_UTILS
 from torch import Tensor
 
-from ..exceptions import MMKDRuntimeError
+from .anchors import as_rows, refuse_anchors, refuse_other_maps
 from .coding import recode, refuse_coder
 from .reading import Reading
-from .rpn_heads import Maps, as_rows, refuse_anchors, refuse_rpn, rpn_maps
+from .rpn_heads import Maps, refuse_rpn, rpn_maps
 from .rpn_record import Anchors, RPNRecord
 
 
@@ -49,8 +49,13 @@ class _RPNTap:
         Raises:
             TypeError: If the teacher has other anchors.
         """
-        refuse_anchors(student, teacher)
         self._student, self._teacher = student.rpn_head, teacher.rpn_head
+        refuse_anchors(
+            self._student.prior_generator,
+            self._teacher.prior_generator,
+            'an RPN',
+            'RPN',
+        )
         self._record = RPNRecord(
             student, lambda model: self.refuse('student', model)
         )
@@ -72,16 +77,12 @@ class _RPNTap:
         if teacher is None:
             return anchors, Maps(*([x.detach() for x in part] for part in own))
         other = teacher.answer(rpn_maps)
-        found = [
-            [tuple(x.shape) for x in maps.objectness] for maps in (own, other)
-        ]
-        if found[0] != found[1]:
-            raise MMKDRuntimeError(
-                f'The RPN of the student gave maps of shape {found[0]} and '
-                f'that of the teacher {found[1]}, but {name} needs the same '
-                'places of the same images: use necks with the strides of the '
-                'anchors.'
-            )
+        refuse_other_maps(
+            [tuple(x.shape) for x in own.objectness],
+            [tuple(x.shape) for x in other.objectness],
+            'RPN',
+            name,
+        )
         return anchors, other
 
 

@@ -1,11 +1,11 @@
 """The fragments for one-stage detectors, on small ones, in a step each."""
 
 import pytest
-from tests.helpers.dense import build_dense, data_of, save_dense
 
 from mmkd_plugin import Distiller
 from mmkd_plugin.teachers import Teacher
 from tests.helpers import tiny
+from tests.helpers.dense import build_dense, data_of, save_dense
 from tests.helpers.det_configs import CONFIGS, load
 
 # Fragment -> heads that it is for.

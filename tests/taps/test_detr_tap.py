@@ -518,6 +518,28 @@ def test_values_are_those_of_the_released_detrdistill(loaded):
         )
 
 
+@either
+@pytest.mark.parametrize('precision', ['same', 'fp32', 'bf16'])
+def test_student_under_autocast(tmp_path, crossed, precision):
+    """Whatever the precision of the teacher."""
+    student, _ = pair('plain')
+    teacher = Teacher(
+        **tiny_detr.save_teacher(tmp_path / 't.pth', width=16),
+        precision=precision,
+    )
+    distiller = Distiller(losses_of(crossed))
+    distiller.attach(student, [teacher], tiny.CLASSES)
+    data = student.data_preprocessor(tiny.batch(0, 1), True)
+    whole = student(**copy.deepcopy(data), mode='loss')
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        losses = student(**data, mode='loss')
+    total, _ = student.parse_losses(losses)
+    total.backward()
+    for name in distiller.terms:
+        assert losses[name].dtype == torch.float32
+        assert abs(losses[name] / whole[name] - 1) < 0.3
+
+
 def test_classes_are_matched_by_name(tmp_path):
     student, _ = pair('plain')
     cfg = tiny_detr.save_teacher(tmp_path / 't.pth', num_classes=4)

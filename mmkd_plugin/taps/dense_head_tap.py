@@ -1,0 +1,79 @@
+"""The class logits of a dense head: a sigmoid per class at every place.
+
+M rows (anchors or points) over the batch and the levels, C classes.
+"""
+
+from mmengine.registry import TASK_UTILS
+
+from .anchors import as_rows
+from .dense_tap import DenseTap, no_rows
+from .dense_towers import CLASSES
+from .reading import Reading
+
+
+@TASK_UTILS.register_module()
+class DenseHeadTap(DenseTap):
+    """Read the class logits of a dense head, and those of the teacher.
+
+    Every anchor or point of every level is a row.  The teacher's head runs on
+    the teacher's own maps; the student's labels tell which rows are positive.
+
+    Works with MMDetection's ``RetinaHead``, ``FCOSHead``, ``ATSSHead``,
+    ``GFLHead``, ``LDHead``, ``RTMDetHead`` and ``RTMDetSepBNHead``, and
+    subclasses that label their rows in the same way; both models must have
+    the same strides and, where there are several per place, the same anchors.
+
+    Args:
+        crossed: Whether the student's logits are those that the teacher's
+            frozen head gives on the *student's* features, as in CrossKD.
+            They train the student up to the crossing.  For ``RetinaHead``,
+            ``FCOSHead``, ``ATSSHead`` and ``GFLHead``; the centerness of
+            ``FCOSHead`` and ``ATSSHead`` is not distilled.
+        reuse: With ``crossed``, how many of the convolutions in its tower
+            the student runs before the teacher's take over; 0: none.  The
+            authors of CrossKD run 3 of 4, and 2 for FCOS.
+
+    Raises:
+        TypeError, ValueError: If an argument is none of these.
+
+    References:
+        Not crossed: Yang et al. Bridging Cross-task Protocol Inconsistency
+        for Distillation in Dense Object Detection. ICCV 2023, arXiv
+        2308.14286, the released code. Crossed: Wang et al. CrossKD:
+        Cross-Head Knowledge Distillation for Object Detection. CVPR 2024,
+        arXiv 2306.11369, the released code.
+    """
+
+    kind = 'sigmoid'
+    _branch = CLASSES
+
+    def take(self, teacher) -> Reading | None:
+        """Return the reading of the student's last forward, and clear it.
+
+        Args:
+            teacher (Teacher | None): Has seen the images of that forward.
+                None: no teacher runs; the reading then has no rows.
+
+        Returns:
+            Logits (M, C); labels (M,), int64, C for none; weights (M,), 0
+            where a row is ignored or outside of its image. None if the
+            student's head did not run.
+
+        Raises:
+            RuntimeError: If student and teacher have other maps, or the loss
+                of the head did not get each row once.
+        """
+        found = self._take(teacher)
+        if found is None:
+            return None
+        rows, other = found
+        if other is None:
+            none = no_rows(rows.maps.scores, self._student.num_classes)
+            return Reading(*none, rows.labels[:0], rows.weights[:0])
+        own = self._own_scores(rows)
+        crossed = self._crossed(teacher, rows)
+        if crossed is not None:
+            own = teacher.reorder(as_rows(crossed, self._teacher.num_classes))
+        return Reading(
+            own, self._scores(teacher, other), rows.labels, rows.weights
+        )
