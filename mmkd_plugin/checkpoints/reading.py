@@ -192,11 +192,22 @@ def _likely_cause(
                 else f'take {prefix!r} off its names'
             )
             return f'It was saved by a wrapper around the model: {change}.'
+    if role == 'teacher':
+        advice = _part_of_a_model(wanted, state, missing, unexpected, shapes)
+        if advice:
+            return advice
     heads = ('fc_cls', 'fc_reg', 'head.fc', 'conv_logits', 'mask_head')
     if shapes and all(any(h in name for h in heads) for name in shapes):
         return (
             'Its head is for another number of classes: set `num_classes` '
             f"in the {role}'s config to that of the checkpoint."
+        )
+    if shapes and all('pos_embed' in name for name in shapes):
+        return (
+            'Its position embeddings are for images of another size: set '
+            "`img_size` of the backbone in the teacher's config to that of "
+            'the checkpoint, and resize the images by `input_size` in '
+            '`teacher`.'
         )
     if any('backbone.' in name for name in (*missing, *unexpected)):
         return (
@@ -204,3 +215,30 @@ def _likely_cause(
             'config that this checkpoint was trained with.'
         )
     return 'Give the config that this checkpoint was trained with.'
+
+
+def _part_of_a_model(
+    wanted: dict, state: dict, missing: list, unexpected: list, shapes: list
+) -> str:
+    """What to do if a file holds more or less than a backbone; or ''."""
+    own = [name for name in wanted if name.startswith('backbone.')]
+    rest = [name for name in (*missing, *unexpected) if name not in own]
+    if not own or shapes:
+        return ''
+    if missing and all(
+        name.startswith(('neck.', 'head.')) for name in missing
+    ):
+        return (
+            'It holds no such parts: if only maps of the backbone are read, '
+            "set `neck=None` and `head=None` in the `model` of the teacher's "
+            'config.'
+        )
+    cure = ''
+    if all(name.removeprefix('backbone.') in state for name in own):
+        cure = "`part='backbone'`"
+    elif rest == unexpected and len(own) == len(wanted):
+        cure = "`prefix='backbone.'` and `part='backbone'`"
+    return cure and (
+        f'To read the weights of its backbone alone, set {cure} in '
+        '`teacher`, and neither neck nor head in the `model` of its config.'
+    )

@@ -135,6 +135,7 @@ class Distiller:
         for teacher in teachers:
             for tap in self.taps:
                 tap.refuse('teacher', teacher.model)
+                _check_size(tap, teacher)
             teacher.prepare(
                 student,
                 intact=any(getattr(tap, 'intact', False) for tap in self.taps),
@@ -271,6 +272,18 @@ class Distiller:
         """
         if self.factor:
             self.guard.check(values, self.losses, step)
+
+
+def _check_size(tap, teacher: Teacher) -> None:
+    """Raise unless a tap can read a teacher of resized images."""
+    if teacher.input_size is None or getattr(tap, 'any_size', False):
+        return
+    raise MMKDTypeError(
+        f'{type(tap).__name__} reads the teacher at places of the '
+        "student's images, but `input_size` in `teacher` resizes the "
+        "teacher's: take it out, or use a loss of feature maps or of image "
+        'classes.'
+    )
 
 
 def _is_crossed(tap) -> bool:

@@ -4,6 +4,9 @@ from .cls_head_tap import ClsHeadTap
 from .dense_bin_tap import DenseBinTap
 from .dense_box_tap import DenseBoxTap
 from .dense_head_tap import DenseHeadTap
+from .detr_box_tap import DETRBoxTap, DETRCornerTap
+from .detr_head_tap import DETRHeadTap
+from .encoder_tap import EncoderTap
 from .feature_tap import FeatureTap
 from .reading import Reading
 from .roi_box_tap import RoIBoxTap
@@ -15,6 +18,10 @@ __all__ = [
     'DenseBinTap',
     'DenseBoxTap',
     'DenseHeadTap',
+    'DETRBoxTap',
+    'DETRCornerTap',
+    'DETRHeadTap',
+    'EncoderTap',
     'FeatureTap',
     'RPNBoxTap',
     'RPNHeadTap',

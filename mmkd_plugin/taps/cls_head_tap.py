@@ -41,6 +41,8 @@ class ClsHeadTap:
     per_class = True
     # Number of background logits, after those of the classes.
     background = 0
+    # The teacher's images may be of another size than the student's.
+    any_size = True
 
     def __init__(self) -> None:
         self._listener: Listener | None = None

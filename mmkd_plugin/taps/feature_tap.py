@@ -40,6 +40,9 @@ class FeatureTap:
         teacher_modules: The same of the teacher; None: as the student's.
         levels: Names of the levels to read, 'p2' for stride 4, 'p3' for 8
             and so on; None: all, of which both models must have the same.
+        teacher_levels: Name of the teacher's level for each of ``levels``,
+            in strides of the images that the teacher sees; one may teach
+            several.  None: as ``levels``.
         resize: Whether the student's maps are resized bilinearly where the
             teacher's have another height or width; otherwise it is an error.
 
@@ -50,6 +53,8 @@ class FeatureTap:
 
     kind = 'features'
     per_class = False
+    # The teacher's images may be of another size than the student's.
+    any_size = True
 
     def __init__(
         self,
@@ -57,13 +62,25 @@ class FeatureTap:
         teacher_modules: str | Sequence[str] | None = None,
         levels: Sequence[str] | None = None,
         resize: bool = False,
+        teacher_levels: Sequence[str] | None = None,
     ) -> None:
         check_switch(resize=resize)
         self.modules = _paths('modules', modules)
         self.teacher_modules = self.modules
         if teacher_modules is not None:
             self.teacher_modules = _paths('teacher_modules', teacher_modules)
-        self.levels = None if levels is None else _levels(levels)
+        self.levels = None
+        if levels is not None:
+            self.levels = _levels('levels', levels, 'different ')
+        self.teacher_levels = self.levels
+        if teacher_levels is not None:
+            self.teacher_levels = _levels('teacher_levels', teacher_levels)
+            if len(self.teacher_levels) != len(self.levels or ()):
+                raise MMKDValueError(
+                    'Expected argument `teacher_levels` to have a name for '
+                    f'each of `levels` but got {shown(teacher_levels)} for '
+                    f'{shown(levels)}.'
+                )
         self.resize = resize
         self._recorders: list[Recorder] = []
         self._handle: RemovableHandle | None = None
@@ -159,7 +176,8 @@ class FeatureTap:
             Tuples of L maps (B, C_l, h_l, w_l), fine to coarse for a neck;
             as labels the ground-truth boxes of each image, (n_i, 4), corners
             x1, y1, x2, y2 as fractions of the padded batch's width and
-            height, or None if the model has no boxes; weights None.
+            height, without what only one of the models pads, or None if the
+            model has no boxes, or rotated ones; weights None.
             None if the student did not run.
 
         Raises:
@@ -170,56 +188,32 @@ class FeatureTap:
             return None
         size, samples = batch
         found = [recorder.take() for recorder in self._recorders]
-        own = self._choose(found[0], size, 'student')
+        own = _choose(found[0], size, self.levels, 'student')
         if teacher is None:
             other = tuple(part.detach() for part in own.values())
             return Reading(tuple(own.values()), other, None, None)
         if not self.intact:
             found.append(teacher.answer(neck_maps))
-        others = self._choose(found[1], size, 'teacher')
-        if list(own) != list(others):
+        seen = teacher.image_size
+        others = _choose(found[1], seen, self.teacher_levels, 'teacher')
+        if self.levels is None and list(own) != list(others):
             raise MMKDRuntimeError(
                 f'FeatureTap read {_names(own)} of the student and '
                 f'{_names(others)} of the teacher: name `levels` that both '
                 'have, or `teacher_modules` of the same strides.'
             )
-        pairs = [self._pair(own[n], others[n], n) for n in own]
+        if teacher.input_size is None:
+            # The padding of the two may differ, at the right and the bottom.
+            both = tuple(min(sides) for sides in zip(size, seen))
+            own = {n: _cut(part, size, both) for n, part in own.items()}
+            others = {n: _cut(part, seen, both) for n, part in others.items()}
+            size = both
+        pairs = [
+            self._pair(own[name], others[other], name)
+            for name, other in zip(own, self.teacher_levels or own)
+        ]
         student, other = zip(*pairs)
-        return Reading(student, other, _boxes(samples, size), None)
-
-    def _choose(
-        self, maps: Sequence[Tensor], size: Sequence[int], role: str
-    ) -> dict[str, Tensor]:
-        """The wanted levels by name; all, numbered where names repeat."""
-        if not maps:
-            raise MMKDRuntimeError(
-                f'No module that FeatureTap reads of the {role} ran in this '
-                'step: name modules of its backbone or neck.'
-            )
-        named: dict[str, Tensor] = {}
-        repeated = ''
-        for part in maps:
-            name = f'p{round(math.log2(size[-1] / part.shape[-1]))}'
-            repeated = name if name in named else repeated
-            named[name] = part
-        if self.levels is None:
-            if repeated:
-                return {f'map {n}': part for n, part in enumerate(maps)}
-            return named
-        if repeated in self.levels:
-            raise MMKDRuntimeError(
-                f'FeatureTap read several maps of the {role} that are '
-                f'{repeated}: name the `modules` one by one, without '
-                '`levels`.'
-            )
-        missing = [name for name in self.levels if name not in named]
-        if missing:
-            raise MMKDRuntimeError(
-                f'Expected level {missing[0]} among the maps that FeatureTap '
-                f'reads of the {role} but got {_names(named)}: set `levels` '
-                'of the tap to those that student and teacher have.'
-            )
-        return {name: named[name] for name in self.levels}
+        return Reading(student, other, ground_truth(samples, size), None)
 
     def _pair(
         self, own: Tensor, other: Tensor, name: str
@@ -237,6 +231,65 @@ class FeatureTap:
             f'{tuple(own.shape[-2:])}, teacher {tuple(size)}; set '
             '`resize=True` in the FeatureTap.'
         )
+
+
+def _choose(
+    maps: Sequence[Tensor],
+    size: Sequence[int],
+    levels: Sequence[str] | None,
+    role: str,
+) -> dict[str, Tensor]:
+    """The wanted levels by name; all, numbered where names repeat."""
+    if not maps:
+        raise MMKDRuntimeError(
+            f'No module that FeatureTap reads of the {role} ran in this '
+            'step: name modules of its backbone or neck.'
+        )
+    named: dict[str, Tensor] = {}
+    repeated = ''
+    for part in maps:
+        name = f'p{round(math.log2(size[-1] / part.shape[-1]))}'
+        repeated = name if name in named else repeated
+        named[name] = part
+    if levels is None:
+        if repeated:
+            return {f'map {n}': part for n, part in enumerate(maps)}
+        return named
+    if repeated in levels:
+        raise MMKDRuntimeError(
+            f'FeatureTap read several maps of the {role} that are '
+            f'{repeated}: name the `modules` one by one, without '
+            '`levels`.'
+        )
+    missing = [name for name in levels if name not in named]
+    if missing:
+        raise MMKDRuntimeError(
+            f'Expected level {missing[0]} among the maps that FeatureTap '
+            f'reads of the {role} but got {_names(named)}: set `levels` '
+            'of the tap to those that student and teacher have'
+            f'{"" if role == "student" else ", or `teacher_levels`"}.'
+        )
+    return {name: named[name] for name in levels}
+
+
+def _cut(part: Tensor, size: Sequence[int], both: Sequence[int]) -> Tensor:
+    """The places of a map that lie in a part of its images.
+
+    Args:
+        part: (B, C, h, w).
+        size: Height and width of its images.
+        both: Those of the part, from the upper left corner.
+    """
+    if tuple(size) == tuple(both):
+        return part
+    level = round(math.log2(size[-1] / part.shape[-1]))
+    strides = [2.0**level] * 2
+    if [math.ceil(side / 2**level) for side in size] != [*part.shape[-2:]]:
+        strides = [side / n for side, n in zip(size, part.shape[-2:])]
+    height, width = (
+        math.ceil(side / stride) for side, stride in zip(both, strides)
+    )
+    return part[..., :height, :width]
 
 
 def neck_maps(model: nn.Module, features: Sequence[Tensor]):
@@ -263,16 +316,16 @@ def _paths(name: str, value: object) -> tuple[str, ...]:
     return tuple(paths)
 
 
-def _levels(value: object) -> tuple[str, ...]:
+def _levels(name: str, value: object, different: str = '') -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)) or not value:
         raise MMKDTypeError(
-            'Expected argument `levels` to be a list of names such as p3 '
+            f'Expected argument `{name}` to be a list of names such as p3 '
             f'(stride 8) but got {shown(value)}.'
         )
-    wrong = [name for name in value if name not in NAMES]
-    if wrong or len(set(value)) < len(value):
+    wrong = [level for level in value if level not in NAMES]
+    if wrong or (different and len(set(value)) < len(value)):
         raise MMKDValueError(
-            'Expected argument `levels` to hold different names such as p3 '
+            f'Expected argument `{name}` to hold {different}names such as p3 '
             f'(stride 8) but got {shown(value)}.'
         )
     return tuple(value)
@@ -288,14 +341,16 @@ def _names(maps: dict[str, Tensor]) -> str:
     return ', '.join(maps)
 
 
-def _boxes(samples, size: Sequence[int]) -> list[Tensor] | None:
-    """Ground-truth boxes as fractions of the padded batch."""
+def ground_truth(samples, size: Sequence[int]) -> list[Tensor] | None:
+    """Ground-truth boxes as fractions of the padded batch; None: none."""
     found = []
     for sample in samples or ():
         boxes = getattr(getattr(sample, 'gt_instances', None), 'bboxes', None)
         if boxes is None:
             return None
         boxes = getattr(boxes, 'tensor', boxes)
+        if boxes.shape[-1] != 4:
+            return None  # rotated
         height, width = size
         found.append(boxes / boxes.new_tensor([width, height, width, height]))
     return found or None

@@ -25,9 +25,11 @@ class Reading(NamedTuple):
               (N, 4, R + 1)            for none, (N,)
     ========  =======================  ======================  ============
 
-    N samples (images, sampled RoIs, anchors or points), C classes (K + 1 for
-    an RoI head, background last; 1 for an RPN, the object), B images. Logits
-    are of one softmax over the classes, binary logits of a sigmoid each.
+    N samples (images, sampled RoIs, anchors, points or queries), C classes (K
+    + 1 for an RoI head, background last; 1 for an RPN, the object), B images.
+    Logits are of one softmax over the classes, binary logits of a sigmoid
+    each. In place of deltas, queries have the numbers of
+    :class:`~mmkd_plugin.taps.detr_box_tap.DETRBoxTap`.
     Corners are decoded, in pixels of the padded batch, and not clipped. Bins
     are those of the four distances from a point to the sides of its box: a
     softmax over R + 1 multiples of the stride.

@@ -44,7 +44,7 @@ def teacher_metrics(runner, teacher: Teacher) -> dict:
     # Validation must not change the random numbers of the student.
     with torch.random.fork_rng(), torch.no_grad():
         for data in loop.dataloader:
-            outputs = teacher.relabel(teacher.model.val_step(data))
+            outputs = teacher.relabel(teacher.predict(data))
             loop.evaluator.process(data_samples=outputs, data_batch=data)
         metrics = loop.evaluator.evaluate(len(loop.dataloader.dataset))
     metrics = {name: float(value) for name, value in metrics.items()}
@@ -76,6 +76,8 @@ def _fingerprint(runner, teacher: Teacher) -> str:
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     for setting in ('val_dataloader', 'val_evaluator'):
         digest.update(repr(runner.cfg.get(setting)).encode())
+    if teacher.input_size is not None:
+        digest.update(repr(teacher.input_size).encode())
     return digest.hexdigest()
 
 
@@ -90,8 +92,10 @@ def refuse_weak_teacher(
         min_metric: Least value of each metric by name.
 
     Raises:
-        ValueError: If a metric is below its least value, or unknown.
+        ValueError: If a metric is below its least value, or unknown, or the
+            teacher cannot be evaluated.
     """
+    _check_predicts(teacher)
     metrics = teacher_metrics(runner, teacher)
     runner.logger.info(
         f'Teacher {teacher.source} on the validation set: '
@@ -110,6 +114,21 @@ def refuse_weak_teacher(
                 f'{least} of `min_metric`: check its config, weights and '
                 'classes, or lower `min_metric`.'
             )
+
+
+def _check_predicts(teacher: Teacher) -> None:
+    head = getattr(teacher.model, 'head', teacher)
+    reason = ''
+    if head is None:
+        reason = 'has no head, and predicts nothing'
+    elif head is teacher and teacher.input_size is not None:
+        reason = "sees resized images, to which a detector's boxes belong"
+    if reason:
+        raise MMKDValueError(
+            f'The teacher {type(teacher.model).__name__} cannot be evaluated, '
+            f'because it {reason}: take `evaluate_teacher` and `min_metric` '
+            'out of the hook.'
+        )
 
 
 def check_min_metric(min_metric: object) -> None:

@@ -14,7 +14,13 @@ from ..datasets.class_names import read_names
 from ..exceptions import MMKDTypeError
 from .classes import classes_of_teacher, match_classes
 from .config import build_model, load_config
-from .inputs import TeacherInput
+from .image_size import extract_feat
+from .inputs import (
+    InputSize,
+    TeacherInput,
+    check_input_size,
+    resize_images,
+)
 from .speed import TeacherSpeed
 
 
@@ -27,11 +33,15 @@ class Teacher:
             :func:`~mmkd_plugin.checkpoints.reading.read_checkpoint`.
         prefix: Prefix of the names in the checkpoint, where a wrapper around
             the model saved it.
+        part: Name of the module whose weights the checkpoint holds, such as
+            'backbone', where it does not hold those of the model.
         trust_checkpoint: Whether code in the checkpoint may run.
         precision, channels_last, fuse_bn, compile: See
             :class:`~mmkd_plugin.teachers.speed.TeacherSpeed`.
         classes: The teacher's class names in order, where neither checkpoint
             nor config has them.
+        input_size: Height and width to which the student's images are
+            resized for the teacher, or a factor of theirs; None: their own.
 
     Attributes:
         model (nn.Module): The teacher, in eval mode; no parameter requires
@@ -39,6 +49,8 @@ class Teacher:
         classes: Its class names, if known.
         columns (Tensor | None): For each class of the student and the
             background, the teacher's; None: the same.
+        image_size: Height and width, with padding, of the images that it saw
+            last.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -50,24 +62,31 @@ class Teacher:
         config,
         checkpoint: str,
         prefix: str = '',
+        part: str = '',
         trust_checkpoint: bool = False,
         precision: str = 'same',
         channels_last: bool | None = None,
         fuse_bn: bool = True,
         compile: bool = False,
         classes: Sequence[str] | None = None,
+        input_size: InputSize = None,
     ) -> None:
         check_path('teacher.checkpoint', checkpoint, 'a path or URL')
         check_text('teacher.prefix', prefix)
+        check_text('teacher.part', part)
+        check_input_size(input_size)
         check_switch(**{'teacher.trust_checkpoint': trust_checkpoint})
         names = read_names(classes, '`classes` in `teacher`')
         self.speed = TeacherSpeed(precision, channels_last, fuse_bn, compile)
         cfg = load_config(config)
         state, meta = read_checkpoint(checkpoint, prefix, trust_checkpoint)
         model = build_model(cfg)
+        if part:
+            state = {f'{part}.{name}': x for name, x in state.items()}
         load_strictly(model, state, checkpoint)
         self.model = model.requires_grad_(False).eval()
         self.source = str(checkpoint)
+        self.input_size = input_size
         self.classes = names or classes_of_teacher(meta, cfg)
 
     def prepare(self, student: nn.Module, *, intact: bool = False) -> None:
@@ -85,7 +104,9 @@ class Teacher:
         if intact:
             self.speed.keep_intact()
         self.to_input = TeacherInput(
-            student.data_preprocessor, self.model.data_preprocessor
+            student.data_preprocessor,
+            self.model.data_preprocessor,
+            self.input_size,
         )
         self.speed.apply(self.model, student)
         self._device = next(student.parameters()).device
@@ -137,10 +158,14 @@ class Teacher:
                 (B, 3, H, W).
             data_samples (list, optional): One per image; see
                 :class:`~mmkd_plugin.teachers.inputs.TeacherInput`.
+
+        Raises:
+            ValueError: If it only takes images of another size.
         """
         inputs = self.to_input(inputs, data_samples)
+        self.image_size = tuple(inputs.shape[-2:])
         with self.speed.autocast(inputs.device.type):
-            self._features = self.model.extract_feat(inputs)
+            self._features = extract_feat(self.model, inputs)
         self._device = inputs.device
         self._answers: dict[Any, Any] = {}
 
@@ -210,6 +235,21 @@ class Teacher:
         """Free the features and results of the images."""
         self._features, self._answers = None, {}
 
+    def predict(self, data: dict) -> list:
+        """Predict for images of a data loader, resized as in training.
+
+        Args:
+            data: A batch of it.
+
+        Returns:
+            Result of ``model.val_step``.
+        """
+        if self.input_size is None:
+            return self.model.val_step(data)
+        data = self.model.data_preprocessor(data, False)
+        data['inputs'] = resize_images(data['inputs'], self.input_size)
+        return self.model(**data, mode='predict')
+
     def relabel(self, outputs: list) -> list:
         """Map predicted classes to the student's, and drop the others.
 
@@ -239,6 +279,8 @@ class Teacher:
         notes = [f'{count:.1f} M parameters', self.source]
         if not self.to_input.identity:
             notes.append('images converted to its own preprocessing')
+        if self.input_size is not None:
+            notes.append(f'and resized, input_size={self.input_size}')
         if self.columns is not None:
             notes.append('classes matched by name')
         if self.speed.folded:

@@ -55,7 +55,7 @@ def test_opens_with_a_comment(path):
     assert head, 'a config begins as HEAD says'
     found = re.fullmatch(
         r'(?:python tools/train\.py (?P<one>\S+)'
-        r'|bash tools/dist_train\.sh (?P<several>\S+) \d)',
+        r'|bash tools/dist_train\.sh (?P<several>\S+) \d+)',
         head['run'],
     )
     command = found['one'] or found['several']

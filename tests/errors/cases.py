@@ -5,6 +5,7 @@ from tests.errors import (  # noqa: F401
     cases_checkpoint,
     cases_command,
     cases_data,
+    cases_detr,
     cases_hook,
     cases_methods,
     cases_student_and_teacher,

@@ -170,12 +170,13 @@ case('feature-levels-differ')(
 @case('feature-size')
 def _(w):
     w.use('detector')
-
-    def pad(cfg):
-        cfg['data_preprocessor']['pad_size_divisor'] = 64
-
-    teacher = other_teacher(w, pad)
+    teacher = dict(TEACHER, input_size=(128, 128))
     return w.train(w.hook(teacher=teacher, losses=dict(loss_pkd=PKD)))
+
+
+case('feature-teacher-levels')(
+    lambda w: features(w, levels=['p3'], teacher_levels=['p4', 'p5'])
+)
 
 
 # What a loss of maps is given.

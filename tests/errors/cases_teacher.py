@@ -5,11 +5,12 @@ from pathlib import Path
 
 import torch
 
-from tests.helpers import tiny
+from tests.helpers import tiny, tiny_vit
 from tests.helpers.commands import OPEN
 from tests.helpers.errors_page import case
 
 CONV = 'backbone.layer2.0.conv1.weight'
+EMBEDDING = 'backbone.pos_embed'
 BIAS = 'roi_head.bbox_head.fc_cls.bias'
 
 
@@ -32,6 +33,42 @@ def checkpoint(w, content, **changes):
     return w.train(w.teacher(checkpoint='t.pth', **changes))
 
 
+def vit(w, state=None, own=None, **kwargs):
+    """Train a detector by the maps of a ViT.
+
+    Args:
+        state: Turns the weights of the ViT into what its file holds.
+        own: Changes of the hook's `teacher`.
+        **kwargs: Of `tiny_vit.vit_cfg`.
+    """
+    teacher = tiny_vit.save_vit('vit.pth', **kwargs)
+    teacher['config']['model'] = teacher['config']['model'].to_dict()
+    if state:
+        weights = tiny_vit.build_vit(**kwargs).state_dict()
+        w.save('vit.pth', state(weights))
+    loss = dict(
+        type='PKDLoss',
+        loss_weight=1.0,
+        student_channels=[16],
+        teacher_channels=[tiny_vit.WIDTH],
+        tap=dict(type='FeatureTap', teacher_modules='backbone', levels=['p4']),
+    )
+    hook = w.hook(
+        teacher={**teacher, **(own or {})}, losses=dict(loss_pkd=loss)
+    )
+    return w.use('detector').train(hook)
+
+
+def headless(w):
+    """Config of a ViT without a head, whose weights are in vit.pth."""
+    config = tiny_vit.save_vit('vit.pth')['config']
+    return dict(config, model=config['model'].to_dict())
+
+
+def without_prefix(state):
+    return {k.removeprefix('backbone.'): v for k, v in state.items()}
+
+
 case('teacher-config')(lambda w: w.train(w.teacher(config='no/such.py')))
 case('teacher-config-package')(
     lambda w: w.train(w.teacher(config='nowhere::x.py'))
@@ -49,6 +86,50 @@ case('teacher-path')(
 )
 case('teacher-path-kind')(lambda w: w.train(w.teacher(checkpoint=None)))
 case('teacher-prefix')(lambda w: w.train(w.teacher(prefix=5)))
+case('teacher-part-kind')(lambda w: w.train(w.teacher(part=5)))
+case('teacher-backbone')(lambda w: vit(w, without_prefix))
+case('teacher-more')(lambda w: vit(w, lambda s: {**s, 'mask': s[EMBEDDING]}))
+case('teacher-no-head')(
+    lambda w: vit(
+        w,
+        lambda s: {k: v for k, v in s.items() if 'head' not in k},
+        head=dict(type='LinearClsHead', num_classes=3, in_channels=32),
+    )
+)
+case('teacher-embeddings')(
+    lambda w: vit(w, lambda s: {**s, EMBEDDING: torch.ones(1, 5, 32)})
+)
+case('teacher-image-size')(
+    lambda w: vit(w, type='BEiTViT', use_rel_pos_bias=True)
+)
+case('input-size-kind')(lambda w: w.train(w.teacher(input_size='224')))
+case('input-size-factor')(lambda w: w.train(w.teacher(input_size=224)))
+case('input-size-side')(lambda w: w.train(w.teacher(input_size=(224, 0))))
+case('input-size-tap')(
+    lambda w: w.use('detector').train(w.teacher(input_size=0.5))
+)
+case('evaluate-no-head')(
+    lambda w: w.use('classifier').train(
+        w.hook(
+            teacher=dict(
+                config=headless(w), checkpoint='vit.pth', input_size=(64, 64)
+            ),
+            losses=dict(
+                loss_pkd=dict(
+                    type='PKDLoss',
+                    loss_weight=1.0,
+                    student_channels=[8],
+                    teacher_channels=[32],
+                    tap=dict(type='FeatureTap', modules='backbone'),
+                )
+            ),
+            evaluate_teacher=True,
+        ),
+        val_dataloader=w.loader(),
+        val_cfg={},
+        val_evaluator=dict(type='Accuracy'),
+    )
+)
 case('checkpoint-missing')(lambda w: w.train(w.teacher(checkpoint='no.pth')))
 case('checkpoint-folder')(lambda w: w.train(w.teacher(checkpoint='.')))
 case('checkpoint-empty')(lambda w: checkpoint(w, b''))

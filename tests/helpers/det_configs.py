@@ -35,9 +35,11 @@ RECIPES = dict(
     fcos_crosskd=['bckd', 'boxiou'],
     gfl_crosskd=['bckd', 'ld'],
     retinanet_crosskd=['bckd', 'boxiou'],
+    detrdistill=['binarykd', 'box', 'boxiou'],
     reviewkd=['ckd', 'reviewkd'],
     reviewkd_alone=['reviewkd'],
     reviewkd_dkd=['dkd', 'reviewkd'],
+    **{'deformable-detr_crosskd': ['binarykd', 'box']},
 )
 NAME = re.compile(
     r'(?P<family>frcnn|mask_rcnn|cascade-rcnn|retinanet|gfl|fcos|rtmdet'

@@ -8,10 +8,12 @@ class Shown:
 
     def __init__(self, model, inputs):
         self.model = model
+        self.image_size = inputs.shape[-2:]
         with torch.no_grad():
             self.features = model.extract_feat(inputs)
 
     columns = None
+    input_size = None
 
     def answer(self, ask):
         with torch.no_grad():

@@ -13,7 +13,7 @@ PACKAGE = ROOT / 'mmkd_plugin'
 # its own folder.
 ALLOWED = {
     'losses': {'torch', 'mmengine.registry', 'mmkd_plugin.checkpoints'},
-    'taps': {'torch', 'mmengine.registry'},
+    'taps': {'torch', 'mmengine.registry', 'scipy.optimize'},
     'models': {
         'torch',
         'mmengine',

@@ -22,8 +22,8 @@ MODELS = INDEX['Models']
 MEASURED = [model for model in MODELS if 'Results' in model]
 # Data in the index -> where docs/results.md has its table.
 TABLES = {'NEU-DET': '\nSteel surfaces:\n', 'BCCD': '\nBlood cells:\n'}
-# Methods that are an option of the taps.
-OF_TAPS = {'crosskd'}
+# Methods that are what taps do.
+OF_TAPS = {'crosskd', 'crosskd_detr', 'detrdistill'}
 HEAD = """\
 # A student with its teacher.
 # Run: python tools/train.py configs/x/student_kd.py
@@ -74,6 +74,8 @@ def methods_of(model):
     """Its methods, from the name of its config."""
     stem = re.sub(r'_\d+e$', '', Path(model['Config']).stem)
     end = det_configs.end_of(stem)
+    if stem.startswith('deformable-detr_') and end == 'crosskd':
+        end = 'crosskd_detr'
     return [end] if end in OF_TAPS else det_configs.methods_of(stem)
 
 
@@ -102,7 +104,7 @@ def test_all_of_it_is_as_the_command_writes_it():
 @each_method
 def test_page_of_a_method(method):
     page = ROOT / method['README']
-    assert page.stem == method['Name'].lower()
+    assert page.stem == method['Name'].lower().replace('-', '_')
     fragment = ROOT / 'configs' / '_base_' / 'methods' / page.name
     assert fragment.with_suffix('.py').is_file()
     text = page.read_text()

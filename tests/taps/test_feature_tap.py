@@ -8,6 +8,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmkd_plugin.taps import FeatureTap
+from mmkd_plugin.taps.feature_tap import ground_truth
 from tests.helpers import tiny, tiny_cls
 from tests.helpers.teachers import Shown
 
@@ -300,3 +301,11 @@ def test_missing_module(student, role):
 def test_arguments(arguments, message):
     with pytest.raises((TypeError, ValueError), match=message):
         FeatureTap(**arguments)
+
+
+def test_rotated_boxes_are_left_out():
+    sample = tiny.batch(0)['data_samples'][0]
+    assert len(ground_truth([sample], (96, 128))) == 1
+    boxes = torch.ones(3, 5)
+    sample.gt_instances.bboxes = boxes
+    assert ground_truth([sample], (96, 128)) is None

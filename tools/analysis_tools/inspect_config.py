@@ -148,7 +148,7 @@ def stand_in(cfg, folder, problems):
     state = build_model(load_teacher_config(cfg['config'])).state_dict()
     with NamedTemporaryFile(dir=folder, suffix='.pth', delete=False) as file:
         torch.save(state, file)
-    return {**cfg, 'checkpoint': file.name, 'prefix': ''}
+    return {**cfg, 'checkpoint': file.name, 'prefix': '', 'part': ''}
 
 
 def connect(runner, hook, folder, problems):

@@ -161,7 +161,7 @@ def describe_hook(runner, hook, teachers, classes, readings, pulls):
             if tap.per_class
         ]
         lines += dict.fromkeys(matches)  # most often the same for all taps
-        lines.append(f'* Images: {_conversion(student, teacher.model)}')
+        lines.append(f'* Images: {_conversion(student, teacher)}')
     if hook.evaluate_teacher:
         lines.append(
             '* Before the first step the teacher is evaluated, which was not '
@@ -308,15 +308,23 @@ def _match(tap, student, classes, teacher):
 def _conversion(student, teacher):
     """How the student's images are converted for the teacher, in words."""
     convert = TeacherInput(
-        student.data_preprocessor, teacher.data_preprocessor
+        student.data_preprocessor,
+        teacher.model.data_preprocessor,
+        teacher.input_size,
     )
     if convert.identity:
         return "the teacher's preprocessing is the student's"
+    end = f'padded by {convert.pad_value} to a multiple of {convert.divisor}'
+    if convert.size is not None:
+        end = (
+            f'resized, with padding of {convert.pad_value}, by '
+            f'`input_size={convert.size}`'
+        )
     return (
         "converted to the teacher's preprocessing: "
         f'{"red and blue swapped, " if convert.reverse else ""}'
         f'times {_numbers(convert.scale)}, plus {_numbers(convert.shift)}, '
-        f'padded by {convert.pad_value} to a multiple of {convert.divisor}'
+        f'{end}'
     )
 
 

@@ -6,8 +6,8 @@
 Nothing of it is written by hand. Method and teacher come from the hook of a
 config, epochs from its loop; the comment at its top names the page of its data
 set and its result. The page of a method, docs/methods/NAME.md for
-mmkd_plugin/losses/NAME.py, begins with the name and the paper. CrossKD is an
-option of the taps, and has a page too.
+mmkd_plugin/losses/NAME.py, begins with the name and the paper. CrossKD and
+DETRDistill are what taps do, and have pages too.
 """
 
 import argparse
@@ -89,17 +89,30 @@ def methods_of(distiller):
         distiller (Distiller): That of the hook.
 
     Returns:
-        list[str]: Of each term the module of its loss, or 'crosskd' if its
-        tap is crossed.
+        list[str]: Of each term the module of its loss, or the method of its
+        tap.
     """
     return list(
         dict.fromkeys(
-            'crosskd'
-            if getattr(tap, 'crossed', False)
-            else type(loss).__module__.rpartition('.')[2]
+            method_of_tap(tap) or type(loss).__module__.rpartition('.')[2]
             for loss, tap in distiller.terms.values()
         )
     )
+
+
+def method_of_tap(tap):
+    """The method that a tap stands for, whatever its loss.
+
+    Args:
+        tap (object): That of a term.
+
+    Returns:
+        str: The name of its page; empty if the loss is the method.
+    """
+    crossed = getattr(tap, 'crossed', False)
+    if type(tap).__name__.startswith('DETR'):
+        return 'crosskd_detr' if crossed else 'detrdistill'
+    return 'crosskd' if crossed else ''
 
 
 def make_models(collections):

@@ -1,0 +1,29 @@
+# The logits and boxes of DETRDistill (arXiv 2211.10156): the queries of the
+# teacher are matched with those of the student, layer by layer, and are what
+# the student is to say too. The authors sum over six decoder layers, with
+# weights of 1, 5 and 2 for classes, L1 and GIoU, where these losses are means
+# over the layers: hence 6, 30 and 12. Their terms of feature maps and of the
+# teacher's queries are not part of this.
+
+distill = dict(
+    type='DistillHook',
+    losses=dict(
+        loss_binarykd=dict(
+            type='BinaryKDLoss',
+            tau=1.0,
+            loss_weight=6.0,
+            tap=dict(type='DETRHeadTap', crossed=False),
+        ),
+        loss_box=dict(
+            type='BoxL1Loss',
+            loss_weight=30.0,
+            tap=dict(type='DETRBoxTap', crossed=False),
+        ),
+        loss_boxiou=dict(
+            type='BoxIoULoss',
+            mode='giou',
+            loss_weight=12.0,
+            tap=dict(type='DETRCornerTap', crossed=False),
+        ),
+    ),
+)
