@@ -12,18 +12,13 @@ from torch import Tensor
 from ..arguments import check_choice, check_switch
 from .coding import recode, refuse_coder
 from .reading import Reading
-from .roi_heads import (
-    Outputs,
-    box_head,
-    refuse_crossing,
-    refuse_roi_head,
-    used_of,
-)
-from .roi_record import RoIRecord, RoIs
+from .roi_heads import Outputs, box_head
+from .roi_record import RoIs
+from .roi_tap import RoITap
 
 
 @TASK_UTILS.register_module()
-class RoIBoxTap:
+class RoIBoxTap(RoITap):
     """Read the box deltas of an RoI head, and those of the teacher.
 
     Both are those of the student's sampled RoIs, one delta per RoI, in the
@@ -54,25 +49,12 @@ class RoIBoxTap:
     """
 
     kind = 'boxes'
-    # The deltas of a class-specific head are matched by name.
-    per_class = True
-    # Number of background logits, after those of the classes.
-    background = 1
 
     def __init__(self, rows: str = 'teacher', crossed: bool = False) -> None:
         check_choice('rows', rows, 'label', 'teacher', 'confidence')
         check_switch(crossed=crossed)
         self.rows = rows
-        self.crossed = crossed
-        self._record: RoIRecord | None = None
-
-    def fits(self, model: nn.Module) -> bool:
-        """Whether a model has the kind of head that this tap reads."""
-        return hasattr(model, 'roi_head')
-
-    def num_classes(self, model: nn.Module) -> int:
-        """Number of classes of a detector, K."""
-        return box_head(model).head.num_classes
+        super().__init__(crossed)
 
     def refuse(self, role: str, model: nn.Module) -> None:
         """Refuse a model whose boxes the tap cannot read.
@@ -85,38 +67,9 @@ class RoIBoxTap:
             TypeError: If it has no RoI head of a known kind, or one without
                 boxes or with another coder.
         """
-        refuse_roi_head(role, model)
+        super().refuse(role, model)
         head = box_head(model).head
         refuse_coder(role, model, head, 'RoIBoxTap', 'Shared2FCBBoxHead')
-
-    def reads(self, teacher: nn.Module) -> str:
-        """What is read of a teacher, for the log."""
-        return used_of(teacher)
-
-    def attach(self, student: nn.Module, teacher: nn.Module) -> None:
-        """Register hooks on a student that :meth:`refuse` accepts.
-
-        Args:
-            student: In training.
-            teacher: The teacher.
-
-        Raises:
-            TypeError: If the teacher's box head cannot be crossed.
-        """
-        if self.crossed:
-            refuse_crossing(student, teacher)
-        self._student = box_head(student).head
-        self._teacher = box_head(teacher).head
-        self._record = RoIRecord(
-            student, lambda model: self.refuse('student', model)
-        )
-
-    def detach(self) -> None:
-        """Remove the hooks, and free the last forward."""
-        if self._record is not None:
-            self._record.close()
-            self._record = None
-            del self._student, self._teacher
 
     def take(self, teacher) -> Reading | None:
         """Return the reading of the student's last forward, and clear it.
