@@ -29,7 +29,7 @@ RECIPES = dict(
     reviewkd_dkd=['dkd', 'reviewkd'],
 )
 NAME = re.compile(
-    r'(?P<family>frcnn|mask_rcnn)'
+    r'(?P<family>frcnn|mask_rcnn|cascade-rcnn)'
     r'(?:_(?P<teacher>[a-z0-9-]+))?'
     r'_(?P<student>r\d+(?:w\d+)?|mv2)'
     r'(?:_(?P<setting>2x|ms))?'
