@@ -32,7 +32,7 @@ def listen(distiller, tap):
         tap: One of its taps.
 
     Yields:
-        list[Reading]: One per batch so far, detached.
+        list[Reading]: One per batch so far, and stage of a cascade, detached.
     """
     found = []
     first = next(t.loss for t in distiller.terms.values() if t.tap is tap)

@@ -104,12 +104,14 @@ def changes(found, wanted, readings):
 def logits_of(request, runner):
     """What the first loss of both models' own logits was called with.
 
+    Of a cascade, on its first stage.
+
     Raises:
         SystemExit: If there is none.
     """
     for name, (_, tap) in distill_hook(runner).distiller.terms.items():
         if kind_of(tap) == LOGITS and not getattr(tap, 'crossed', False):
-            return request.readings[name]
+            return request.stages[name][0][2]
     raise SystemExit(
         "error: expected a loss of both models' own logits, which this "
         'command compares, but the config distils features, boxes or a '

@@ -73,7 +73,7 @@ class Hooked:
 
 def test_terms_are_those_of_the_step(made):
     runner, request, output, make = made
-    assert list(request.readings) == list(LOSSES)
+    assert list(request.stages) == list(LOSSES)
     for name in LOSSES:
         value = make(name)
         assert value.requires_grad
@@ -101,7 +101,7 @@ def test_crossed_terms_run_the_head_once_together(made):
     for name in CROSSED:
         make(name)
     assert calls == [True] * 3
-    assert runner.hooks[0].distiller.taps[-1]._record.take() is None
+    assert runner.hooks[0].distiller.taps[-1]._records[0].take() is None
 
 
 @pytest.mark.parametrize(
