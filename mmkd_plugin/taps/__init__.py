@@ -2,7 +2,7 @@
 
 from .cls_head_tap import ClsHeadTap
 from .feature_tap import FeatureTap
-from .reading import Reading
+from .reading import Reading, Stage
 from .roi_box_tap import RoIBoxTap
 from .roi_head_tap import RoIHeadTap
 from .rpn_tap import RPNBoxTap, RPNHeadTap
@@ -15,4 +15,5 @@ __all__ = [
     'Reading',
     'RoIBoxTap',
     'RoIHeadTap',
+    'Stage',
 ]

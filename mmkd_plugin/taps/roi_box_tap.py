@@ -4,6 +4,8 @@ N RoIs sampled over the batch, P of them foreground, K classes. A delta is the
 coder's (dx, dy, dw, dh), in units of its standard deviations.
 """
 
+from typing import Any
+
 import torch
 import torch.nn as nn
 from mmengine.registry import TASK_UTILS
@@ -12,7 +14,7 @@ from torch import Tensor
 from ..arguments import check_choice, check_switch
 from .coding import recode, refuse_coder
 from .reading import Reading
-from .roi_heads import Outputs, box_head
+from .roi_heads import Outputs, box_heads
 from .roi_record import RoIs
 from .roi_tap import RoITap
 
@@ -68,41 +70,31 @@ class RoIBoxTap(RoITap):
                 boxes or with another coder.
         """
         super().refuse(role, model)
-        head = box_head(model).head
-        refuse_coder(role, model, head, 'RoIBoxTap', 'Shared2FCBBoxHead')
+        for _, head in box_heads(model):
+            refuse_coder(role, model, head, 'RoIBoxTap', 'Shared2FCBBoxHead')
 
-    def take(self, teacher) -> Reading | None:
-        """Return the reading of the student's last forward, and clear it.
-
-        Args:
-            teacher (Teacher | None): Has seen the images of that forward.
-                None: no teacher runs; its deltas in the reading are then a
-                placeholder.
+    def _read(self, rois: RoIs, teacher, stage: int) -> Reading:
+        """The reading of a stage.
 
         Returns:
             Deltas (N, 4); as labels, those of the ground truth (N, 4), only
             with ``rows='label'``, 0 where the weight is 0; weights (N,).
-            None if the student's box head did not run.
-
-        Raises:
-            RuntimeError: If the box head ran but its ``loss_cls`` did not.
         """
-        rois = self._record.take() if self._record else None
-        if rois is None or rois.deltas is None:
-            return None
+        deltas: Any = rois.deltas  # a head without is refused
         if teacher is None or not len(rois.logits):
-            none = rois.deltas[:, :4]
+            none = deltas[:, :4]
             return Reading(none, none.detach(), None, none.detach()[:, 0] * 0)
         answer = teacher.answer(rois.ask)
         classes, weights = self._rows(rois, teacher.reorder(answer.logits))
-        other = self._of_teacher(answer, classes, teacher.columns)
+        other = self._of_teacher(answer, classes, teacher.columns, stage)
         if self.crossed:
             crossed = teacher.cross(rois.ask, rois.maps)
-            own = self._of_teacher(crossed, classes, teacher.columns)
+            own = self._of_teacher(crossed, classes, teacher.columns, stage)
         else:
-            own = _pick(rois.deltas, classes)
+            own = _pick(deltas, classes)
         targets = None
-        if self.rows == 'label' and not self._student.reg_decoded_bbox:
+        head = self._pairs[stage][0].head
+        if self.rows == 'label' and not head.reg_decoded_bbox:
             targets = torch.zeros_like(own.detach())
             if rois.targets is not None:
                 targets[weights > 0] = rois.targets.to(targets.dtype)
@@ -121,16 +113,17 @@ class RoIBoxTap(RoITap):
         return classes.clamp(0, last), weights.to(logits.dtype)
 
     def _of_teacher(
-        self, found: Outputs, classes: Tensor, columns: Tensor | None
+        self,
+        found: Outputs,
+        classes: Tensor,
+        columns: Tensor | None,
+        stage: int,
     ) -> Tensor:
         """Deltas of the teacher's head, in the coding of the student."""
         if columns is not None:
             classes = columns[classes]
-        return recode(
-            _pick(found.deltas, classes),
-            self._teacher.bbox_coder,
-            self._student.bbox_coder,
-        )
+        own, other = (pair.head.bbox_coder for pair in self._pairs[stage])
+        return recode(_pick(found.deltas, classes), other, own)
 
 
 def _pick(deltas: Tensor, classes: Tensor) -> Tensor:

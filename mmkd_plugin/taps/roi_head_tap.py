@@ -11,6 +11,7 @@ from mmengine.registry import TASK_UTILS
 
 from ..arguments import check_switch, check_weight
 from .reading import Reading
+from .roi_record import RoIs
 from .roi_tap import RoITap
 
 
@@ -25,8 +26,11 @@ class RoIHeadTap(RoITap):
     Works with MMDetection's ``StandardRoIHead`` and its subclasses that
     classify every sampled RoI once, trained by softmax cross entropy (Faster
     and Mask R-CNN, Double-Head, PISA, Dynamic, Grid and Libra R-CNN).
-    A teacher may also be a cascade, of which the first box head is read: its
-    IoU threshold is the student's.
+    A cascade as student is read stage by stage, if the teacher is a cascade
+    of equally many stages: the teacher's box head of a stage runs on the RoIs
+    of that stage, and the term is the sum over the stages, each times its
+    ``stage_loss_weights``, as the student's own losses are.  Otherwise the
+    first box heads are read: their IoU thresholds are alike.
 
     Args:
         background_weight: Factor of the weights of background RoIs in the
@@ -58,23 +62,7 @@ class RoIHeadTap(RoITap):
         self.background_weight = background_weight
         super().__init__(crossed)
 
-    def take(self, teacher) -> Reading | None:
-        """Return the reading of the student's last forward, and clear it.
-
-        Args:
-            teacher (Teacher | None): Has seen the images of that forward.
-                None: no teacher runs; its logits in the reading are then a
-                placeholder.
-
-        Returns:
-            None if the student's box head did not run.
-
-        Raises:
-            RuntimeError: If the box head ran but its ``loss_cls`` did not.
-        """
-        rois = self._record.take() if self._record else None
-        if rois is None:
-            return None
+    def _read(self, rois: RoIs, teacher, stage: int) -> Reading:
         student, labels, weights = rois.logits, rois.labels, rois.weights
         if self.background_weight != 1:
             is_background = labels == student.shape[1] - 1
