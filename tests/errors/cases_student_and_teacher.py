@@ -1,7 +1,7 @@
 """A student and a teacher that cannot be compared."""
 
 import torch
-from mmdet.models import RPNHead, Shared2FCBBoxHead
+from mmdet.models import CascadeRoIHead, RPNHead, Shared2FCBBoxHead
 from mmdet.registry import MODELS as DET_MODELS
 from mmengine.registry import TASK_UTILS
 from mmpretrain.models.heads import LinearClsHead
@@ -40,6 +40,15 @@ class SilentBBoxHead(Shared2FCBBoxHead):
     def loss(self, cls_score, bbox_pred, rois, labels, *args, **kwargs):
         value = torch.nn.functional.cross_entropy(cls_score, labels)
         return dict(loss_cls=value)
+
+
+@DET_MODELS.register_module()
+class ShortRoIHead(CascadeRoIHead):
+    """Leaves its last stage out."""
+
+    def loss(self, *args):
+        self.num_stages = 2
+        return super().loss(*args)
 
 
 @DET_MODELS.register_module()
@@ -121,18 +130,26 @@ def retina(w):
 case('one-stage')(lambda w: w.train(model=retina(w)))
 
 
-@case('cascade')
+@case('cascade-teachers')
 def _(w):
-    model = w.use('detector').model()
-    roi, rcnn = model['roi_head'], model['train_cfg']['rcnn']
-    roi.update(
-        type='CascadeRoIHead',
-        num_stages=3,
-        stage_loss_weights=[1, 1, 1],
-        bbox_head=[roi['bbox_head']] * 3,
-    )
-    model['train_cfg']['rcnn'] = [rcnn] * 3
-    return w.train(model=dict(model, type='CascadeRCNN'))
+    w.use('detector')
+    teachers = [
+        tiny.save_teacher(f'{stages}.pth', stages=stages) for stages in (3, 0)
+    ]
+    for teacher in teachers:
+        teacher['config']['model'] = teacher['config']['model'].to_dict()
+    student = tiny.detector_cfg(stages=3).to_dict()
+    return w.train(w.hook(teacher=teachers), model=student)
+
+
+@case('cascade-stage')
+def _(w):
+    w.use('detector')
+    teacher = tiny.save_teacher('teacher.pth', stages=3)
+    teacher['config']['model'] = teacher['config']['model'].to_dict()
+    student = tiny.detector_cfg(stages=3).to_dict()
+    student['roi_head']['type'] = 'ShortRoIHead'
+    return w.train(w.hook(teacher=teacher), model=student)
 
 
 case('sigmoid')(

@@ -1,11 +1,10 @@
 """A cascade as the student: one reading per stage."""
 
-import copy
-
 import pytest
 import torch
 from mmdet.registry import MODELS
 from mmengine.registry import DefaultScope
+from mmengine.structures import PixelData
 from torch import nn
 
 from mmkd_plugin.distill import Distiller
@@ -13,6 +12,7 @@ from mmkd_plugin.losses import BoxL1Loss, KDLoss
 from mmkd_plugin.taps import RoIBoxTap, RoIHeadTap, Stage
 from mmkd_plugin.teachers.teacher import Teacher
 from tests.helpers import tiny
+from tests.helpers.detector_runs import hook_cfg, make_runner
 from tests.helpers.teachers import Shown
 
 K = len(tiny.CLASSES)
@@ -224,20 +224,38 @@ def test_each_head_is_checked(student, role):
         RoIBoxTap().refuse(role, student)
 
 
-def test_hybrid_task_cascade():
-    """Without a semantic branch; its mask heads get other RoIs."""
+@pytest.mark.parametrize('semantic', [False, True])
+def test_hybrid_task_cascade(semantic):
+    """Its mask heads get other RoIs; its teacher is a Cascade Mask R-CNN."""
     cfg = tiny.detector_cfg(mask=True, stages=3)
     cfg.type = 'HybridTaskCascade'
     cfg.roi_head.type = 'HybridTaskCascadeRoIHead'
-    cfg.roi_head.mask_head.type = 'HTCMaskHead'
-    cfg.roi_head.mask_head.with_conv_res = False
+    cfg.roi_head.mask_head.update(type='HTCMaskHead', with_conv_res=False)
     cfg.roi_head.mask_info_flow = False
+    if semantic:
+        cfg.roi_head.update(
+            semantic_roi_extractor=dict(
+                cfg.roi_head.bbox_roi_extractor, featmap_strides=[8]
+            ),
+            semantic_head=dict(
+                type='FusedSemanticHead',
+                num_ins=5,
+                fusion_level=1,
+                num_convs=1,
+                in_channels=16,
+                conv_out_channels=16,
+                num_classes=3,
+            ),
+        )
     with DefaultScope.overwrite_default_scope('mmdet'):
-        student = MODELS.build(copy.deepcopy(cfg)).train()
+        student = MODELS.build(cfg).train()
     student.init_weights()
-    teacher = cascade(1).eval()
+    data = tiny.batch(0, mask=True)
+    classes = torch.zeros(1, 96, 128, dtype=torch.uint8)
+    data['data_samples'][0].gt_sem_seg = PixelData(sem_seg=classes)
     tap = RoIHeadTap()
-    seen, shown = step(tap, student, teacher, mask=True)
+    teacher = cascade(1).eval()
+    seen, shown = step(tap, student, teacher, data=data)
     for number, (stage, own) in enumerate(zip(tap.take(shown), seen)):
         assert stage.reading.student is own['logits']
         with torch.no_grad():
@@ -423,3 +441,31 @@ def test_teachers_of_other_stages(student, tmp_path):
     distiller.attach(student, teachers, tiny.CLASSES)
     with pytest.raises(RuntimeError, match='has no box head for stage 1 of'):
         losses_of(student)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('mask', [False, True])
+def test_training(tmp_path, mask):
+    """As of a Faster R-CNN, and what is saved is the plain cascade."""
+    teacher = tiny.save_teacher(
+        tmp_path / 'teacher.pth', width=16, mask=mask, stages=3
+    )
+    runner = make_runner(
+        tmp_path,
+        [hook_cfg(teacher)],
+        mask=mask,
+        model=tiny.detector_cfg(mask=mask, stages=3),
+    )
+    runner.train()
+    scalars = runner.message_hub.log_scalars
+    for name in ('loss_kd', 'loss_ckd', 'kd_agreement', 'kd_teacher_acc'):
+        values, _ = scalars[f'train/{name}'].data
+        assert len(values) == 4 and max(values) > 0
+    assert ('train/s2.loss_mask' in scalars) == mask
+    total = sum(
+        values.data[0][-1] for key, values in scalars.items() if 'loss_' in key
+    )
+    assert scalars['train/loss'].data[0][-1] == pytest.approx(total, rel=1e-5)
+    saved = torch.load(tmp_path / 'work/epoch_1.pth', weights_only=False)
+    plain = tiny.build_detector(mask=mask, stages=3)
+    plain.load_state_dict(saved['state_dict'], strict=True)
