@@ -8,12 +8,12 @@ import torch.nn as nn
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..arguments import check_text
+from ..arguments import check_text, few
 from ..exceptions import MMKDTypeError, MMKDValueError
 from ..teachers.averaged import AveragedTeachers
 from ..teachers.teacher import Teacher
 from .agreement import AGREEMENT, agreement
-from .stages import stages_of
+from .stages import take
 from .term_guard import SKIPPED, TermGuard, tensors
 from .terms import LOGITS, build_terms, default_tap, kind_of
 
@@ -148,7 +148,9 @@ class Distiller:
                     tap.num_classes(student),
                     tap.num_classes(teacher.model),
                     tap.background,
+                    least=_least_classes(tap),
                 )
+        _refuse_other_missing(teachers)
         self.teachers = list(teachers)
         self._teacher = self.teachers[0]
         if len(self.teachers) > 1:
@@ -215,7 +217,7 @@ class Distiller:
         if not call:
             return None
         teacher = self._teacher if self.factor else None
-        readings = {tap: stages_of(tap.take(teacher)) for tap in self.taps}
+        readings = {tap: take(tap, teacher) for tap in self.taps}
         if teacher is not None:
             teacher.forget()
         # In float32: sums over maps, and squares, overflow in half precision.
@@ -286,6 +288,30 @@ def _compares_classes(tap) -> bool:
     """Whether a tap reads the class logits of both models."""
     is_logits = tap.per_class and kind_of(tap) == LOGITS
     return is_logits and not _is_crossed(tap)
+
+
+def _least_classes(tap) -> int:
+    """How many classes both must know: a softmax needs two columns."""
+    return 1 if tap.background or kind_of(tap) != LOGITS else 2
+
+
+def _refuse_other_missing(teachers: Sequence[Teacher]) -> None:
+    """Refuse teachers that know other classes of the student.
+
+    Raises:
+        ValueError: If there are such.
+    """
+    first, *others = teachers
+    for other in others:
+        if first.missing_names != other.missing_names:
+            raise MMKDValueError(
+                'Expected teachers whose probabilities are averaged to know '
+                'the same classes of the student, but '
+                f'{first.source} lacks {few(first.missing_names) or "none"} '
+                f'and {other.source} lacks '
+                f'{few(other.missing_names) or "none"}: give each teacher its '
+                'own hook.'
+            )
 
 
 def _loss_call(model: nn.Module, args: tuple, kwargs: dict) -> dict | None:

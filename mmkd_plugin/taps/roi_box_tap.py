@@ -78,7 +78,8 @@ class RoIBoxTap(RoITap):
 
         Returns:
             Deltas (N, 4); as labels, those of the ground truth (N, 4), only
-            with ``rows='label'``, 0 where the weight is 0; weights (N,).
+            with ``rows='label'``, 0 for background; weights (N,), 0 too for
+            classes that the teacher lacks.
         """
         deltas: Any = rois.deltas  # a head without is refused
         if teacher is None or not len(rois.logits):
@@ -86,6 +87,9 @@ class RoIBoxTap(RoITap):
             return Reading(none, none.detach(), None, none.detach()[:, 0] * 0)
         answer = teacher.answer(rois.ask)
         classes, weights = self._rows(rois, teacher.reorder(answer.logits))
+        positive = weights > 0
+        if teacher.missing is not None:
+            weights = weights.masked_fill(teacher.missing[classes], 0)
         other = self._of_teacher(answer, classes, teacher.columns, stage)
         if self.crossed:
             crossed = teacher.cross(rois.ask, rois.maps)
@@ -97,7 +101,7 @@ class RoIBoxTap(RoITap):
         if self.rows == 'label' and not head.reg_decoded_bbox:
             targets = torch.zeros_like(own.detach())
             if rois.targets is not None:
-                targets[weights > 0] = rois.targets.to(targets.dtype)
+                targets[positive] = rois.targets.to(targets.dtype)
         return Reading(own, other, targets, weights)
 
     def _rows(self, rois: RoIs, logits: Tensor) -> tuple[Tensor, Tensor]:

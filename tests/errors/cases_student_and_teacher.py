@@ -100,14 +100,14 @@ def box_head(w, **changes):
     return w.train(model=model)
 
 
-def named(w, student, teacher, num_student=None, num_teacher=None):
+def named(w, student, teacher, num_student=None, num_teacher=None, **changes):
     """Train with names for the classes of both."""
     model = w.model()
     model['head']['num_classes'] = num_student or len(student)
     count = num_teacher or len(teacher)
     other = tiny_cls.save_teacher('teacher.pth', num_classes=count)
     return w.train(
-        w.hook(teacher=dict(other, classes=teacher)),
+        w.hook(teacher=dict(other, classes=teacher, **changes)),
         model=model,
         train_dataloader=w.loader(dict(classes=student)),
     )
@@ -240,6 +240,23 @@ case('class-twice')(
     lambda w: named(w, ['crane', 'cat', 'crane'], ['cat', 'crane', 'crane'])
 )
 case('class-names')(lambda w: named(w, ['x', 'a'], ['a', 'b']))
+case('missing-most')(
+    lambda w: named(w, ['x', 'a'], ['a', 'b'], missing_classes='leave_out')
+)
+
+
+def lacking(*classes):
+    """A teacher that knows some of cat, dog and owl."""
+    return dict(TEACHER, classes=classes, missing_classes='leave_out')
+
+
+case('missing-teachers')(
+    lambda w: w.train(
+        w.hook(
+            teacher=[lacking('cat', 'dog', 'x'), lacking('dog', 'owl', 'x')]
+        )
+    )
+)
 
 
 @case('class-number')
@@ -292,3 +309,10 @@ def _(w):
     return inherit(
         w, 'neck', 'roi_head', teacher=dict(TEACHER, classes=classes)
     )
+
+
+case('inherit-missing')(
+    lambda w: inherit(
+        w, 'neck', 'roi_head', teacher=lacking('cat', 'dog', 'x')
+    )
+)

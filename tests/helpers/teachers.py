@@ -12,6 +12,7 @@ class Shown:
             self.features = model.extract_feat(inputs)
 
     columns = None
+    missing = None
 
     def answer(self, ask):
         with torch.no_grad():

@@ -286,12 +286,21 @@ def _match(tap, student, classes, teacher):
     missing = [x for x in classes or () if x not in (teacher.classes or ())]
     try:
         columns = match_classes(
-            classes, teacher.classes, *numbers, tap.background
+            classes,
+            teacher.classes,
+            *numbers,
+            tap.background,
+            leave_out=teacher.missing_classes == 'leave_out',
         )
     except ValueError:
         if teacher.classes and missing:
             return f'**the teacher does not know** {", ".join(missing)}'
         return f'**not matched**: {numbers[0]} of {numbers[1]}, see below'
+    if columns is not None and missing:
+        return (
+            f'matched by name; {len(missing)} of {numbers[0]} are left out, '
+            f'because the teacher does not know them: {_few(missing)}'
+        )
     if columns is not None:
         return (
             f'matched by name; the logits of {_few(classes)} are columns '

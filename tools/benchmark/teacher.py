@@ -135,6 +135,12 @@ def measure(args, folder):
     requests = [request_of(runner) for _ in range(args.batches)]
     readings = [logits_of(request, runner) for request in requests]
     described = str(distiller.teachers[0])
+    if distiller.teachers[0].missing_names:
+        raise SystemExit(
+            'error: expected a teacher that knows all classes of the student, '
+            'whose logits this command compares, but got '
+            "missing_classes='leave_out': give a config without it."
+        )
     distiller.detach()
     classes = names_of(runner.train_dataloader.dataset)
     teachers, refused = {}, {}

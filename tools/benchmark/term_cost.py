@@ -18,7 +18,7 @@ from stepping import distill_hook
 from timing import synchronize
 from torch import Tensor
 
-from mmkd_plugin.distill.stages import stages_of
+from mmkd_plugin.distill.stages import take
 
 # Name of the sum of all terms.
 ALL = 'all'
@@ -37,6 +37,7 @@ class Ready:
     def __init__(self, teacher, request):
         self.teacher = teacher
         self.columns = teacher.columns
+        self.missing, self.known = teacher.missing, teacher.known
         self.reorder = teacher.reorder
         teacher.see(request.inputs, request.data_samples)
         self.answers = {ask: teacher.answer(ask) for ask in request.asks}
@@ -112,7 +113,7 @@ def again(runner, request):
             for rois in request.rois[tap]
         ]
         try:
-            return stages_of(tap.take(ready))
+            return take(tap, ready)
         finally:
             tap._records = records
 

@@ -353,3 +353,15 @@ def test_cascade(tmp_path, ask):
     assert out.count(read) == 2
     for stage in ('s0', 's1', 's2'):
         assert f'* Logits of stage {stage}: student (64, 4), teacher' in out
+
+
+def test_classes_that_the_teacher_lacks(tmp_path, ask):
+    teacher = tiny.save_teacher(tmp_path / 'teacher.pth')
+    teacher.update(classes=('owl', 'x', 'cat'), missing_classes='leave_out')
+    code, out = ask([hook_cfg(teacher)], *SIZE)
+    assert code == 0
+    assert (
+        '* Classes: matched by name; 1 of 3 are left out, because the teacher '
+        'does not know them: dog\n'
+    ) in out
+    assert '* Logits: student (64, 3), teacher (64, 3), as passed' in out
