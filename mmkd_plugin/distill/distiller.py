@@ -8,11 +8,12 @@ import torch.nn as nn
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..arguments import check_text
+from ..arguments import check_text, few
 from ..exceptions import MMKDTypeError, MMKDValueError
 from ..teachers.averaged import AveragedTeachers
 from ..teachers.teacher import Teacher
 from .agreement import AGREEMENT, agreement
+from .stages import take
 from .term_guard import SKIPPED, TermGuard, tensors
 from .terms import LOGITS, build_terms, default_tap, kind_of
 
@@ -25,6 +26,8 @@ class Distiller:
     ``kd_agreement``, the fraction of samples for which student and teacher
     predict the same class, and ``kd_teacher_acc``, the fraction for which the
     teacher predicts the label (of mixed labels, the largest); both in [0, 1].
+    A term of a cascade is the sum over its stages; these two numbers are those
+    of the first stage, whose RoIs are the proposals, as of a Faster R-CNN.
     MMPretrain's ``loss`` is renamed to ``loss_cls``, because MMEngine logs
     the sum of all terms as ``loss``.
 
@@ -146,7 +149,9 @@ class Distiller:
                     tap.num_classes(student),
                     tap.num_classes(teacher.model),
                     tap.background,
+                    least=_least_classes(tap),
                 )
+        _refuse_other_missing(teachers)
         self.teachers = list(teachers)
         self._teacher = self.teachers[0]
         if len(self.teachers) > 1:
@@ -213,7 +218,7 @@ class Distiller:
         if not call:
             return None
         teacher = self._teacher if self.factor else None
-        readings = {tap: tap.take(teacher) for tap in self.taps}
+        readings = {tap: take(tap, teacher) for tap in self.taps}
         if teacher is not None:
             teacher.forget()
         # In float32: sums over maps, and squares, overflow in half precision.
@@ -239,20 +244,21 @@ class Distiller:
         self.guard.clear()
         added = {}
         for name, (loss, tap) in self.terms.items():
-            reading = readings[tap]
-            if self.factor and reading is not None:
-                added[name] = self.guard.term(name, loss, self.factor, reading)
+            stages = readings[tap]
+            if self.factor and stages:
+                added[name] = self.guard.term(name, loss, self.factor, stages)
                 continue
             # Attached: without RoIs, nothing else uses the classifier, and
             # without a reading nothing uses the parameters of the loss.
-            used = [] if reading is None else tensors(reading.student)
+            used = [x for stage in stages for x in tensors(stage[2].student)]
             used += [p.flatten() for p in loss.parameters() if p.requires_grad]
             added[name] = sum(
                 (x[:0].sum() for x in used), inputs.new_zeros(())
             )
         added.update(self.guard.skipped())
-        for tap, reading in readings.items():
-            if _compares_classes(tap) and self.factor and reading is not None:
+        for tap, stages in readings.items():
+            if _compares_classes(tap) and self.factor and stages:
+                reading = stages[0][2]
                 if len(reading.student):
                     added.update(agreement(*reading, prefix=self.log_prefix))
                 break
@@ -295,6 +301,30 @@ def _compares_classes(tap) -> bool:
     """Whether a tap reads the class logits of both models."""
     is_logits = tap.per_class and kind_of(tap) == LOGITS
     return is_logits and not _is_crossed(tap)
+
+
+def _least_classes(tap) -> int:
+    """How many classes both must know: a softmax needs two columns."""
+    return 1 if tap.background or kind_of(tap) != LOGITS else 2
+
+
+def _refuse_other_missing(teachers: Sequence[Teacher]) -> None:
+    """Refuse teachers that know other classes of the student.
+
+    Raises:
+        ValueError: If there are such.
+    """
+    first, *others = teachers
+    for other in others:
+        if first.missing_names != other.missing_names:
+            raise MMKDValueError(
+                'Expected teachers whose probabilities are averaged to know '
+                'the same classes of the student, but '
+                f'{first.source} lacks {few(first.missing_names) or "none"} '
+                f'and {other.source} lacks '
+                f'{few(other.missing_names) or "none"}: give each teacher its '
+                'own hook.'
+            )
 
 
 def _loss_call(model: nn.Module, args: tuple, kwargs: dict) -> dict | None:

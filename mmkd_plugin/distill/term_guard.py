@@ -26,7 +26,8 @@ class TermGuard:
     every rank: the backward pass must reach the term, and it must give the
     student a finite gradient that is not 0.  Samples are those with a weight,
     or those that the loss counts: its ``counted``, called as the loss itself,
-    gives what is not 0 for them.  After that, nothing here
+    gives what is not 0 for them.  Each stage of a cascade is checked, as if it
+    were a term.  After that, nothing here
     synchronizes the GPU: values are read once the engine has logged them.
 
     Args:
@@ -50,24 +51,42 @@ class TermGuard:
 
     def clear(self) -> None:
         """Begin a step."""
+        # The parts of a term, one per stage; all below is by part.
+        self._parts: dict[str, list[str]] = {}
         # Smallest and largest value of each side, not the tensors.
         self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
         self._counts: dict[str, Tensor] = {}
         self._finite: dict[str, Tensor] = {}
 
-    def term(self, name: str, loss, factor: float, reading: tuple) -> Tensor:
+    def term(
+        self, name: str, loss, factor: float, stages: Sequence[tuple]
+    ) -> Tensor:
         """Compute one term, and record what :meth:`check` needs.
 
         Args:
             name: Its name in the log.
             loss (nn.Module): The loss.
             factor: Factor of the term.
-            reading: What the loss is called with.
+            stages: See :func:`~mmkd_plugin.distill.stages.stages_of`; the
+                loss is called with each reading.
 
         Returns:
-            The term, a scalar; with 'skip', it and its gradient are 0 if the
-            loss is not finite.
+            The term, a scalar; with 'skip', the part of a stage and its
+            gradient are 0 if the loss is not finite there.
         """
+        self._parts[name] = [
+            f'{name} of {stage}' if stage else name for stage, _, _ in stages
+        ]
+        if self.skip:
+            self._watch_parameters(name, loss)
+        first, *others = (
+            self._part(part, loss, factor * weight, reading)
+            for part, (_, weight, reading) in zip(self._parts[name], stages)
+        )
+        return sum(others, first)
+
+    def _part(self, name: str, loss, factor: float, reading: tuple) -> Tensor:
+        """The term on one stage."""
         student, *rest = reading
         branches = [_branch(part) for part in tensors(student)]
         is_one = isinstance(student, Tensor)
@@ -79,7 +98,6 @@ class TermGuard:
             for branch in branches:
                 if branch.requires_grad:
                     branch.register_hook(self._zeroing(finite))
-            self._watch_parameters(name, loss)
         if len(branches[0]):
             self._ranges[name] = _range(branches), _range(tensors(rest[0]))
             counted = getattr(loss, 'counted', _weights)(*reading)
@@ -98,8 +116,13 @@ class TermGuard:
         for parameter in loss.parameters():
             if parameter.requires_grad:
                 parameter.register_hook(
-                    lambda grad: self._zeroing(self._finite[name])(grad)
+                    lambda grad: self._zeroing(self._all_finite(name))(grad)
                 )
+
+    def _all_finite(self, name: str) -> Tensor:
+        """Whether a term is finite on all stages."""
+        parts = [self._finite[part] for part in self._parts[name]]
+        return torch.stack(parts).all()
 
     @staticmethod
     def _zeroing(finite: Tensor) -> Callable[[Tensor], Tensor]:
@@ -140,15 +163,15 @@ class TermGuard:
             if not math.isfinite(values[name]):
                 raise MMKDRuntimeError(
                     f'{name} is {values[name]} at iteration {step} on rank '
-                    f'{get_rank()}, {self._describe(name)}: lower the '
+                    f'{get_rank()}, {self._describe_all(name)}: lower the '
                     'learning rate or the weight of the term, or set '
                     "on_nonfinite='skip'."
                 )
         if self._finite and values[self.log_name] > 0:
-            names = [name for name, ok in self._finite.items() if not ok]
+            parts = [part for part, ok in self._finite.items() if not ok]
             print_log(
-                f'{", ".join(names)} left out at iteration {step} on rank '
-                f'{get_rank()}: not finite, {self._describe(names[0])}.',
+                f'{", ".join(parts)} left out at iteration {step} on rank '
+                f'{get_rank()}: not finite, {self._describe(parts[0])}.',
                 'current',
                 30,  # a warning
             )
@@ -157,11 +180,16 @@ class TermGuard:
     def _check_first_steps(
         self, values: Mapping[str, float], losses: Mapping
     ) -> None:
-        pending = [name for name in losses if name not in self._checked]
+        pending = {
+            part: name
+            for name in losses
+            for part in self._parts.get(name, [name])
+            if part not in self._checked
+        }
         without_samples = [
-            name
-            for name in pending
-            if name not in self._ranges or self._counts.get(name, 1) == 0
+            part
+            for part in pending
+            if part not in self._ranges or self._counts.get(part, 1) == 0
         ]
         if without_samples:
             self._steps_without_samples += 1
@@ -173,20 +201,22 @@ class TermGuard:
                     'images have boxes and that its head is the one that the '
                     'tap reads.'
                 )
-        for name in pending:
-            if name in without_samples:
+        for part, name in pending.items():
+            if part in without_samples:
                 continue
-            self._checked.add(name)
+            self._checked.add(part)
             if getattr(losses[name], 'loss_weight', 1) == 0:
                 continue
-            gradient = self._gradients.pop(name, None)
+            gradient = self._gradients.pop(part, None)
             largest = 'none' if gradient is None else f'{float(gradient)}'
+            giver = 'it' if part == name else part
             if gradient is None or not 0 < float(gradient) < math.inf:
                 raise MMKDRuntimeError(
                     f'{name} is {values[name]} at the first step on rank '
-                    f'{get_rank()}, and the largest gradient that it gives '
-                    f'to what it reads of the student is {largest}, so it '
-                    f'does not train it ({self._describe(name)}): check that '
+                    f'{get_rank()}, and the largest gradient that '
+                    f'{giver} gives to what it reads of the student is '
+                    f'{largest}, so it does not train it '
+                    f'({self._describe(part)}): check that '
                     'the student is not its own teacher, that the weights of '
                     'the loss are not 0, and that what it reads of the '
                     'student is neither frozen nor cut off from the graph by '
@@ -194,12 +224,19 @@ class TermGuard:
                     'extractor.'
                 )
 
-    def _describe(self, name: str) -> str:
+    def _describe_all(self, name: str) -> str:
+        """Ranges of the values of all parts of a term."""
+        parts = self._parts.get(name, [name])
+        if parts == [name]:
+            return self._describe(name)
+        return ', '.join(f'in {part} {self._describe(part)}' for part in parts)
+
+    def _describe(self, part: str) -> str:
         """Ranges of the values; synchronizes the GPU."""
         return ' and '.join(
             f"the {role}'s values lie in [{low:.4g}, {high:.4g}]"
             for role, limits in zip(
-                ('student', 'teacher'), self._ranges.get(name, ())
+                ('student', 'teacher'), self._ranges.get(part, ())
             )
             for low, high in [limits.tolist()]
         )

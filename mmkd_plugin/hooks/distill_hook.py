@@ -24,7 +24,7 @@ from ..teachers.inherit import (
     check_inherit,
     inherit,
     parts_with_classes,
-    refuse_other_order,
+    refuse_other_classes,
 )
 from ..teachers.metric import (
     check_min_metric,
@@ -158,7 +158,7 @@ class DistillHook(Hook):
         ):
             for teacher in teachers:
                 teacher.match_names(classes)
-        refuse_other_order(with_classes, teachers[0].columns)
+        refuse_other_classes(with_classes, teachers[0])
         for teacher in self.distiller.teachers:
             terms = [
                 f'{name} of {part_read(tap, teacher.model)} by '

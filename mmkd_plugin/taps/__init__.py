@@ -8,7 +8,7 @@ from .detr_box_tap import DETRBoxTap, DETRCornerTap
 from .detr_head_tap import DETRHeadTap
 from .encoder_tap import EncoderTap
 from .feature_tap import FeatureTap
-from .reading import Reading
+from .reading import Reading, Stage
 from .roi_box_tap import RoIBoxTap
 from .roi_head_tap import RoIHeadTap
 from .rpn_tap import RPNBoxTap, RPNHeadTap
@@ -28,4 +28,5 @@ __all__ = [
     'Reading',
     'RoIBoxTap',
     'RoIHeadTap',
+    'Stage',
 ]

@@ -1,4 +1,7 @@
-"""What a tap gives to the losses: student and teacher on the same samples."""
+"""What a tap gives to the losses: student and teacher on the same samples.
+
+A tap gives a :class:`Reading`, or of a cascade a list, a :class:`Stage` each.
+"""
 
 from typing import NamedTuple
 
@@ -47,3 +50,17 @@ class Reading(NamedTuple):
     teacher: Tensor | tuple[Tensor, ...]
     labels: Tensor | list[Tensor] | None
     weights: Tensor | None
+
+
+class Stage(NamedTuple):
+    """What a tap reads of one stage of a cascade.
+
+    Attributes:
+        name: As in MMDetection's log, s0 for the first stage.
+        factor: Of the term on this stage, that of the student's own losses.
+        reading: What is compared.
+    """
+
+    name: str
+    factor: float
+    reading: Reading

@@ -4,6 +4,8 @@ N RoIs sampled over the batch, P of them foreground, K classes. A delta is the
 coder's (dx, dy, dw, dh), in units of its standard deviations.
 """
 
+from typing import Any
+
 import torch
 import torch.nn as nn
 from mmengine.registry import TASK_UTILS
@@ -12,18 +14,13 @@ from torch import Tensor
 from ..arguments import check_choice, check_switch
 from .coding import recode, refuse_coder
 from .reading import Reading
-from .roi_heads import (
-    Outputs,
-    box_head,
-    refuse_crossing,
-    refuse_roi_head,
-    used_of,
-)
-from .roi_record import RoIRecord, RoIs
+from .roi_heads import Outputs, box_heads
+from .roi_record import RoIs
+from .roi_tap import RoITap
 
 
 @TASK_UTILS.register_module()
-class RoIBoxTap:
+class RoIBoxTap(RoITap):
     """Read the box deltas of an RoI head, and those of the teacher.
 
     Both are those of the student's sampled RoIs, one delta per RoI, in the
@@ -54,25 +51,12 @@ class RoIBoxTap:
     """
 
     kind = 'boxes'
-    # The deltas of a class-specific head are matched by name.
-    per_class = True
-    # Number of background logits, after those of the classes.
-    background = 1
 
     def __init__(self, rows: str = 'teacher', crossed: bool = False) -> None:
         check_choice('rows', rows, 'label', 'teacher', 'confidence')
         check_switch(crossed=crossed)
         self.rows = rows
-        self.crossed = crossed
-        self._record: RoIRecord | None = None
-
-    def fits(self, model: nn.Module) -> bool:
-        """Whether a model has the kind of head that this tap reads."""
-        return hasattr(model, 'roi_head')
-
-    def num_classes(self, model: nn.Module) -> int:
-        """Number of classes of a detector, K."""
-        return box_head(model).head.num_classes
+        super().__init__(crossed)
 
     def refuse(self, role: str, model: nn.Module) -> None:
         """Refuse a model whose boxes the tap cannot read.
@@ -85,74 +69,39 @@ class RoIBoxTap:
             TypeError: If it has no RoI head of a known kind, or one without
                 boxes or with another coder.
         """
-        refuse_roi_head(role, model)
-        head = box_head(model).head
-        refuse_coder(role, model, head, 'RoIBoxTap', 'Shared2FCBBoxHead')
+        super().refuse(role, model)
+        for _, head in box_heads(model):
+            refuse_coder(role, model, head, 'RoIBoxTap', 'Shared2FCBBoxHead')
 
-    def reads(self, teacher: nn.Module) -> str:
-        """What is read of a teacher, for the log."""
-        return used_of(teacher)
-
-    def attach(self, student: nn.Module, teacher: nn.Module) -> None:
-        """Register hooks on a student that :meth:`refuse` accepts.
-
-        Args:
-            student: In training.
-            teacher: The teacher.
-
-        Raises:
-            TypeError: If the teacher's box head cannot be crossed.
-        """
-        if self.crossed:
-            refuse_crossing(student, teacher)
-        self._student = box_head(student).head
-        self._teacher = box_head(teacher).head
-        self._record = RoIRecord(
-            student, lambda model: self.refuse('student', model)
-        )
-
-    def detach(self) -> None:
-        """Remove the hooks, and free the last forward."""
-        if self._record is not None:
-            self._record.close()
-            self._record = None
-            del self._student, self._teacher
-
-    def take(self, teacher) -> Reading | None:
-        """Return the reading of the student's last forward, and clear it.
-
-        Args:
-            teacher (Teacher | None): Has seen the images of that forward.
-                None: no teacher runs; its deltas in the reading are then a
-                placeholder.
+    def _read(self, rois: RoIs, teacher, stage: int) -> Reading:
+        """The reading of a stage.
 
         Returns:
             Deltas (N, 4); as labels, those of the ground truth (N, 4), only
-            with ``rows='label'``, 0 where the weight is 0; weights (N,).
-            None if the student's box head did not run.
-
-        Raises:
-            RuntimeError: If the box head ran but its ``loss_cls`` did not.
+            with ``rows='label'``, 0 for background; weights (N,), 0 too for
+            classes that the teacher lacks.
         """
-        rois = self._record.take() if self._record else None
-        if rois is None or rois.deltas is None:
-            return None
+        deltas: Any = rois.deltas  # a head without is refused
         if teacher is None or not len(rois.logits):
-            none = rois.deltas[:, :4]
+            none = deltas[:, :4]
             return Reading(none, none.detach(), None, none.detach()[:, 0] * 0)
         answer = teacher.answer(rois.ask)
         classes, weights = self._rows(rois, teacher.reorder(answer.logits))
-        other = self._of_teacher(answer, classes, teacher.columns)
+        positive = weights > 0
+        if teacher.missing is not None:
+            weights = weights.masked_fill(teacher.missing[classes], 0)
+        other = self._of_teacher(answer, classes, teacher.columns, stage)
         if self.crossed:
             crossed = teacher.cross(rois.ask, rois.maps)
-            own = self._of_teacher(crossed, classes, teacher.columns)
+            own = self._of_teacher(crossed, classes, teacher.columns, stage)
         else:
-            own = _pick(rois.deltas, classes)
+            own = _pick(deltas, classes)
         targets = None
-        if self.rows == 'label' and not self._student.reg_decoded_bbox:
+        head = self._pairs[stage][0].head
+        if self.rows == 'label' and not head.reg_decoded_bbox:
             targets = torch.zeros_like(own.detach())
             if rois.targets is not None:
-                targets[weights > 0] = rois.targets.to(targets.dtype)
+                targets[positive] = rois.targets.to(targets.dtype)
         return Reading(own, other, targets, weights)
 
     def _rows(self, rois: RoIs, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -168,16 +117,17 @@ class RoIBoxTap:
         return classes.clamp(0, last), weights.to(logits.dtype)
 
     def _of_teacher(
-        self, found: Outputs, classes: Tensor, columns: Tensor | None
+        self,
+        found: Outputs,
+        classes: Tensor,
+        columns: Tensor | None,
+        stage: int,
     ) -> Tensor:
         """Deltas of the teacher's head, in the coding of the student."""
         if columns is not None:
             classes = columns[classes]
-        return recode(
-            _pick(found.deltas, classes),
-            self._teacher.bbox_coder,
-            self._student.bbox_coder,
-        )
+        own, other = (pair.head.bbox_coder for pair in self._pairs[stage])
+        return recode(_pick(found.deltas, classes), other, own)
 
 
 def _pick(deltas: Tensor, classes: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a student's RoI head did in its last forward.
+"""What a box head of a student did in its last forward.
 
 B images, N sampled RoIs, P of them foreground, K classes, C = K + 1 logits
 with the background last.
@@ -13,7 +13,7 @@ from torch import Tensor
 from ..exceptions import MMKDRuntimeError
 from .listener import Listener
 from .roi_align import convert_inputs
-from .roi_heads import OnRoIs, box_head
+from .roi_heads import OnRoIs, box_heads
 
 
 class Extracted(NamedTuple):
@@ -53,7 +53,7 @@ class RoIs(NamedTuple):
 
 
 class RoIRecord:
-    """Hooks on a student's RoI head, and what they saw in its last forward.
+    """Hooks on a student's box head, and what they saw in its last forward.
 
     Samplers and PISA call ``loss_cls`` several times; the last call with the
     box head's latest logits counts.
@@ -62,17 +62,28 @@ class RoIRecord:
         student: A detector that
             :func:`~mmkd_plugin.taps.roi_heads.refuse_roi_head` accepts.
         refuse: Called with a student whose modules were replaced.
+        stage: Of a cascade, which of its box heads.
     """
 
     def __init__(
-        self, student: nn.Module, refuse: Callable[[nn.Module], None]
+        self,
+        student: nn.Module,
+        refuse: Callable[[nn.Module], None],
+        stage: int = 0,
     ) -> None:
+        self._stage = stage
         self.clear()
-        self._listener = Listener(student, _modules, self._hooks, refuse)
+        self._listener = Listener(student, self._modules, self._hooks, refuse)
+
+    def _modules(self, student: nn.Module) -> tuple:
+        """The modules that RoIs, logits and boxes pass through."""
+        extractor, head = box_heads(student)[self._stage]
+        loss_bbox = getattr(head, 'loss_bbox', None)
+        return extractor, head, head.loss_cls, loss_bbox
 
     def _hooks(self, student: nn.Module):
         """Register hooks on the modules that RoIs and logits pass through."""
-        extractor, head, loss_cls, loss_bbox = _modules(student)
+        extractor, head, loss_cls, loss_bbox = self._modules(student)
         yield extractor.register_forward_pre_hook(
             lambda *call: self._on_extract(*call), with_kwargs=True
         )
@@ -84,8 +95,9 @@ class RoIRecord:
             yield loss_bbox.register_forward_pre_hook(
                 lambda *call: self._on_box_loss(*call), with_kwargs=True
             )
+        # Of all stages and branches; the first record does it for all.
         for module in student.roi_head.modules():
-            if hasattr(module, 'roi_layers'):
+            if hasattr(module, 'roi_layers') and self._stage == 0:
                 yield module.register_forward_pre_hook(
                     convert_inputs, with_kwargs=True
                 )
@@ -186,7 +198,7 @@ class RoIRecord:
                 'hook: use a box head whose `loss` calls '
                 '`self.loss_cls(logits, labels, weights)`.'
             )
-        ask = OnRoIs(extracted.rois, len(extracted.maps[0]))
+        ask = OnRoIs(extracted.rois, len(extracted.maps[0]), self._stage)
         return RoIs(
             loss_args[0],
             output[1],
@@ -195,9 +207,3 @@ class RoIRecord:
             extracted.maps,
             ask,
         )
-
-
-def _modules(model: nn.Module) -> tuple:
-    """The modules that RoIs, logits and boxes of a detector pass through."""
-    extractor, head = box_head(model)
-    return extractor, head, head.loss_cls, getattr(head, 'loss_bbox', None)

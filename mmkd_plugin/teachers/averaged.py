@@ -19,6 +19,16 @@ class AveragedTeachers:
     def __init__(self, teachers: Sequence[Teacher]) -> None:
         self.teachers = teachers
 
+    @property
+    def missing(self) -> Tensor | None:
+        """See :class:`.Teacher`; the same of all."""
+        return self.teachers[0].missing
+
+    @property
+    def known(self) -> Tensor | None:
+        """See :class:`.Teacher`; the same of all."""
+        return self.teachers[0].known
+
     def see(self, inputs: Tensor, data_samples=None) -> None:
         """See :meth:`.Teacher.see`."""
         for teacher in self.teachers:

@@ -37,6 +37,9 @@ def match_classes(
     num_student: int,
     num_teacher: int,
     background: int = 0,
+    *,
+    leave_out: bool = False,
+    least: int = 1,
 ) -> list[int] | None:
     """Find the column of the teacher for each logit of the student.
 
@@ -49,14 +52,17 @@ def match_classes(
         num_student: Classes of the student's head, without background.
         num_teacher: The same for the teacher.
         background: Number of background logits, after those of the classes.
+        leave_out: Whether the teacher may lack classes of the student.
+        least: How many it must know then.
 
     Returns:
-        Column of the teacher's logits for each column of the student's; None
-        if they are the same.
+        Column of the teacher's logits for each column of the student's, -1
+        for a class that it lacks; None if they are the same.
 
     Raises:
-        ValueError: If the teacher lacks a class of the student, two classes
-            have the same name, or names are unknown and the numbers differ.
+        ValueError: If the teacher lacks a class of the student, or too many,
+            two classes have the same name, or names are unknown and the
+            numbers differ.
     """
     if student is None or teacher is None:
         if num_student != num_teacher:
@@ -81,20 +87,30 @@ def match_classes(
             )
     unknown = [name for name in student if name not in teacher]
     spelt = {_bare(name): name for name in teacher}
-    if unknown and all(_bare(name) in spelt for name in unknown):
+    misspelt = [name for name in unknown if _bare(name) in spelt]
+    if misspelt and (leave_out or len(misspelt) == len(unknown)):
         raise MMKDValueError(
-            f'{len(unknown)} of the {num_student} classes of the student '
+            f'{len(misspelt)} of the {num_student} classes of the student '
             'differ from those of the teacher only in case, spaces or '
-            f'hyphens ({unknown[0]!r} and {spelt[_bare(unknown[0])]!r}): give '
-            "the teacher's names in the spelling of the student, by "
+            f'hyphens ({misspelt[0]!r} and {spelt[_bare(misspelt[0])]!r}): '
+            "give the teacher's names in the spelling of the student, by "
             '`classes` in `teacher`.'
         )
-    if unknown:
+    if unknown and not leave_out:
         raise MMKDValueError(
             f'{len(unknown)} of the {num_student} classes of the student are '
             f'not among the {num_teacher} of the teacher ({few(unknown)}; it '
-            f'has {few(teacher)}): give a teacher that has them, or give '
-            "the teacher's names for them by `classes` in `teacher`."
+            f'has {few(teacher)}): give a teacher that has them, give '
+            "the teacher's names for them by `classes` in `teacher`, or "
+            "distil the others alone by missing_classes='leave_out' there."
+        )
+    if num_student - len(unknown) < least:
+        raise MMKDValueError(
+            f'The teacher knows {num_student - len(unknown)} of the '
+            f'{num_student} classes of the student, but '
+            f"missing_classes='leave_out' needs at least {least} to compare "
+            f'(the student has {few(student)}; the teacher {few(teacher)}): '
+            'give a teacher that has more of them.'
         )
     if list(student) == list(teacher):
         return None
@@ -112,7 +128,7 @@ def match_classes(
             'data set and `classes` in `teacher`.'
         )
     position = {name: index for index, name in enumerate(teacher)}
-    return [position[name] for name in student] + list(
+    return [position.get(name, -1) for name in student] + list(
         range(num_teacher, num_teacher + background)
     )
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import torch.nn as nn
-from torch import Tensor
 
 from ..arguments import few, shown
 from ..exceptions import MMKDTypeError, MMKDValueError
+from .teacher import Teacher
 
 # Modules whose weights do not depend on the classes.
 NO_CLASSES = ('backbone', 'neck', 'rpn_head')
@@ -91,20 +91,23 @@ def parts_with_classes(paths: Sequence[str]) -> list[str]:
     return [path for path in paths if path.split('.')[0] not in NO_CLASSES]
 
 
-def refuse_other_order(paths: Sequence[str], columns: Tensor | None) -> None:
-    """Refuse to inherit heads whose classes are in another order.
+def refuse_other_classes(paths: Sequence[str], teacher: Teacher) -> None:
+    """Refuse to inherit heads of other classes, or in another order.
 
     Args:
         paths: As of :func:`parts_with_classes`.
-        columns: See :class:`~mmkd_plugin.teachers.teacher.Teacher`.
+        teacher: Its classes have been matched with those of the student.
 
     Raises:
         ValueError: If there is one.
     """
-    if columns is not None and paths:
+    if teacher.columns is not None and paths:
+        reason = 'has its classes in another order'
+        if teacher.missing_names:
+            reason = f'does not know {few(teacher.missing_names)}'
         raise MMKDValueError(
             f'The student cannot inherit {paths[0]!r}, because the teacher '
-            'has its classes in another order: name only modules without '
+            f'{reason}: name only modules without '
             f'classes ({", ".join(NO_CLASSES)}).'
         )
 

@@ -28,7 +28,11 @@ def teacher_metrics(runner, teacher: Teacher) -> dict:
 
     Returns:
         Value of each metric by name.
+
+    Raises:
+        ValueError: If the teacher lacks classes of the student.
     """
+    teacher.refuse_evaluation()
     cache = Path(runner.work_dir, CACHE)
     key = _fingerprint(runner, teacher)
     known = [None]

@@ -8,10 +8,17 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from ..arguments import check_path, check_switch, check_text, shown
+from ..arguments import (
+    check_choice,
+    check_path,
+    check_switch,
+    check_text,
+    few,
+    shown,
+)
 from ..checkpoints.reading import load_strictly, read_checkpoint
 from ..datasets.class_names import read_names
-from ..exceptions import MMKDTypeError
+from ..exceptions import MMKDTypeError, MMKDValueError
 from .classes import classes_of_teacher, match_classes
 from .config import build_model, load_config
 from .image_size import extract_feat
@@ -42,13 +49,22 @@ class Teacher:
             nor config has them.
         input_size: Height and width to which the student's images are
             resized for the teacher, or a factor of theirs; None: their own.
+        missing_classes: What to do if the teacher lacks classes of the
+            student: 'refuse' it, or 'leave_out' these classes of what is
+            compared, see
+            :func:`~mmkd_plugin.distill.known_classes.leave_out`.
 
     Attributes:
         model (nn.Module): The teacher, in eval mode; no parameter requires
             a gradient.
         classes: Its class names, if known.
         columns (Tensor | None): For each class of the student and the
-            background, the teacher's; None: the same.
+            background, the teacher's, any for one that it lacks; None: the
+            same.
+        missing (Tensor | None): Which of these classes it lacks; None: none.
+        missing_names: Their names.
+        known (Tensor | None): Columns of the student that it does not lack,
+            where it lacks some.
         image_size: Height and width, with padding, of the images that it saw
             last.
 
@@ -70,7 +86,11 @@ class Teacher:
         compile: bool = False,
         classes: Sequence[str] | None = None,
         input_size: InputSize = None,
+        missing_classes: str = 'refuse',
     ) -> None:
+        check_choice(
+            'teacher.missing_classes', missing_classes, 'refuse', 'leave_out'
+        )
         check_path('teacher.checkpoint', checkpoint, 'a path or URL')
         check_text('teacher.prefix', prefix)
         check_text('teacher.part', part)
@@ -88,6 +108,15 @@ class Teacher:
         self.source = str(checkpoint)
         self.input_size = input_size
         self.classes = names or classes_of_teacher(meta, cfg)
+        self.missing_classes = missing_classes
+        self._forget_classes()
+
+    def _forget_classes(self) -> None:
+        """Take the student's classes for the same."""
+        self.columns: Tensor | None = None
+        self.missing: Tensor | None = None
+        self.known: Tensor | None = None
+        self.missing_names: tuple[str, ...] = ()
 
     def prepare(self, student: nn.Module, *, intact: bool = False) -> None:
         """Prepare the teacher for a student: device, precision, input.
@@ -110,7 +139,7 @@ class Teacher:
         )
         self.speed.apply(self.model, student)
         self._device = next(student.parameters()).device
-        self.columns: Tensor | None = None
+        self._forget_classes()
 
     def match(
         self,
@@ -118,23 +147,41 @@ class Teacher:
         num_student: int,
         num_teacher: int,
         background: int,
+        *,
+        least: int = 1,
     ) -> None:
         """Put the teacher's logits into the order of the student's classes.
 
         Args:
             classes: The student's class names.
-            num_student, num_teacher, background: See
+            num_student, num_teacher, background, least: See
                 :func:`~mmkd_plugin.teachers.classes.match_classes`.
 
         Raises:
             ValueError: If the classes cannot be matched.
         """
         columns = match_classes(
-            classes, self.classes, num_student, num_teacher, background
+            classes,
+            self.classes,
+            num_student,
+            num_teacher,
+            background,
+            leave_out=self.missing_classes == 'leave_out',
+            least=least,
         )
-        self.columns = None
+        self._forget_classes()
         if columns is not None:
-            self.columns = torch.tensor(columns, device=self._device)
+            found = torch.tensor(columns, device=self._device)
+            self.columns = found.clamp(min=0)
+            self.missing_names = tuple(
+                name
+                for name, column in zip(classes or (), columns)
+                if column < 0
+            )
+            if self.missing_names:
+                self.missing = found < 0
+                # Once: finding them synchronizes a GPU.
+                self.known = (~self.missing).nonzero()[:, 0]
 
     def match_names(self, classes: Sequence[str] | None) -> None:
         """Match what it predicts, where no term compares classes.
@@ -225,11 +272,14 @@ class Teacher:
             logits: As the teacher gives them.
 
         Returns:
-            (N, C).
+            (N, C); -inf for classes that the teacher lacks.
         """
         if self.columns is None:
             return logits
-        return logits.index_select(1, self.columns)
+        logits = logits.index_select(1, self.columns)
+        if self.missing is None:
+            return logits
+        return logits.masked_fill(self.missing, -torch.inf)
 
     def forget(self) -> None:
         """Free the features and results of the images."""
@@ -258,7 +308,11 @@ class Teacher:
 
         Returns:
             ``outputs``.
+
+        Raises:
+            ValueError: If the teacher lacks classes of the student.
         """
+        self.refuse_evaluation()
         if self.columns is None:
             return outputs
         for output in outputs:
@@ -274,6 +328,21 @@ class Teacher:
                 output.pred_label = score.argmax(0, keepdim=True)
         return outputs
 
+    def refuse_evaluation(self) -> None:
+        """Refuse to measure a teacher that lacks classes of the student.
+
+        Raises:
+            ValueError: If it does.
+        """
+        if self.missing_names:
+            raise MMKDValueError(
+                f'The teacher {self.source} does not know '
+                f'{len(self.missing_names)} of the classes of the student '
+                f'({few(self.missing_names)}), all of whose objects or images '
+                'would count as its errors: set `evaluate_teacher=False`, '
+                'without `min_metric`, and do not compare its predictions.'
+            )
+
     def __str__(self) -> str:
         count = sum(p.numel() for p in self.model.parameters()) / 1e6
         notes = [f'{count:.1f} M parameters', self.source]
@@ -283,6 +352,11 @@ class Teacher:
             notes.append(f'and resized, input_size={self.input_size}')
         if self.columns is not None:
             notes.append('classes matched by name')
+        if self.missing_names:
+            notes.append(
+                f'{len(self.missing_names)} classes that it does not know '
+                f'left out: {few(self.missing_names)}'
+            )
         if self.speed.folded:
             notes.append('batch normalisation folded')
         return f'{type(self.model).__name__} ({", ".join(notes)})'

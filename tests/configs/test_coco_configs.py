@@ -1,4 +1,4 @@
-"""Students, schedules, teachers and weights of Faster and Mask R-CNN, COCO."""
+"""Students, schedules, teachers and weights of two-stage detectors, COCO."""
 
 import functools
 import re
@@ -65,6 +65,7 @@ STUDENTS = dict(
     mask_rcnn_r18_ms=LONG,
     mask_rcnn_r50_ms=LONG,
     mask_rcnn_mv2_ms=LONG,
+    **{'cascade-rcnn_r50': ONE},
 )
 # Pair -> weight of ReviewKD alone, with DKD, and with CKD.
 REVIEWKD = dict(
@@ -88,6 +89,7 @@ TEACHERS = dict(
     frcnn_r50_caffe='faster_rcnn/faster-rcnn_r50-caffe_fpn_ms-3x_coco',
     mask_rcnn_r101='mask_rcnn/mask-rcnn_r101-caffe_fpn_ms-poly-3x_coco',
     mask_rcnn_r50='mask_rcnn/mask-rcnn_r50-caffe_fpn_ms-poly-3x_coco',
+    cascade_rcnn_r101='cascade_rcnn/cascade-rcnn_r101_fpn_20e_coco',
     cascade_mask_rcnn_x101=(
         'cascade_rcnn/cascade-mask-rcnn_x101-64x4d_fpn_20e_coco'
     ),
@@ -129,6 +131,7 @@ def test_the_promised_configs_are_there():
         'frcnn_dinov2-b_r50_cosine',
         'frcnn_cascade-x101_r50_dist',
         'frcnn_cascade-x101_r50_dist_fitnet',
+        'cascade-rcnn_r101_r50_ckd',
     } <= found
 
 
@@ -159,7 +162,9 @@ def test_settings_of_its_student(path):
     assert cfg.default_scope == 'mmdet'
     assert cfg.custom_imports['imports'] == ['mmkd_plugin']
     assert cfg.default_hooks.checkpoint.save_best == 'coco/bbox_mAP'
-    assert cfg.model.roi_head.bbox_head.num_classes == 80
+    heads = cfg.model.roi_head.bbox_head
+    for head in heads if isinstance(heads, list) else [heads]:
+        assert head.num_classes == 80
 
 
 @coco_config
@@ -195,7 +200,11 @@ def test_student_is_the_one_in_the_name(path):
     backbone = cfg.model.backbone
     assert (
         cfg.model.type
-        == dict(frcnn='FasterRCNN', mask_rcnn='MaskRCNN')[parts['family']]
+        == {
+            'frcnn': 'FasterRCNN',
+            'mask_rcnn': 'MaskRCNN',
+            'cascade-rcnn': 'CascadeRCNN',
+        }[parts['family']]
     )
     assert (backbone.type, backbone.get('depth')) == dict(
         r18=('ResNet', 18), r50=('ResNet', 50), mv2=('MobileNetV2', None)
@@ -401,7 +410,7 @@ def test_teacher_is_the_one_in_the_name(path):
     (hook,) = load(path).custom_hooks
     if parts['teacher'] == 'dinov2-b':
         return  # of MMPretrain's zoo, see test_foundation_configs.py
-    name = f'{parts["family"]}_{parts["teacher"]}'
+    name = f'{parts["family"]}_{parts["teacher"]}'.replace('-', '_')
     if parts['teacher'] == 'cascade-x101':
         name = 'cascade_mask_rcnn_x101'
     elif path.stem.endswith('_pkd'):

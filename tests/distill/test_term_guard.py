@@ -8,6 +8,7 @@ import torch
 from mmengine.registry import MODELS
 from torch import nn
 
+from mmkd_plugin.distill.stages import stages_of
 from mmkd_plugin.distill.term_guard import TermGuard
 from mmkd_plugin.losses import BinaryDKDLoss, KDLoss
 from tests.helpers import tiny
@@ -111,7 +112,8 @@ def test_skipped_term_gives_no_gradient():
     guard = TermGuard('skip', 'kd_skipped')
     student = torch.ones(2, 3, requires_grad=True)
     reading = (student, torch.ones(2, 3), torch.zeros(2).long(), torch.ones(2))
-    term = guard.term('loss_x', BadLoss('log0'), 1.0, reading)
+    stages = stages_of(reading)
+    term = guard.term('loss_x', BadLoss('log0'), 1.0, stages)
     (term + student.sum()).backward()
     assert torch.equal(student.grad, torch.ones(2, 3))
     assert guard.skipped()['kd_skipped'] == 1
@@ -122,8 +124,8 @@ def test_loss_scale_that_overflows_is_no_error():
     guard = TermGuard('raise', 'kd_skipped')
     student = torch.randn(4, 3).half().requires_grad_()
     losses = dict(loss_kd=KDLoss(tau=1.0))
-    reading = (student, torch.randn(4, 3), None, None)
-    value = guard.term('loss_kd', losses['loss_kd'], 1.0, reading)
+    stages = stages_of((student, torch.randn(4, 3), None, None))
+    value = guard.term('loss_kd', losses['loss_kd'], 1.0, stages)
     (2.0**24 * value).backward()
     assert not student.grad.isfinite().all()
     guard.check(dict(loss_kd=value.item()), losses, 1)

@@ -89,6 +89,20 @@ case('end')(lambda w: w.train(w.hook(begin=3, end=3)))
 case('on-nonfinite')(lambda w: w.train(w.hook(on_nonfinite='ignore')))
 case('precision')(lambda w: w.train(w.teacher(precision='int8')))
 case('teacher-switch')(lambda w: w.train(w.teacher(fuse_bn='yes')))
+case('missing-kind')(lambda w: w.train(w.teacher(missing_classes='mask')))
+case('missing-evaluated')(
+    lambda w: w.train(
+        w.hook(
+            teacher=dict(
+                TEACHER,
+                classes=['cat', 'dog', 'x'],
+                missing_classes='leave_out',
+            ),
+            evaluate_teacher=True,
+        ),
+        **VALIDATION,
+    )
+)
 case('check-without-val')(lambda w: w.train(w.hook(evaluate_teacher=True)))
 case('min-metric-kind')(lambda w: w.train(w.hook(min_metric=0.3)))
 case('min-metric-value')(

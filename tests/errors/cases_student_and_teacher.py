@@ -1,7 +1,7 @@
 """A student and a teacher that cannot be compared."""
 
 import torch
-from mmdet.models import RPNHead, Shared2FCBBoxHead
+from mmdet.models import CascadeRoIHead, RPNHead, Shared2FCBBoxHead
 from mmdet.registry import MODELS as DET_MODELS
 from mmengine.registry import TASK_UTILS
 from mmpretrain.models.heads import LinearClsHead
@@ -40,6 +40,15 @@ class SilentBBoxHead(Shared2FCBBoxHead):
     def loss(self, cls_score, bbox_pred, rois, labels, *args, **kwargs):
         value = torch.nn.functional.cross_entropy(cls_score, labels)
         return dict(loss_cls=value)
+
+
+@DET_MODELS.register_module()
+class ShortRoIHead(CascadeRoIHead):
+    """Leaves its last stage out."""
+
+    def loss(self, *args):
+        self.num_stages = 2
+        return super().loss(*args)
 
 
 @DET_MODELS.register_module()
@@ -91,14 +100,14 @@ def box_head(w, **changes):
     return w.train(model=model)
 
 
-def named(w, student, teacher, num_student=None, num_teacher=None):
+def named(w, student, teacher, num_student=None, num_teacher=None, **changes):
     """Train with names for the classes of both."""
     model = w.model()
     model['head']['num_classes'] = num_student or len(student)
     count = num_teacher or len(teacher)
     other = tiny_cls.save_teacher('teacher.pth', num_classes=count)
     return w.train(
-        w.hook(teacher=dict(other, classes=teacher)),
+        w.hook(teacher=dict(other, classes=teacher, **changes)),
         model=model,
         train_dataloader=w.loader(dict(classes=student)),
     )
@@ -121,18 +130,26 @@ def retina(w):
 case('one-stage')(lambda w: w.train(model=retina(w)))
 
 
-@case('cascade')
+@case('cascade-teachers')
 def _(w):
-    model = w.use('detector').model()
-    roi, rcnn = model['roi_head'], model['train_cfg']['rcnn']
-    roi.update(
-        type='CascadeRoIHead',
-        num_stages=3,
-        stage_loss_weights=[1, 1, 1],
-        bbox_head=[roi['bbox_head']] * 3,
-    )
-    model['train_cfg']['rcnn'] = [rcnn] * 3
-    return w.train(model=dict(model, type='CascadeRCNN'))
+    w.use('detector')
+    teachers = [
+        tiny.save_teacher(f'{stages}.pth', stages=stages) for stages in (3, 0)
+    ]
+    for teacher in teachers:
+        teacher['config']['model'] = teacher['config']['model'].to_dict()
+    student = tiny.detector_cfg(stages=3).to_dict()
+    return w.train(w.hook(teacher=teachers), model=student)
+
+
+@case('cascade-stage')
+def _(w):
+    w.use('detector')
+    teacher = tiny.save_teacher('teacher.pth', stages=3)
+    teacher['config']['model'] = teacher['config']['model'].to_dict()
+    student = tiny.detector_cfg(stages=3).to_dict()
+    student['roi_head']['type'] = 'ShortRoIHead'
+    return w.train(w.hook(teacher=teacher), model=student)
 
 
 case('sigmoid')(
@@ -223,6 +240,23 @@ case('class-twice')(
     lambda w: named(w, ['crane', 'cat', 'crane'], ['cat', 'crane', 'crane'])
 )
 case('class-names')(lambda w: named(w, ['x', 'a'], ['a', 'b']))
+case('missing-most')(
+    lambda w: named(w, ['x', 'a'], ['a', 'b'], missing_classes='leave_out')
+)
+
+
+def lacking(*classes):
+    """A teacher that knows some of cat, dog and owl."""
+    return dict(TEACHER, classes=classes, missing_classes='leave_out')
+
+
+case('missing-teachers')(
+    lambda w: w.train(
+        w.hook(
+            teacher=[lacking('cat', 'dog', 'x'), lacking('dog', 'owl', 'x')]
+        )
+    )
+)
 
 
 @case('class-number')
@@ -275,3 +309,10 @@ def _(w):
     return inherit(
         w, 'neck', 'roi_head', teacher=dict(TEACHER, classes=classes)
     )
+
+
+case('inherit-missing')(
+    lambda w: inherit(
+        w, 'neck', 'roi_head', teacher=lacking('cat', 'dog', 'x')
+    )
+)

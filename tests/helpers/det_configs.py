@@ -17,7 +17,9 @@ mmdet = pytest.importorskip('mmdet')
 CONFIGS = Path(__file__).parents[2] / 'configs'
 COCO = sorted(CONFIGS.glob('*.py'))
 TWO_STAGE = [
-    path for path in COCO if path.stem.startswith(('frcnn_', 'mask_rcnn_'))
+    path
+    for path in COCO
+    if path.stem.startswith(('frcnn_', 'mask_rcnn_', 'cascade-rcnn_'))
 ]
 SMALL = sorted([*CONFIGS.glob('bccd/*.py'), *CONFIGS.glob('neu/*.py')])
 # The module of a loss, its fragment in configs/_base_/methods/ and its page in

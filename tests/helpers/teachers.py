@@ -14,6 +14,7 @@ class Shown:
 
     columns = None
     input_size = None
+    missing = None
 
     def answer(self, ask):
         with torch.no_grad():

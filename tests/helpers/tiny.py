@@ -1,5 +1,6 @@
 """Small real detectors and data for the tests."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,24 @@ from mmengine.structures import InstanceData
 from torch.utils.data import Dataset
 
 CLASSES = ('cat', 'dog', 'owl')
+# Of the box coders and assigners of a cascade, as in MMDetection's configs.
+STDS = [
+    [0.1, 0.1, 0.2, 0.2],
+    [0.05, 0.05, 0.1, 0.1],
+    [0.033, 0.033, 0.067, 0.067],
+]
+IOUS = [0.5, 0.6, 0.7]
 
 
-def detector_cfg(width=8, mask=False, num_classes=3, **kwargs):
+def detector_cfg(width=8, mask=False, num_classes=3, stages=0, **kwargs):
     """Config of a Faster R-CNN, or Mask R-CNN, of ResNet-18 shape.
 
     Args:
         width (int): Channels of the first stage.
         mask (bool): Whether to add a mask branch.
         num_classes (int): K.
+        stages (int): Number of box heads of a Cascade R-CNN, at most 3; 0: of
+            no cascade.
         **kwargs: Arguments of the data preprocessor.
     """
     channels = 16
@@ -104,8 +114,12 @@ def detector_cfg(width=8, mask=False, num_classes=3, **kwargs):
         nms=dict(type='nms', iou_threshold=0.7),
         min_bbox_size=0,
     )
+    kind = 'MaskRCNN' if mask else 'FasterRCNN'
+    if stages:
+        kind = 'CascadeRCNN'
+        rcnn_train = make_cascade(roi_head, rcnn_train, stages)
     return ConfigDict(
-        type='MaskRCNN' if mask else 'FasterRCNN',
+        type=kind,
         data_preprocessor=preprocessor,
         backbone=dict(
             type='ResNet',
@@ -171,6 +185,26 @@ def detector_cfg(width=8, mask=False, num_classes=3, **kwargs):
         ),
         test_cfg=dict(rpn=proposals, rcnn=rcnn_test),
     )
+
+
+def make_cascade(roi_head, rcnn, stages):
+    """Give a RoI head several box heads; return `train_cfg.rcnn` of each."""
+    heads, rcnns = [], []
+    for stds, iou in zip(STDS[:stages], IOUS):
+        head, train = copy.deepcopy((roi_head['bbox_head'], rcnn))
+        head['bbox_coder']['target_stds'] = stds
+        train['assigner'].update(
+            pos_iou_thr=iou, neg_iou_thr=iou, min_pos_iou=iou
+        )
+        heads.append(head)
+        rcnns.append(train)
+    roi_head.update(
+        type='CascadeRoIHead',
+        num_stages=stages,
+        stage_loss_weights=[1, 0.5, 0.25][:stages],
+        bbox_head=heads,
+    )
+    return rcnns
 
 
 def build_detector(seed=0, **kwargs):

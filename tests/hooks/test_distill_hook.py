@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import HOOKS, MODELS, DefaultScope
+from mmengine.registry import HOOKS, DefaultScope
 
 import mmkd_plugin
 from mmkd_plugin.checkpoints.unpickling import load_from_local
@@ -56,22 +56,23 @@ def test_runner_trains_with_terms_in_log(tmp_path, mask):
     assert scalars['train/loss'].data[0][-1] == pytest.approx(total, rel=1e-5)
 
 
-def test_log_says_what_is_read(teacher, caplog):
-    """Of a cascade, the first box head; a term each, with its tap."""
-    model = teacher['config']['model']
-    heads = model.roi_head
-    model.roi_head = dict(
-        type='CascadeRoIHead',
-        num_stages=2,
-        stage_loss_weights=[1.0, 0.5],
-        bbox_roi_extractor=heads.bbox_roi_extractor,
-        bbox_head=[heads.bbox_head] * 2,
-    )
-    model.train_cfg.rcnn = [model.train_cfg.rcnn] * 2
-    model.type = 'CascadeRCNN'
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        state = MODELS.build(model).state_dict()
-    torch.save(dict(state_dict=state), teacher['checkpoint'])
+@pytest.mark.parametrize(
+    'student, teacher, read',
+    [
+        (0, 2, 'the first of its 2 box heads'),
+        (3, 3, "its 3 box heads on the student's 3 stages"),
+        (3, 0, "its box head on the first of the student's 3 stages"),
+        (
+            3,
+            2,
+            "the first of its 2 box heads on the first of the student's 3 "
+            'stages',
+        ),
+    ],
+)
+def test_log_says_what_is_read(tmp_path, student, teacher, read, caplog):
+    """Of a cascade, which box heads; a term each, with its tap."""
+    teacher = tiny.save_teacher(tmp_path / 'teacher.pth', stages=teacher)
     hook = HOOKS.build(
         hook_cfg(
             teacher,
@@ -82,10 +83,10 @@ def test_log_says_what_is_read(teacher, caplog):
         )
     )
     with caplog.at_level('INFO'):
-        connect(hook, tiny.build_detector())
+        connect(hook, tiny.build_detector(stages=student))
     (line,) = [x for x in caplog.messages if x.startswith('DistillHook: ')]
     assert line.endswith(
-        ', terms loss_kd of the first of its 2 box heads by '
+        f', terms loss_kd of {read} by '
         'RoIHeadTap(background_weight=1.0, crossed=False), '
         "loss_pkd of its neck by FeatureTap(modules=('neck',), "
         "teacher_modules=('neck',), levels=('p2', 'p3', 'p4', 'p5'), "
@@ -313,7 +314,7 @@ def test_no_roi_gives_zero_terms(hook, teacher):
     losses_of(model, 0)
     # As a head that is not run at all.
     (tap,) = hook.distiller.taps
-    tap._record.take = lambda: None
+    tap._records[0].take = lambda: None
     losses = losses_of(model, 1)
     assert losses['loss_kd'] == 0
     assert 'kd_agreement' not in losses

@@ -225,7 +225,8 @@ def test_nothing_is_read_or_copied(tmp_path, monkeypatch, teachers):
 
 def test_tap_reads_and_copies_nothing():
     tap = RoIHeadTap(background_weight=0.5)
-    tap._record = record = RoIRecord.__new__(RoIRecord)
+    record = RoIRecord.__new__(RoIRecord)
+    tap._records, record._stage = [record], 0
     record.clear()
     module = torch.nn.Identity().train()
     module.ignore_index = 255

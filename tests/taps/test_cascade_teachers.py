@@ -4,8 +4,6 @@ import copy
 
 import pytest
 import torch
-from mmdet.registry import MODELS
-from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmkd_plugin.distill import Distiller
@@ -14,41 +12,10 @@ from mmkd_plugin.teachers.teacher import Teacher
 from tests.helpers import tiny
 from tests.helpers.teachers import Shown
 
-STDS = [
-    (0.1, 0.1, 0.2, 0.2),
-    (0.05, 0.05, 0.1, 0.1),
-    (0.033, 0.033, 0.067, 0.067),
-]
-
-
-def cascade_cfg():
-    """Cascade R-CNN of three stages, with the student's channels."""
-    cfg = tiny.detector_cfg(width=16)
-    one = cfg.roi_head.bbox_head
-    heads = []
-    for stds in STDS:
-        head = copy.deepcopy(one)
-        head.bbox_coder.target_stds = list(stds)
-        heads.append(head)
-    cfg.type = 'CascadeRCNN'
-    cfg.roi_head.update(
-        type='CascadeRoIHead',
-        num_stages=3,
-        stage_loss_weights=[1, 0.5, 0.25],
-        bbox_head=heads,
-    )
-    cfg.train_cfg.rcnn = [copy.deepcopy(cfg.train_cfg.rcnn) for _ in STDS]
-    return cfg
-
 
 @pytest.fixture(scope='module')
 def teacher():
-    tiny.build_detector()
-    torch.manual_seed(3)
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(cascade_cfg())
-    model.init_weights()
-    return model.eval()
+    return tiny.build_detector(3, width=16, stages=3).eval()
 
 
 @pytest.fixture
@@ -96,12 +63,6 @@ def test_the_log_says_what_is_read(teacher):
     assert RoIBoxTap().reads(tiny.build_detector()) == 'its box head'
 
 
-@pytest.mark.parametrize('tap', [RoIHeadTap(), RoIBoxTap()])
-def test_a_cascade_student_is_refused(teacher, tap):
-    with pytest.raises(TypeError, match='student .* cascade of 3 box heads'):
-        tap.refuse('student', teacher)
-
-
 def test_a_semantic_branch_is_refused(teacher):
     model = copy.copy(teacher)
     model._modules = dict(model._modules)
@@ -112,17 +73,14 @@ def test_a_semantic_branch_is_refused(teacher):
         RoIHeadTap().refuse('teacher', model)
 
 
-def test_as_a_teacher_of_dist(student, tmp_path, teacher):
-    torch.save(dict(state_dict=teacher.state_dict(), meta={}), tmp_path / 't')
-    cfg = dict(default_scope='mmdet', model=cascade_cfg())
+def test_as_a_teacher_of_dist(student, tmp_path):
+    other = tiny.save_teacher(tmp_path / 't.pth', width=16, stages=3)
     losses = dict(
         loss_dist=dict(type='DISTLoss', beta=1.0, gamma=1.0, tau=1.0),
         loss_box=dict(type='BoxL1Loss'),
     )
     distiller = Distiller(losses)
-    distiller.attach(
-        student, [Teacher(cfg, str(tmp_path / 't'))], tiny.CLASSES
-    )
+    distiller.attach(student, [Teacher(**other)], tiny.CLASSES)
     data = student.data_preprocessor(tiny.batch(0, 1), True)
     found = student(**data, mode='loss')
     (found['loss_dist'] + found['loss_box']).backward()

@@ -45,3 +45,24 @@ def test_columns(student, teacher, background, wanted):
 def test_what_cannot_be_matched(student, teacher, numbers, message):
     with pytest.raises(ValueError, match=message):
         match_classes(student, teacher, *numbers, 1)
+
+
+def test_columns_of_some():
+    """Those that the teacher lacks are -1; the background is known."""
+    columns = match_classes('cxa', 'abc', 3, 3, 1, leave_out=True)
+    assert columns == [2, -1, 0, 3]
+    assert match_classes('ab', 'ab', 2, 2, 1, leave_out=True) is None
+
+
+@pytest.mark.parametrize(
+    'student, teacher, message',
+    [
+        ('axy', 'abc', 'knows 1 of the 3 classes .* needs at least 2'),
+        # Left out in silence, a class would not be taught.
+        ('abC', 'abc', '1 of the 3 .* only in case, .*C.* and .c'),
+        ('xaC', 'abc', '1 of the 3 .* only in case, .*C.* and .c'),
+    ],
+)
+def test_too_few_or_misspelt(student, teacher, message):
+    with pytest.raises(ValueError, match=message):
+        match_classes(student, teacher, 3, 3, leave_out=True, least=2)

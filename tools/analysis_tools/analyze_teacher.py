@@ -246,12 +246,20 @@ def make_table(what, summaries):
         yield f'| {name} | {part["samples"]} | {" | ".join(cells)} |'
 
 
-def name_classes(runner, tap):
-    """Names of the C columns of the logits, background last."""
+def name_classes(runner, tap, missing):
+    """Names of the C columns of the logits, background last.
+
+    Args:
+        runner (Runner): Of the student.
+        tap: Has read the logits.
+        missing (Sequence[str]): Classes that the teacher lacks, which are
+            left out.
+    """
     dataset = runner.train_dataloader.dataset
     names = names_of(dataset)
     if not names:
         names = map(str, range(tap.num_classes(runner.model)))
+    names = [name for name in names if name not in missing]
     return [*names, *['background'] * tap.background]
 
 
@@ -259,8 +267,9 @@ def name_classes(runner, tap):
 def main():
     parser = readings.build_parser(__doc__.split('\n')[0], batches=20)
     args = parser.parse_args()
-    runner, tap, given = readings.collect(args)
-    result = analyze(given, name_classes(runner, tap), tap.background)
+    runner, tap, given, missing = readings.collect(args)
+    names = name_classes(runner, tap, missing)
+    result = analyze(given, names, tap.background)
     result = dict(
         config=args.config,
         student=args.student,

@@ -237,8 +237,9 @@ def step(model, data, hooks, problems):
         problems (list[str]): What would stop the training is appended.
 
     Returns:
-        tuple[dict, dict]: What each term was called with, a ``Reading``, and
-        its ``Pull``; without the terms that were not called.
+        tuple[dict, dict]: The ``Reading`` of each stage that a term was
+        computed from, by its name, and the term's ``Pull``; without the terms
+        that were not computed.
     """
     # Of a teacher that could not be connected, the output has no terms.
     distillers = [h.distiller for h in hooks if h.distiller.teachers]
@@ -250,7 +251,11 @@ def step(model, data, hooks, problems):
     ):
         output = model(**data, mode='loss' if hooks else 'tensor')
         pulls = measure(model, output, heard, *distillers)
-    return {x: detach(r) for x, r in heard.readings.items()}, pulls
+    given = {
+        term: {stage: detach(reading) for stage, _, reading in stages}
+        for term, stages in heard.stages.items()
+    }
+    return given, pulls
 
 
 def inspect(cfg, args, folder):

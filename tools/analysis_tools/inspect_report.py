@@ -134,8 +134,9 @@ def describe_hook(runner, hook, teachers, classes, readings, pulls):
         hook (DistillHook): The hook.
         teachers (list[Teacher]): Its teachers, none if they cannot be built.
         classes (Sequence[str] | None): The student's class names.
-        readings (dict[str, Reading]): What each term was called with, if it
-            was.
+        readings (dict[str, dict]): The ``Reading`` of each stage that a term
+            was computed from, if it was; the stage has the name '' where the
+            student is no cascade.
         pulls (dict[str, Pull]): Of the terms that were called.
 
     Returns:
@@ -146,7 +147,7 @@ def describe_hook(runner, hook, teachers, classes, readings, pulls):
     for name, (loss, tap) in hook.distiller.terms.items():
         about = [
             *_tap_lines(tap, teachers),
-            *_reading_lines(tap, readings.get(name)),
+            *_reading_lines(tap, readings.get(name, {})),
             _trained(loss),
             _pull(pulls.get(name)),
         ]
@@ -188,21 +189,22 @@ def _tap_lines(tap, teachers):
         yield f'Of the teacher: {part_read(tap, teacher.model)}'
 
 
-def _reading_lines(tap, reading):
+def _reading_lines(tap, stages):
     """Shapes of what a loss was called with."""
-    kind = LOGITS if tap is None else kind_of(tap)
-    if reading is None:
-        yield f'{kind.capitalize()}: none reached the loss in this run'
-        return
-    student, teacher = (_levels(tap, x) for x in reading[:2])
-    pairs = [
-        f'{name}student {own}, teacher {other}'
-        for (name, own), (_, other) in zip(student, teacher)
-    ]
-    yield f'{kind.capitalize()}: {"; ".join(pairs)}, as passed to the loss'
-    yield f'Labels {_shapes(reading.labels)}, weights ' + _shapes(
-        reading.weights
-    )
+    kind = (LOGITS if tap is None else kind_of(tap)).capitalize()
+    if not stages:
+        yield f'{kind}: none reached the loss in this run'
+    for stage, reading in stages.items():
+        student, teacher = (_levels(tap, x) for x in reading[:2])
+        pairs = [
+            f'{name}student {own}, teacher {other}'
+            for (name, own), (_, other) in zip(student, teacher)
+        ]
+        of = f' of stage {stage}' if stage else ''
+        yield f'{kind}{of}: {"; ".join(pairs)}, as passed to the loss'
+        yield f'Labels {_shapes(reading.labels)}, weights ' + _shapes(
+            reading.weights
+        )
 
 
 def _levels(tap, side):
@@ -284,12 +286,21 @@ def _match(tap, student, classes, teacher):
     missing = [x for x in classes or () if x not in (teacher.classes or ())]
     try:
         columns = match_classes(
-            classes, teacher.classes, *numbers, tap.background
+            classes,
+            teacher.classes,
+            *numbers,
+            tap.background,
+            leave_out=teacher.missing_classes == 'leave_out',
         )
     except ValueError:
         if teacher.classes and missing:
             return f'**the teacher does not know** {", ".join(missing)}'
         return f'**not matched**: {numbers[0]} of {numbers[1]}, see below'
+    if columns is not None and missing:
+        return (
+            f'matched by name; {len(missing)} of {numbers[0]} are left out, '
+            f'because the teacher does not know them: {_few(missing)}'
+        )
     if columns is not None:
         return (
             f'matched by name; the logits of {_few(classes)} are columns '

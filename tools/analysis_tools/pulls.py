@@ -7,6 +7,8 @@ tensors that a term reads.
   up over the rows.
 * Boxes: of the term and of the task's ``loss_bbox``, with respect to the
   deltas that the box head gives, per row, added up over the rows.
+  Of a cascade, with respect to the logits or deltas of all stages, each loss
+  with the factor of its stage.
 * Features, and what a teacher's head says of the student's maps (crossed): of
   the term and of the sum of all task losses, with respect to the maps that the
   term reaches, all together.
@@ -19,7 +21,6 @@ import torch
 from torch.nn import functional as F
 
 from mmkd_plugin.distill.terms import LOGITS, kind_of
-from mmkd_plugin.taps import Reading
 
 
 class Pull(NamedTuple):
@@ -47,12 +48,13 @@ class Heard(NamedTuple):
     """What was recorded in the forward pass of a step.
 
     Attributes:
-        readings (dict[str, Reading]): What each term was called with, with
-            the graph of the student.
+        stages (dict[str, list]): What each term was computed from, with the
+            graph of the student: name, factor and ``Reading`` of each stage
+            of a cascade, otherwise one.
         outputs (dict[str, list[Tensor]]): What modules of the student gave.
     """
 
-    readings: dict
+    stages: dict
     outputs: dict
 
 
@@ -74,13 +76,17 @@ def shared_modules(tap, student):
         student (nn.Module): The student.
 
     Returns:
-        tuple[str]: None of them for logits.
+        list[str]: None of them for logits.
     """
     if is_crossed(tap):
-        return ('neck',) if hasattr(student, 'neck') else ('backbone',)
+        return ['neck'] if hasattr(student, 'neck') else ['backbone']
     if kind_of(tap) == 'boxes':
-        return ('roi_head.bbox_head',)
-    return getattr(tap, 'modules', ())
+        path = 'roi_head.bbox_head'
+        stages = student.get_submodule(path)
+        if isinstance(stages, torch.nn.ModuleList):
+            return [f'{path}.{stage}' for stage in range(len(stages))]
+        return [path]
+    return getattr(tap, 'modules', [])
 
 
 @contextmanager
@@ -97,11 +103,18 @@ def listen(student, *distillers):
     heard = Heard({}, {})
 
     def begin(model, args):
-        heard.readings.clear()
+        heard.stages.clear()
         heard.outputs.clear()
 
-    def hear(name, args):
-        heard.readings[name] = Reading(*args)
+    def hear(guard):
+        original = guard.term
+
+        def term(name, loss, factor, stages):
+            heard.stages[name] = stages
+            return original(name, loss, factor, stages)
+
+        guard.term = term
+        stack.callback(delattr, guard, 'term')
 
     def note(path, output):
         heard.outputs.setdefault(path, []).extend(_tensors(output))
@@ -114,11 +127,8 @@ def listen(student, *distillers):
         on(student.register_forward_pre_hook, begin)
         paths = set()
         for distiller in distillers:
-            for name, (loss, tap) in distiller.terms.items():
-                on(
-                    loss.register_forward_pre_hook,
-                    lambda module, args, name=name: hear(name, args),
-                )
+            hear(distiller.guard)
+            for tap in distiller.taps:
                 paths.update(shared_modules(tap, student))
         for path in paths:
             on(
@@ -153,12 +163,16 @@ def measure(student, output, heard, *distillers):
     }
     found = {}
     for name, (_, tap) in terms.items():
-        reading = heard.readings.get(name)
-        if reading is None or not len(_tensors(reading.student)[0]):
+        stages = [
+            (factor, reading)
+            for _, factor, reading in heard.stages.get(name, ())
+            if len(_tensors(reading.student)[0])
+        ]
+        if not stages:
             continue
         if reads_logits(tap):
-            what, task = 'the cross entropy', _cross_entropy(reading)
-            at = _tensors(reading.student)
+            what, task = 'the cross entropy', _cross_entropy(stages)
+            at = [reading.student for _, reading in stages]
         else:
             at = [
                 part
@@ -180,15 +194,23 @@ def measure(student, output, heard, *distillers):
     return found
 
 
-def _cross_entropy(reading):
-    student, _, labels, _ = reading
-    return F.cross_entropy(student, labels)
+def _cross_entropy(stages):
+    return sum(
+        factor * F.cross_entropy(reading.student.float(), reading.labels)
+        for factor, reading in stages
+    )
 
 
 def _task(output, terms, tap):
     """What a term is compared with, and its value."""
     if kind_of(tap) == 'boxes' and not is_crossed(tap):
-        return '`loss_bbox`', _sum(output.get('loss_bbox', ()))
+        # Of a cascade, s0.loss_bbox and so on, with the factor of the stage.
+        own = [
+            _sum(value)
+            for name, value in output.items()
+            if name.split('.')[-1] == 'loss_bbox'
+        ]
+        return '`loss_bbox`', sum(own)
     values = [
         _sum(value)
         for name, value in output.items()

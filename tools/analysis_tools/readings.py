@@ -32,7 +32,7 @@ def listen(distiller, tap):
         tap: One of its taps.
 
     Yields:
-        list[Reading]: One per batch so far, detached.
+        list[Reading]: One per batch so far, and stage of a cascade, detached.
     """
     found = []
     first = next(t.loss for t in distiller.terms.values() if t.tap is tap)
@@ -157,7 +157,8 @@ def collect(args):
         args (argparse.Namespace): Options of :func:`build_parser`.
 
     Returns:
-        tuple: The runner, its tap of logits, and the result of :func:`read`.
+        tuple: The runner, its tap of logits, the result of :func:`read`, and
+        the names of the classes that are left out of it.
 
     Raises:
         SystemExit: If the config has no or several distillation hooks, no
@@ -167,7 +168,8 @@ def collect(args):
     """
     with connect(args) as (runner, distiller):
         tap = tap_of_logits(distiller)
-        return runner, tap, read(runner, distiller, tap, args.batches)
+        given = read(runner, distiller, tap, args.batches)
+        return runner, tap, given, distiller.teachers[0].missing_names
 
 
 @contextmanager

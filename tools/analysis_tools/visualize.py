@@ -166,6 +166,7 @@ def build_models(runner, hook, student, distilled):
     hook.distiller.detach()  # the teacher keeps its mapping of the classes
     if not any(tap.per_class for tap in hook.distiller.taps):
         teacher.match_names(classes)
+    teacher.refuse_evaluation()
     taught = [lambda data: teacher.relabel(teacher.model.val_step(data))]
     return dict(zip(MODELS, taught + steps))
 

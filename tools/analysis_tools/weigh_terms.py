@@ -7,7 +7,7 @@ each term and of the cross entropy with respect to the student's logits. The
 pull of a loss is the norm of that gradient per sample, summed over the
 samples: the loss is a mean over the samples, so its pull does not grow with N
 by itself. A term whose pull is 1 times that of the cross entropy moves the
-logits as much.
+logits as much. Of a cascade, the samples are the RoIs of all stages.
 
 For boxes, features and crossed heads, the pull is that of whole batches, with
 respect to the box deltas relative to `loss_bbox`, or to the student's maps
@@ -40,7 +40,8 @@ class Found(NamedTuple):
     """What some batches told.
 
     Attributes:
-        logits (dict): Tap to its readings, one per batch, detached.
+        logits (dict): Tap to its readings, one per batch and stage of a
+            cascade, detached.
         others (dict[str, list[Pull]]): Of the terms that read anything else.
         squares (dict): Tap of features to a list per batch, with the mean
             square of each of the teacher's maps.
@@ -80,11 +81,15 @@ def gather(runner, distiller, batches):
             for name, (_, tap) in distiller.terms.items():
                 if name not in measured:
                     continue
-                reading = readings.detach(heard.readings[name])
+                stages = [
+                    readings.detach(reading)
+                    for _, _, reading in heard.stages[name]
+                ]
+                reading = stages[0]
                 if not pulls.reads_logits(tap):
                     found.others[name].append(measured[name])
                 elif tap not in seen:
-                    found.logits[tap].append(reading)
+                    found.logits[tap] += stages
                 if not isinstance(reading.teacher, torch.Tensor) and (
                     tap not in seen
                 ):

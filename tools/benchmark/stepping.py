@@ -12,7 +12,6 @@ from torch import Tensor
 
 from mmkd_plugin import DistillHook, ExactResumeHook
 from mmkd_plugin.resume import randomness
-from mmkd_plugin.taps import Reading
 
 # Hooks of taps on modules of the student.
 RECORDING = ('_on_extract', '_on_head', '_on_loss', '_on_box_loss', '_record')
@@ -98,29 +97,31 @@ class Request(NamedTuple):
         data_samples (list): One per image.
         asks (list): The different questions, see :meth:`Teacher.answer`.
         logits (tuple | None): Arguments of the first :meth:`Teacher.logits`.
-        readings (dict[str, Reading]): What the losses were called with, by
-            the name of the term, detached.
-        rois (dict): Tap of RoIs to what it recorded of the student,
-            detached.
+        stages (dict[str, list]): What the terms were computed from, by name:
+            name, factor and ``Reading`` of each stage of a cascade, otherwise
+            one, detached.
+        rois (dict): Tap of RoIs to what it recorded of each stage of the
+            student, detached.
     """
 
     inputs: Tensor
     data_samples: list
     asks: list
     logits: tuple | None
-    readings: dict
+    stages: dict
     rois: dict
 
     @property
     def reading(self):
         """What the first loss that compares rows was called with.
 
-        None without a loss of logits or boxes.
+        None without a loss of logits or boxes; of a cascade, on its first
+        stage.
         """
-        found = [
-            r for r in self.readings.values() if isinstance(r.student, Tensor)
-        ]
-        return found[0] if found else None
+        for (_, _, reading), *_ in self.stages.values():
+            if isinstance(reading.student, Tensor):
+                return reading
+        return None
 
 
 def request_of(runner):
@@ -128,7 +129,7 @@ def request_of(runner):
     distiller = distill_hook(runner).distiller
     (teacher,) = distiller.teachers
     calls = defaultdict(list)
-    readings, rois = {}, {}
+    stages, rois = {}, defaultdict(list)
 
     def note(name):
         function = getattr(teacher, name)
@@ -139,41 +140,40 @@ def request_of(runner):
 
         setattr(teacher, name, noted)
 
-    def note_rois(tap):
-        take = tap._record.take
+    def note_rois(tap, record):
+        take = record.take
 
         def noted():
             found = take()
-            rois[tap] = None if found is None else detach(found)
+            rois[tap].append(detach(found))
             return found
 
-        tap._record.take = noted
+        record.take = noted
+
+    def note_term(name, loss, factor, found):
+        stages[name] = detach(found)
+        return term(name, loss, factor, found)
 
     for name in ('see', 'answer', 'logits'):
         note(name)
-    handles = [
-        loss.register_forward_pre_hook(
-            lambda module, args, name=name: readings.update(
-                {name: detach(Reading(*args))}
-            )
-        )
-        for name, loss in distiller.losses.items()
+    term, distiller.guard.term = distiller.guard.term, note_term
+    records = [
+        (tap, record)
+        for tap in distiller.taps
+        for record in getattr(tap, '_records', [])
     ]
-    recorded = [tap for tap in distiller.taps if hasattr(tap, '_record')]
-    for tap in recorded:
-        note_rois(tap)
+    for each in records:
+        note_rois(*each)
     runner.train_loop.step()
-    for handle in handles:
-        handle.remove()
     # Back to the methods of the classes.
-    del teacher.see, teacher.answer, teacher.logits
-    for tap in recorded:
-        del tap._record.take
+    del teacher.see, teacher.answer, teacher.logits, distiller.guard.term
+    for _, record in records:
+        del record.take
     return Request(
         *calls['see'][-1],
         list(dict.fromkeys(ask for (ask,) in calls['answer'])),
         next(iter(calls['logits']), None),
-        readings,
+        stages,
         rois,
     )
 
@@ -213,8 +213,11 @@ def time_parts(runner, steps, clock=time.perf_counter):
         watch.watch(teacher, 'to_input', 'conversion of images')
         watch.watch(teacher, 'cross', "network: teacher's head, crossed")
     for tap in distiller.taps:
-        recorders = getattr(tap, '_recorders', [getattr(tap, '_record', tap)])
-        for record in recorders:
+        recorders = [
+            *getattr(tap, '_recorders', []),
+            *getattr(tap, '_records', []),
+        ]
+        for record in recorders or [getattr(tap, '_record', tap)]:
             for name in RECORDING:
                 if hasattr(record, name):
                     watch.watch(record, name, 'tap')

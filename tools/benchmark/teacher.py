@@ -104,12 +104,14 @@ def changes(found, wanted, readings):
 def logits_of(request, runner):
     """What the first loss of both models' own logits was called with.
 
+    Of a cascade, on its first stage.
+
     Raises:
         SystemExit: If there is none.
     """
     for name, (_, tap) in distill_hook(runner).distiller.terms.items():
         if kind_of(tap) == LOGITS and not getattr(tap, 'crossed', False):
-            return request.readings[name]
+            return request.stages[name][0][2]
     raise SystemExit(
         "error: expected a loss of both models' own logits, which this "
         'command compares, but the config distils features, boxes or a '
@@ -133,6 +135,12 @@ def measure(args, folder):
     requests = [request_of(runner) for _ in range(args.batches)]
     readings = [logits_of(request, runner) for request in requests]
     described = str(distiller.teachers[0])
+    if distiller.teachers[0].missing_names:
+        raise SystemExit(
+            'error: expected a teacher that knows all classes of the student, '
+            'whose logits this command compares, but got '
+            "missing_classes='leave_out': give a config without it."
+        )
     distiller.detach()
     classes = names_of(runner.train_dataloader.dataset)
     teachers, refused = {}, {}

@@ -9,6 +9,7 @@ Backward ends at the leaves, and at the loss's own parameters.
 
 import statistics
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import torch
@@ -16,6 +17,8 @@ from peak_memory import peak_memory
 from stepping import distill_hook
 from timing import synchronize
 from torch import Tensor
+
+from mmkd_plugin.distill.stages import take
 
 # Name of the sum of all terms.
 ALL = 'all'
@@ -34,6 +37,7 @@ class Ready:
     def __init__(self, teacher, request):
         self.teacher = teacher
         self.columns = teacher.columns
+        self.missing, self.known = teacher.missing, teacher.known
         self.reorder = teacher.reorder
         teacher.see(request.inputs, request.data_samples)
         self.answers = {ask: teacher.answer(ask) for ask in request.asks}
@@ -62,6 +66,13 @@ def leaves(part):
     return part
 
 
+def as_leaves(rois):
+    """RoIs of a stage with what is the student's as leaves; None: not run."""
+    return rois and rois._replace(
+        **{key: leaves(getattr(rois, key)) for key in OF_STUDENT}
+    )
+
+
 def again(runner, request):
     """The terms of a step, to be made again.
 
@@ -83,26 +94,28 @@ def again(runner, request):
         values = []
         for name in names:
             loss, tap = distiller.terms[name]
-            reading = read(name, tap)
+            stages = read(name, tap)
             # As in training, where the losses compute in float32.
             with torch.autocast(device, enabled=False):
-                values.append(distiller.guard.term(name, loss, 1.0, reading))
+                values.append(distiller.guard.term(name, loss, 1.0, stages))
         ready.crossed.clear()
         return sum(values)
 
     def read(name, tap):
-        rois = request.rois.get(tap)
-        if rois is None:
-            reading = request.readings[name]
-            return reading._replace(student=leaves(reading.student))
-        rois = rois._replace(
-            **{key: leaves(getattr(rois, key)) for key in OF_STUDENT}
-        )
-        record, tap._record = tap._record, SimpleNamespace(take=lambda: rois)
+        if tap not in request.rois:
+            return [
+                (*stage, reading._replace(student=leaves(reading.student)))
+                for *stage, reading in request.stages[name]
+            ]
+        records = tap._records
+        tap._records = [
+            SimpleNamespace(take=partial(as_leaves, rois))
+            for rois in request.rois[tap]
+        ]
         try:
-            return tap.take(ready)
+            return take(tap, ready)
         finally:
-            tap._record = record
+            tap._records = records
 
     return make
 
@@ -124,8 +137,8 @@ def cost_of_terms(runner, request, steps):
     on_cpu = request.inputs.device.type == 'cpu'
     clock = time.process_time if on_cpu else time.perf_counter
     make = again(runner, request)
-    groups = {name: (name,) for name in request.readings}
-    groups[ALL] = tuple(request.readings)
+    groups = {name: (name,) for name in request.stages}
+    groups[ALL] = tuple(request.stages)
     spans = {name: ([], []) for name in groups}
     for turn in range(-1, steps):
         for name, names in groups.items():

@@ -342,3 +342,26 @@ def test_multiply_adds_are_those_of_one_image():
     data['inputs'] = torch.ones(2, 4, 6, 7)
     found = inspect_config.count_macs(Net(), data)
     assert found.startswith('not counted (RuntimeError: ')
+
+
+def test_cascade(tmp_path, ask):
+    teacher = tiny.save_teacher(tmp_path / 'teacher.pth', stages=3)
+    hook = hook_cfg({**teacher, 'classes': tiny.CLASSES})
+    code, out = ask([hook], *SIZE, model=tiny.detector_cfg(stages=3))
+    assert code == 0
+    read = "* Of the teacher: its 3 box heads on the student's 3 stages"
+    assert out.count(read) == 2
+    for stage in ('s0', 's1', 's2'):
+        assert f'* Logits of stage {stage}: student (64, 4), teacher' in out
+
+
+def test_classes_that_the_teacher_lacks(tmp_path, ask):
+    teacher = tiny.save_teacher(tmp_path / 'teacher.pth')
+    teacher.update(classes=('owl', 'x', 'cat'), missing_classes='leave_out')
+    code, out = ask([hook_cfg(teacher)], *SIZE)
+    assert code == 0
+    assert (
+        '* Classes: matched by name; 1 of 3 are left out, because the teacher '
+        'does not know them: dog\n'
+    ) in out
+    assert '* Logits: student (64, 3), teacher (64, 3), as passed' in out

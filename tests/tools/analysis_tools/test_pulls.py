@@ -30,7 +30,8 @@ def measure(student, teacher, data, losses):
         output = student(**data, mode='loss')
         found = pulls.measure(student, output, heard, distiller)
     distiller.detach()
-    return heard.readings, found, output
+    given = {name: stages[0][2] for name, stages in heard.stages.items()}
+    return given, found, output
 
 
 @pytest.fixture
@@ -153,3 +154,36 @@ def test_terms_read_their_own_taps():
         assert pulls.reads_logits(tap) == logits
         if not logits:
             assert pulls.shared_modules(tap, student) == shared
+
+
+def test_cascade(tmp_path):
+    """Of each stage with its factor: half, and a quarter, of the first."""
+    student = tiny.build_detector(stages=3).train()
+    teacher = tiny.save_teacher(tmp_path / 'teacher.pth', width=16, stages=3)
+    data = student.data_preprocessor(tiny.batch(0, 1), True)
+    losses = dict(
+        loss_kd=dict(type='KDLoss', tau=1.0), loss_box=box(0.7, rows='label')
+    )
+    distiller = Distiller(losses)
+    distiller.attach(student, [Teacher(**teacher)], tiny.CLASSES)
+    with pulls.listen(student, distiller) as heard:
+        output = student(**data, mode='loss')
+        found = pulls.measure(student, output, heard, distiller)
+    own = task = rows = 0
+    stages = zip((1, 0.5, 0.25), *map(heard.stages.get, losses))
+    for factor, (_, _, logits), (_, _, boxes) in stages:
+        student, teacher, labels, weights = logits
+        assert (weights == 1).all()
+        p = student.softmax(1)
+        each = factor / len(student)
+        own += each * (p - teacher.softmax(1)).norm(dim=1).sum().item()
+        task += each * (p - F.one_hot(labels, 4)).norm(dim=1).sum().item()
+        rows += each * boxes.weights.count_nonzero().item()
+    pull = found['loss_kd']
+    assert pull.own == pytest.approx(own, rel=1e-4)
+    assert pull.task == pytest.approx(task, rel=1e-4)
+    pull = found['loss_box']
+    assert pull.what == '`loss_bbox`'
+    # Each is the sign of four gaps, of length 2, and a mean over the rows.
+    assert pull.task == pytest.approx(2 * rows, rel=1e-5)
+    assert pull.ratio == pytest.approx(0.7, rel=1e-5)

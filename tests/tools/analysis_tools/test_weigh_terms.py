@@ -61,9 +61,11 @@ BOX = dict(
 )
 
 
-def tables(tmp_path, monkeypatch, capsys, losses, *options):
+def tables(tmp_path, monkeypatch, capsys, losses, *options, stages=0):
     """What is printed of a detector: exit code, and cells by first cell."""
-    teacher = tiny.save_teacher(tmp_path / 'teacher.pth', width=16)
+    teacher = tiny.save_teacher(
+        tmp_path / 'teacher.pth', width=16, stages=stages
+    )
     hook = hook_cfg({**teacher, 'classes': tiny.CLASSES}, losses=losses)
     loader = dict(
         batch_size=2,
@@ -72,7 +74,10 @@ def tables(tmp_path, monkeypatch, capsys, losses, *options):
         dataset=dict(type='Boxes', length=8),
         collate_fn=dict(type='pseudo_collate'),
     )
-    config = write_config(tmp_path, [hook], train_dataloader=loader)
+    model = tiny.detector_cfg(stages=stages)
+    config = write_config(
+        tmp_path, [hook], train_dataloader=loader, model=model
+    )
     code, out = run(
         monkeypatch, capsys, weigh_terms, config, '--batches', '2', *options
     )
@@ -126,3 +131,22 @@ def test_without_batches(tmp_path, monkeypatch, capsys):
         tmp_path, monkeypatch, capsys, dict(loss_pkd=PKD), '--batches', '0'
     )
     assert code.startswith('error: No sample reached the losses in 0 batches')
+
+
+def test_samples_of_a_cascade_are_those_of_all_stages(
+    tmp_path, monkeypatch, capsys
+):
+    """Two batches of two images with 32 RoIs each, at three stages."""
+    losses = dict(loss_box=BOX, loss_kd=dict(type='KDLoss', tau=1.0))
+    code, found = tables(
+        tmp_path,
+        monkeypatch,
+        capsys,
+        losses,
+        '--samples',
+        '300',
+        stages=3,
+    )
+    assert code == 0
+    assert float(found['300 loss_kd'][-1]) > 0
+    assert found['loss_box'][2:] == ['0.5000', '`loss_bbox`']

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mmkd_plugin import Distiller
+from mmkd_plugin.taps.roi_heads import box_heads
 from mmkd_plugin.teachers.teacher import Teacher
 from tests.helpers import tiny
 from tests.helpers.benchmarks import rows
@@ -36,15 +37,18 @@ LOSSES = dict(
 )
 
 
-@pytest.fixture
-def made(run_benchmark, tmp_path):
+@pytest.fixture(params=[0, 3], ids=['one head', 'cascade'])
+def made(run_benchmark, tmp_path, request):
     """A step of a detector: its output, and its terms made again."""
     from stepping import request_of
     from term_cost import again
 
-    model = tiny.build_detector().train()
+    stages = request.param
+    model = tiny.build_detector(stages=stages).train()
     distiller = Distiller(LOSSES)
-    teacher = tiny.save_teacher(tmp_path / 'teacher.pth', width=16)
+    teacher = tiny.save_teacher(
+        tmp_path / 'teacher.pth', width=16, stages=stages
+    )
     distiller.attach(model, [Teacher(**teacher)])
     output = {}
 
@@ -56,8 +60,8 @@ def made(run_benchmark, tmp_path):
     runner = SimpleNamespace(
         hooks=[hook], train_loop=SimpleNamespace(step=step), model=model
     )
-    request = request_of(runner)
-    return runner, request, output, again(runner, request)
+    asked = request_of(runner)
+    return runner, asked, output, again(runner, asked)
 
 
 class Hooked:
@@ -73,7 +77,7 @@ class Hooked:
 
 def test_terms_are_those_of_the_step(made):
     runner, request, output, make = made
-    assert list(request.readings) == list(LOSSES)
+    assert list(request.stages) == list(LOSSES)
     for name in LOSSES:
         value = make(name)
         assert value.requires_grad
@@ -91,7 +95,8 @@ def test_crossed_terms_run_the_head_once_together(made):
     runner, _, _, make = made
     (teacher,) = runner.hooks[0].distiller.teachers
     calls = []
-    teacher.model.roi_head.bbox_head.register_forward_hook(
+    # Of a cascade, the head of its last stage.
+    box_heads(teacher.model)[-1].head.register_forward_hook(
         lambda *call: calls.append(torch.is_grad_enabled())
     )
     make('loss_ckd')
@@ -101,7 +106,7 @@ def test_crossed_terms_run_the_head_once_together(made):
     for name in CROSSED:
         make(name)
     assert calls == [True] * 3
-    assert runner.hooks[0].distiller.taps[-1]._record.take() is None
+    assert runner.hooks[0].distiller.taps[-1]._records[0].take() is None
 
 
 @pytest.mark.parametrize(

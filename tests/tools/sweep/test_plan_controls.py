@@ -101,3 +101,20 @@ def test_own_rois_are_the_proposals_of_the_teacher(teacher):
     assert torch.equal(used[:, 0], given[:, 0])
     assert not torch.allclose(used, given)
     assert (used[:, 3:] > used[:, 1:3]).all()
+
+
+@pytest.mark.parametrize('kind', [ShuffledRoIHeadTap, OwnRoIHeadTap])
+def test_each_stage_of_a_cascade_is_wrong(kind):
+    teacher = tiny.build_detector(1, stages=2).eval()
+    taught = []
+    for tap in (RoIHeadTap(), kind()):
+        student = tiny.build_detector(stages=2).train()
+        tap.attach(student, teacher)
+        data = student.data_preprocessor(tiny.batch(0, 1), True)
+        torch.manual_seed(0)
+        student(**data, mode='loss')
+        taught.append(tap.take(Shown(teacher, data['inputs'])))
+    for right, wrong in zip(*taught, strict=True):
+        assert right.name == wrong.name
+        assert torch.equal(right.reading.student, wrong.reading.student)
+        assert not torch.allclose(right.reading.teacher, wrong.reading.teacher)

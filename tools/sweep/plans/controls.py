@@ -11,6 +11,21 @@ from mmkd_plugin.taps import FeatureTap, RoIBoxTap, RoIHeadTap
 from mmkd_plugin.taps.roi_heads import OnRoIs
 
 
+def change(found, of_reading):
+    """What a tap gives, with each reading changed.
+
+    Args:
+        found: A reading, a list of the stages of a cascade, or None.
+        of_reading (Callable): Takes a reading and returns another.
+    """
+    if isinstance(found, list):
+        return [
+            stage._replace(reading=of_reading(stage.reading))
+            for stage in found
+        ]
+    return None if found is None else of_reading(found)
+
+
 @TASK_UTILS.register_module()
 class ShuffledRoIHeadTap(RoIHeadTap):
     """The teacher's logits in random order: each belongs to another RoI.
@@ -20,9 +35,10 @@ class ShuffledRoIHeadTap(RoIHeadTap):
     """
 
     def take(self, teacher):
-        reading = super().take(teacher)
-        if reading is None:
-            return None
+        return change(super().take(teacher), self._shuffle)
+
+    @staticmethod
+    def _shuffle(reading):
         logits = reading.teacher
         order = torch.randperm(len(logits), device=logits.device)
         return reading._replace(teacher=logits[order])
@@ -33,9 +49,10 @@ class ShuffledRoIBoxTap(RoIBoxTap):
     """The teacher's deltas in random order, among the RoIs that count."""
 
     def take(self, teacher):
-        reading = super().take(teacher)
-        if reading is None:
-            return None
+        return change(super().take(teacher), self._shuffle)
+
+    @staticmethod
+    def _shuffle(reading):
         rows = reading.weights.nonzero()[:, 0]
         order = rows[torch.randperm(len(rows), device=rows.device)]
         deltas = reading.teacher.clone()
@@ -88,7 +105,7 @@ class OnProposals:
     """
 
     def __init__(self, ask):
-        self.rois, self.images = ask.rois, ask.images
+        self.rois, self.images, self.stage = ask.rois, ask.images, ask.stage
 
     def __call__(self, model, features):
         """Logits and deltas of the proposals, see :class:`OnRoIs`."""
@@ -105,4 +122,4 @@ class OnProposals:
             own = (rois[:, 0] == index).nonzero().squeeze(1)
             boxes = F.pad(found.bboxes, (1, 0), value=index)
             rois[own] = boxes[torch.arange(len(own)) % len(boxes)]
-        return OnRoIs(rois, self.images)(model, features)
+        return OnRoIs(rois, self.images, self.stage)(model, features)
