@@ -7,7 +7,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-from tests.helpers import tiny, tiny_cls
+from tests.helpers import tiny, tiny_cls, tiny_vit
 from tests.helpers.tool_runs import hook_cfg, run, write_config
 
 SIZE = ['--size', '128', '96']
@@ -342,3 +342,19 @@ def test_multiply_adds_are_those_of_one_image():
     data['inputs'] = torch.ones(2, 4, 6, 7)
     found = inspect_config.count_macs(Net(), data)
     assert found.startswith('not counted (RuntimeError: ')
+
+
+def test_vision_transformer_of_another_size(tmp_path, ask):
+    """Its weights are the backbone's alone, and its images are resized."""
+    teacher = tiny_vit.save_vit(tmp_path / 'vit.pth')
+    state = tiny_vit.build_vit().backbone.state_dict()
+    torch.save(state, teacher['checkpoint'])
+    tap = dict(type='FeatureTap', teacher_modules='backbone', levels=['p4'])
+    channels = dict(student_channels=[16], teacher_channels=[tiny_vit.WIDTH])
+    loss = dict(type='PKDLoss', loss_weight=1.0, tap=tap, **channels)
+    options = dict(part='backbone', input_size=1.0)
+    hook = hook_cfg({**teacher, **options}, losses=dict(loss_pkd=loss))
+    code, out = ask([hook], *SIZE)
+    assert code == 0 and out.endswith('train?\n\nYes.\n')
+    assert row(out, 'model') == ['FasterRCNN', 'ImageClassifier']
+    assert 'resized, with padding of 0, by `input_size=1.0`' in out
