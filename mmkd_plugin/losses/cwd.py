@@ -134,7 +134,7 @@ class CWDLoss(nn.Module):
         """
         pairs = prepare_maps(student, teacher, self.adapters)
         if self.standardize:
-            pairs = [tuple(map(_standardize, pair)) for pair in pairs]
+            pairs = [(_standardize(a), _standardize(b)) for a, b in pairs]
         losses = [cwd_loss(own, target, tau=self.tau) for own, target in pairs]
         return self.loss_weight * torch.stack(losses).sum()
 

@@ -87,10 +87,8 @@ class DenseHeadTap(DenseTap):
         crossed = self._crossed(teacher, rows)
         if crossed is not None:
             own = teacher.reorder(as_rows(crossed, self._teacher.num_classes))
-        reading = Reading(
-            own, self._scores(teacher, other), rows.labels, rows.weights
-        )
+        parts = own, self._scores(teacher, other), rows.labels, rows.weights
         if self.rows == 'all':
-            return reading
+            return Reading(*parts)
         chosen = (self._is_positive(rows) & (rows.weights > 0)).nonzero()[:, 0]
-        return Reading(*(part[chosen] for part in reading))
+        return Reading(*(part[chosen] for part in parts))

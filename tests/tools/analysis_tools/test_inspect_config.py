@@ -7,7 +7,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-from tests.helpers import tiny, tiny_cls
+from tests.helpers import tiny, tiny_cls, tiny_vit
 from tests.helpers.tool_runs import hook_cfg, run, write_config
 
 SIZE = ['--size', '128', '96']
@@ -365,3 +365,19 @@ def test_classes_that_the_teacher_lacks(tmp_path, ask):
         'does not know them: dog\n'
     ) in out
     assert '* Logits: student (64, 3), teacher (64, 3), as passed' in out
+
+
+def test_vision_transformer_of_another_size(tmp_path, ask):
+    """Its weights are the backbone's alone, and its images are resized."""
+    teacher = tiny_vit.save_vit(tmp_path / 'vit.pth')
+    state = tiny_vit.build_vit().backbone.state_dict()
+    torch.save(state, teacher['checkpoint'])
+    tap = dict(type='FeatureTap', teacher_modules='backbone', levels=['p4'])
+    channels = dict(student_channels=[16], teacher_channels=[tiny_vit.WIDTH])
+    loss = dict(type='PKDLoss', loss_weight=1.0, tap=tap, **channels)
+    options = dict(part='backbone', input_size=1.0)
+    hook = hook_cfg({**teacher, **options}, losses=dict(loss_pkd=loss))
+    code, out = ask([hook], *SIZE)
+    assert code == 0 and out.endswith('train?\n\nYes.\n')
+    assert row(out, 'model') == ['FasterRCNN', 'ImageClassifier']
+    assert 'resized, with padding of 0, by `input_size=1.0`' in out
