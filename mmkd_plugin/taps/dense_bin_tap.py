@@ -97,7 +97,8 @@ class DenseBinTap(DenseTap):
             as_rows(x, bins[0] * bins[1]) for x in (maps, other.boxes)
         )
         if self.rows == 'positive':
-            chosen = (positive & (rows.weights > 0)).nonzero()[:, 0]
+            counts = self._of_known(teacher, rows) > 0
+            chosen = (positive & counts).nonzero()[:, 0]
             own, theirs = own[chosen], theirs[chosen]
             positive = positive[chosen]
             with torch.no_grad():

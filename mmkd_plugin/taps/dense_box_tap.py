@@ -119,4 +119,7 @@ class DenseBoxTap(DenseTap):
             x.float().sigmoid()
             for x in (self._own_scores(rows), self._scores(teacher, other))
         )
-        return (own - theirs).abs().amax(1) * rows.weights
+        gap = (own - theirs).abs()
+        if teacher.missing is not None:
+            gap = gap[:, teacher.known]
+        return gap.amax(1) * self._of_known(teacher, rows)

@@ -139,6 +139,16 @@ class DenseTap:
         """The student's logits, (M, C)."""
         return as_rows(rows.maps.scores, self._student.num_classes)
 
+    @torch.no_grad()
+    def _of_known(self, teacher, rows: Rows) -> Tensor:
+        """The weights; 0 for a positive of a class the teacher lacks, (M,)."""
+        if teacher.missing is None:
+            return rows.weights
+        lacks = teacher.missing[
+            rows.labels.clamp(max=len(teacher.missing) - 1)
+        ]
+        return rows.weights.masked_fill(lacks & self._is_positive(rows), 0)
+
     def _is_positive(self, rows: Rows) -> Tensor:
         """Whether a row was assigned to an object, (M,)."""
         return (rows.labels >= 0) & (rows.labels < self._student.num_classes)
@@ -147,7 +157,7 @@ class DenseTap:
     def _confidence(self, teacher, rows: Rows, maps: Maps) -> Tensor:
         """The teacher's largest probability; 0 where no row counts, (M,)."""
         scores = self._scores(teacher, maps).float().amax(1).sigmoid()
-        return scores.masked_fill(rows.weights == 0, 0)
+        return scores.masked_fill(self._of_known(teacher, rows) == 0, 0)
 
 
 def no_rows(maps: list[Tensor], *shape: int) -> tuple[Tensor, Tensor]:

@@ -4,13 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.registry import TASK_UTILS
 
 from mmkd_plugin.distill import Distiller
 from mmkd_plugin.distill.known_classes import leave_out
 from mmkd_plugin.losses import BoxL1Loss, DKDLoss, KDLoss, RLDLoss
 from mmkd_plugin.taps import Reading
 from mmkd_plugin.teachers.teacher import Teacher
-from tests.helpers import tiny, tiny_cls
+from tests.helpers import dense, tiny, tiny_cls
 
 # The student has cat, dog and owl: its columns 0 and 2 are known, and are
 # columns 2 and 0 of the teacher.
@@ -357,3 +358,40 @@ def test_log_and_evaluation(classifier):
     assert '1 classes that it does not know left out: dog' in str(teacher)
     with pytest.raises(ValueError, match='does not know 1 of the classes of'):
         teacher.relabel([])
+
+
+@pytest.mark.parametrize(
+    'tap',
+    [
+        dict(type='DenseBoxTap', weights='gap'),
+        dict(type='DenseBoxTap', weights='confidence'),
+        dict(type='DenseBinTap', rows='positive'),
+    ],
+    ids=lambda tap: tap.get('weights', 'bins'),
+)
+def test_places_of_a_dense_head(tmp_path, tap):
+    """Boxes of a class that the teacher lacks do not count."""
+    teacher = dense.save_dense(tmp_path / 'teacher.pth', 'gfl', width=16)
+    teacher = Teacher(**teacher, **OPTIONS)
+    student = dense.build_dense('gfl').train()
+    readings = []
+    for kind in (dict(type='DenseHeadTap'), tap):
+        tap = TASK_UTILS.build(kind)
+        teacher.prepare(student)
+        teacher.match(tiny.CLASSES, 3, 3, 0)
+        tap.attach(student, teacher.model)
+        data = dense.data_of(student, 0, 1)
+        teacher.see(data['inputs'], data['data_samples'])
+        student(**data, mode='loss')
+        readings.append(tap.take(teacher))
+        tap.detach()
+    (own, other, labels, counts), (*_, weights) = readings
+    lacks = labels == 1
+    assert 0 < lacks.sum() < (labels < 3).sum()
+    own, other = own[:, KNOWN].sigmoid(), other[:, KNOWN].sigmoid()
+    if 'rows' in kind:
+        assert len(weights) == ((labels < 3) & ~lacks & (counts > 0)).sum()
+        return
+    wanted = other if kind['weights'] == 'confidence' else (own - other).abs()
+    wanted = wanted.amax(1) * (counts > 0) * ~lacks
+    torch.testing.assert_close(weights, wanted)
