@@ -21,6 +21,7 @@ import torch
 from torch.nn import functional as F
 
 from mmkd_plugin.distill.terms import LOGITS, kind_of
+from mmkd_plugin.taps import RoIBoxTap
 
 
 class Pull(NamedTuple):
@@ -68,6 +69,11 @@ def reads_logits(tap):
     return kind_of(tap) == LOGITS and not is_crossed(tap)
 
 
+def reads_deltas(tap):
+    """Whether a tap reads the deltas of both models' own RoI heads."""
+    return isinstance(tap, RoIBoxTap) and not is_crossed(tap)
+
+
 def shared_modules(tap, student):
     """Paths of the modules whose output both a term and the task use.
 
@@ -78,15 +84,16 @@ def shared_modules(tap, student):
     Returns:
         list[str]: None of them for logits.
     """
-    if is_crossed(tap):
-        return ['neck'] if hasattr(student, 'neck') else ['backbone']
-    if kind_of(tap) == 'boxes':
+    if reads_logits(tap):
+        return []
+    if reads_deltas(tap):
         path = 'roi_head.bbox_head'
         stages = student.get_submodule(path)
         if isinstance(stages, torch.nn.ModuleList):
             return [f'{path}.{stage}' for stage in range(len(stages))]
         return [path]
-    return getattr(tap, 'modules', [])
+    maps = ['neck'] if hasattr(student, 'neck') else ['backbone']
+    return maps if is_crossed(tap) else getattr(tap, 'modules', maps)
 
 
 @contextmanager
@@ -184,7 +191,7 @@ def measure(student, output, heard, *distillers):
         own = _grads(output[name], at)
         # Not the maps that the term leaves out, nor the head's other output.
         reached = [part for part, grad in zip(at, own) if grad is not None]
-        by_row = kind_of(tap) in (LOGITS, 'boxes') and not is_crossed(tap)
+        by_row = reads_logits(tap) or reads_deltas(tap)
         found[name] = Pull(
             output[name].item(),
             _norm(own, by_row),
@@ -203,7 +210,7 @@ def _cross_entropy(stages):
 
 def _task(output, terms, tap):
     """What a term is compared with, and its value."""
-    if kind_of(tap) == 'boxes' and not is_crossed(tap):
+    if reads_deltas(tap):
         # Of a cascade, s0.loss_bbox and so on, with the factor of the stage.
         own = [
             _sum(value)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from mmkd_plugin import Distiller
 from mmkd_plugin.taps import RoIBoxTap, RoIHeadTap
 from mmkd_plugin.teachers.teacher import Teacher
-from tests.helpers import adopted, tiny
+from tests.helpers import adopted, dense, tiny
 
 
 class Gap(nn.Module):
@@ -127,6 +127,41 @@ def test_crossed_terms_pull_at_the_maps(detector):
         assert pull.task == pytest.approx(wanted['task'].item(), rel=1e-4)
     # Not the student's own head.
     assert given['loss_kd'].student.shape == (64, 4)
+
+
+def pulls_at_the_maps(student, teacher, data, losses):
+    maps = []
+    student.neck.register_forward_hook(
+        lambda module, args, output: maps.extend(output)
+    )
+    _, found, output = measure(student, teacher, data, losses)
+    read = [part for part in maps if part.grad_fn is not None]
+    assert {*found} == {*losses}
+    for name, pull in found.items():
+        grads = torch.autograd.grad(
+            output[name], read, retain_graph=True, allow_unused=True
+        )
+        flat = [x.flatten() for x in grads if x is not None]
+        assert pull.what == 'the task losses'
+        assert pull.own == pytest.approx(torch.cat(flat).norm().item(), 1e-4)
+        assert pull.own > 0 and pull.task > 0
+
+
+def test_rpn_pulls_at_the_maps(detector):
+    losses = dict(
+        loss_rpn=dict(type='BinaryKDLoss', tau=1.0),
+        loss_deltas=dict(type='BoxL1Loss', tap=dict(type='RPNBoxTap')),
+    )
+    pulls_at_the_maps(*detector, losses)
+
+
+def test_dense_head_pulls_at_the_maps(tmp_path):
+    student = dense.build_dense('gfl').train()
+    teacher = dense.save_dense(tmp_path / 'teacher.pth', 'gfl', width=16)
+    boxes = dict(type='BoxIoULoss', mode='giou', loss_weight=4.0)
+    losses = dict(loss_bckd=dict(type='BCKDLoss'), loss_boxiou=boxes)
+    data = dense.data_of(student, 0, 1)
+    pulls_at_the_maps(student, teacher, data, losses)
 
 
 def test_what_no_task_loss_reaches(detector):
