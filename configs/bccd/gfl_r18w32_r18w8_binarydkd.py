@@ -1,0 +1,13 @@
+# BinaryDKD on blood cells (BCCD): a GFL with four times the channels teaches a
+# small one.
+# Run: python tools/train.py configs/bccd/gfl_r18w32_r18w8_binarydkd.py
+# Prepare: docs/datasets/bccd.md
+# Result: not measured yet.
+
+_base_ = [
+    './gfl_r18w8.py',
+    '../_base_/teachers/gfl_bccd.py',
+    '../_base_/methods/binarydkd.py',
+]
+
+custom_hooks = [dict(teacher=_base_.teacher, **_base_.distill)]

@@ -1,0 +1,17 @@
+# CrossKD on blood cells (BCCD): a GFL with four times the channels teaches a
+# small one.
+# Run: python tools/train.py configs/bccd/gfl_r18w32_r18w8_crosskd.py
+# Prepare: docs/datasets/bccd.md
+# Result: not measured yet.
+
+_base_ = [
+    './gfl_r18w8.py',
+    '../_base_/teachers/gfl_bccd.py',
+    '../_base_/methods/crosskd_gfl.py',
+]
+
+custom_hooks = [dict(teacher=_base_.teacher, **_base_.distill)]
+
+# Its towers have two convolutions.
+custom_hooks[0]['losses']['loss_bckd']['tap']['reuse'] = 1
+custom_hooks[0]['losses']['loss_ld']['tap']['reuse'] = 1
