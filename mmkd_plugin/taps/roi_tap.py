@@ -1,5 +1,6 @@
 """What the taps of a two-stage detector's RoI head share."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch.nn as nn
@@ -30,6 +31,8 @@ class RoITap:
     per_class = True
     # Number of background logits, after those of the classes.
     background = 1
+    # Of each tap: its reading of the RoIs of a stage, with the teacher.
+    _read: Callable[[RoIs, Any, int], Reading]
 
     def __init__(self, crossed: bool) -> None:
         self.crossed = crossed
@@ -132,10 +135,6 @@ class RoITap:
             for stage, (each, factor) in enumerate(zip(rois, self._factors))
             if factor
         ]
-
-    def _read(self, rois: RoIs, teacher, stage: int) -> Reading:
-        """The reading of a stage."""
-        raise NotImplementedError
 
 
 def _fill(last: RoIs, found: list[RoIs | None]) -> list[RoIs]:

@@ -142,14 +142,15 @@ def test_first_step_without_a_row_that_the_loss_counts(positives):
     labels = torch.full((4,), 3)
     labels[:positives] = 1
     reading = (maps, torch.randn(4, 3), labels, torch.ones(4))
-    term = guard.term('loss', loss, 1.0, reading)
+    term = guard.term('loss', loss, 1.0, stages_of(reading))
     term.backward()
     assert maps.grad.any() == bool(positives)
     guard.check({'loss': term.item()}, {'loss': loss}, 1)
     guard.clear()
     # The first step that has one is: here the student is detached.
     labels[0] = 0
-    term = guard.term('loss', loss, 1.0, (maps.detach(), *reading[1:]))
+    stages = stages_of((maps.detach(), *reading[1:]))
+    term = guard.term('loss', loss, 1.0, stages)
     if positives:
         guard.check({'loss': term.item()}, {'loss': loss}, 2)
         return

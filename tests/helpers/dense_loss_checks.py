@@ -42,7 +42,10 @@ class DenseLossChecks(LossChecks):
 
     def test_says_what_it_reads(self):
         assert self.loss.module.kind == 'sigmoid'
-        assert self.loss.module.default_tap == dict(type='DenseHeadTap')
+        tap = dict(type='DenseHeadTap')
+        if not self.background_counts:
+            tap['rows'] = 'positive'
+        assert self.loss.module.default_tap == tap
 
     def test_rows_of_weight_zero_take_no_part(self):
         """They are positives all the same, by which the sum is divided."""

@@ -90,7 +90,7 @@ def test_log_says_what_is_read(tmp_path, student, teacher, read, caplog):
         'RoIHeadTap(background_weight=1.0, crossed=False), '
         "loss_pkd of its neck by FeatureTap(modules=('neck',), "
         "teacher_modules=('neck',), levels=('p2', 'p3', 'p4', 'p5'), "
-        'resize=False)'
+        "teacher_levels=('p2', 'p3', 'p4', 'p5'), resize=False)"
     )
 
 
