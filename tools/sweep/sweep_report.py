@@ -179,12 +179,12 @@ def write_report(plan, out, metric=None):
         plan (Plan): The plan.
         out (Path): The folder of the sweep.
         metric (str, optional): Another validated metric than the plan's; the
-            files are then called results_METRIC, without the part before /.
+            files are then called results_METRIC, with _ for /.
     """
     stem = 'results'
     if metric not in (None, plan.metric):
         plan = replace(plan, metric=metric)
-        stem += '_' + metric.rsplit('/')[-1]
+        stem += '_' + metric.replace('/', '_')
     rows = collect(plan, out)
     table = make_table(rows, plan.metric)
     out.mkdir(parents=True, exist_ok=True)

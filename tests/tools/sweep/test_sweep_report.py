@@ -88,7 +88,7 @@ def test_report_of_another_metric(do):
     assert do(PLAN) == 0
     first = out('results.md').read_text()
     assert do(PLAN, '--report-only', '--metric', 'val/top5') == 0
-    assert '| student | 0 of 3 |' in out('results_top5.md').read_text()
+    assert '| student | 0 of 3 |' in out('results_val_top5.md').read_text()
     assert do(PLAN, '--report-only', '--metric', 'top5') == 0
     assert out('results.md').read_text() == first
     rows = json.loads(out('results_top5.json').read_text())['runs']
