@@ -2,7 +2,9 @@
 # channels teaches a small one.
 # Run: python tools/train.py configs/bccd/frcnn_r18w32_r18w8_crosskd.py
 # Prepare: docs/datasets/bccd.md
-# Result: not measured yet.
+# Result: mAP 0.481 +- 0.012 over seeds 0 to 4, where the student alone has
+#   0.477 +- 0.019 and the teacher 0.544 (tools/sweep/sweep.py
+#   tools/sweep/plans/beyond_logits.py).
 
 _base_ = [
     './frcnn_r18w8.py',

@@ -2,7 +2,9 @@
 # four times the channels teaches a small one.
 # Run: python tools/train.py configs/neu/frcnn_r18w32_r18w8_box.py
 # Prepare: docs/datasets/neu.md
-# Result: not measured yet.
+# Result: mAP 0.115 +- 0.005 over seeds 0 to 4, where the student alone has
+#   0.102 +- 0.010 (tools/sweep/sweep.py
+#   tools/sweep/plans/beyond_logits.py).
 
 _base_ = [
     './frcnn_r18w8.py',

@@ -12,8 +12,9 @@ NAMES = {'mAP': 'coco/bbox_mAP', 'top-1': 'accuracy/top1'}
 FIGURE = rf'({"|".join(NAMES)}) (\d+\.\d+)'
 OVER_SEEDS = re.compile(
     rf'{FIGURE} \+- [\d.]+ over seeds ([\d, to]+?)'
-    r'(?:, where the student alone has [\d.]+ \+- [\d.]+)? '
-    r'\((tools/[^)]+)\)\.'
+    r'(?:, where the student alone has (?P<Student>[\d.]+) \+- [\d.]+'
+    r'(?: and the teacher (?P<Teacher>[\d.]+))?)? '
+    r'\((?P<command>tools/[^)]+)\)\.'
 )
 
 
@@ -85,7 +86,9 @@ def read_runs(config):
         config (str): Path of the config, relative to the project.
 
     Returns:
-        dict | None: `Seeds` and `Command`; None if it was not measured.
+        dict | None: `Seeds` and `Command`, and the figures of `Student` and
+        `Teacher` in the same runs, where it has them; None if it was not
+        measured.
 
     Raises:
         SystemExit: If the result is of neither form.
@@ -103,4 +106,10 @@ def read_runs(config):
     seeds = [int(seed) for seed in re.findall(r'\d+', found[3])]
     if 'to' in found[3]:
         seeds = range(seeds[0], seeds[-1] + 1)
-    return dict(Seeds=len(seeds), Command=f'python {found[4]}')
+    beside = {
+        role: round(float(found[role]) * METRICS[NAMES[found[1]]][2], 2)
+        for role in ('Student', 'Teacher')
+        if found[role]
+    }
+    command = f'python {found["command"]}'
+    return dict(Seeds=len(seeds), Command=command, **beside)

@@ -158,13 +158,16 @@ def make_models(collections):
         runs = read_runs(config)
         if runs:
             teacher = Path(hooks[0].teacher.config).resolve()
+            task, metrics = read_metric(config)
+            (label,) = metrics
             metadata.update(runs)
             for role, other in (
                 ('Student', student_of(config)),
                 ('Teacher', str(teacher.relative_to(ROOT))),
             ):
-                metadata[role] = dict(Config=other, **read_metric(other)[1])
-            task, metrics = read_metric(config)
+                # In the same runs, else of its own.
+                figure = runs.get(role) or read_metric(other)[1][label]
+                metadata[role] = {'Config': other, label: figure}
             model['Results'] = [dict(Task=task, Dataset=data, Metrics=metrics)]
         models.append((model, methods))
     # mim finds a config by its file name, which several folders use.
