@@ -8,7 +8,7 @@
 _base_ = [
     './_base_/models/frcnn_mv2.py',
     './_base_/datasets/coco_ms.py',
-    './_base_/schedules/coco_reviewkd.py',
+    './_base_/schedules/coco_reviewckd.py',
     './_base_/runtime_det.py',
 ]
 

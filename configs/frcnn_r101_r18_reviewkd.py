@@ -1,5 +1,5 @@
-# ReviewKD with CKD, the recipe of CKD's authors, on MS COCO: Faster R-CNN,
-# ResNet-101 teaches ResNet-18, 1x schedule with 4 images per step.
+# ReviewKD alone on MS COCO: Faster R-CNN, ResNet-101 teaches ResNet-18, 1x
+# schedule with 4 images per step.
 # Run: bash tools/dist_train.sh configs/frcnn_r101_r18_reviewkd.py 2
 # Prepare: docs/datasets/coco.md
 # Result: not measured yet.

@@ -8,7 +8,7 @@
 _base_ = [
     'mmdet::_base_/models/faster-rcnn_r50_fpn.py',
     './_base_/datasets/coco_ms.py',
-    './_base_/schedules/coco_reviewkd.py',
+    './_base_/schedules/coco_reviewckd.py',
     './_base_/runtime_det.py',
 ]
 

@@ -1,5 +1,5 @@
-# ReviewKD with CKD, the recipe of CKD's authors, on MS COCO: Faster R-CNN,
-# ResNet-50 teaches MobileNetV2, 2x schedule with 8 images per step.
+# ReviewKD alone on MS COCO: Faster R-CNN, ResNet-50 teaches MobileNetV2, 2x
+# schedule with 8 images per step.
 # Run: bash tools/dist_train.sh configs/frcnn_r50_mv2_reviewkd.py 2
 # Prepare: docs/datasets/coco.md
 # Result: not measured yet.

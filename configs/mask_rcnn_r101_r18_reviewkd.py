@@ -1,5 +1,5 @@
-# ReviewKD with CKD, the recipe of CKD's authors, on MS COCO: Mask R-CNN,
-# ResNet-101 teaches ResNet-18, 2x schedule with 8 images per step.
+# ReviewKD alone on MS COCO: Mask R-CNN, ResNet-101 teaches ResNet-18, 2x
+# schedule with 8 images per step.
 # Run: bash tools/dist_train.sh configs/mask_rcnn_r101_r18_reviewkd.py 2
 # Prepare: docs/datasets/coco.md
 # Result: not measured yet.
@@ -11,5 +11,5 @@ _base_ = [
 ]
 
 distill = _base_.distill
-distill.losses.loss_reviewkd.loss_weight = 0.8
+distill.losses.loss_reviewkd.loss_weight = 1.5
 custom_hooks = [dict(teacher=_base_.teacher, **distill)]

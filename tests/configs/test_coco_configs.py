@@ -77,9 +77,9 @@ REVIEWKD = dict(
     mask_rcnn_r50_mv2=(1.0, 2.0, 1.0),
 )
 RECIPES = [
-    f'{pair}_reviewkd{end}'
+    f'{pair}_{end}'
     for pair in REVIEWKD
-    for end in ('_alone', '_dkd', '')
+    for end in ('reviewkd', 'reviewdkd', 'reviewckd')
 ]
 # Fragment -> config of its weights in MMDetection's zoo.
 TEACHERS = dict(
@@ -232,7 +232,7 @@ def test_schedule_is_that_of_the_recipe(path):
     """The student alone that a config with a teacher is based on."""
     parts = parts_of(path.stem)
     alone = f'{parts["family"]}_{parts["student"]}'
-    if 'reviewkd' in path.stem:
+    if '_review' in path.stem:
         alone += '_ms'
     elif path.stem.startswith('frcnn_cascade-x101') or 'pkd' in path.stem:
         alone += '_2x'
@@ -341,7 +341,8 @@ def losses_of(stem):
 @pytest.mark.parametrize('pair', REVIEWKD)
 def test_weights_of_the_recipe(pair):
     alone, with_dkd, with_ckd = (
-        losses_of(f'{pair}_reviewkd{end}') for end in ('_alone', '_dkd', '')
+        losses_of(f'{pair}_{end}')
+        for end in ('reviewkd', 'reviewdkd', 'reviewckd')
     )
     found = [
         terms.pop('loss_reviewkd') for terms in (alone, with_dkd, with_ckd)
@@ -415,7 +416,7 @@ def test_teacher_is_the_one_in_the_name(path):
         name = 'cascade_mask_rcnn_x101'
     elif path.stem.endswith('_pkd'):
         name += '_2x'
-    elif name == 'frcnn_r50' and 'reviewkd' in path.stem:
+    elif name == 'frcnn_r50' and '_review' in path.stem:
         name += '_caffe'
     family = TEACHERS[name].split('/')[0]
     assert hook.teacher.checkpoint == zoo(family)[TEACHERS[name]]['Weights']

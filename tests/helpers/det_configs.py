@@ -38,9 +38,8 @@ RECIPES = dict(
     gfl_crosskd=['bckd', 'ld'],
     retinanet_crosskd=['bckd', 'boxiou'],
     detrdistill=['binarykd', 'box', 'boxiou'],
-    reviewkd=['ckd', 'reviewkd'],
-    reviewkd_alone=['reviewkd'],
-    reviewkd_dkd=['dkd', 'reviewkd'],
+    reviewckd=['ckd', 'reviewkd'],
+    reviewdkd=['dkd', 'reviewkd'],
     **{'deformable-detr_crosskd': ['binarykd', 'box']},
 )
 NAME = re.compile(
@@ -54,7 +53,7 @@ NAME = re.compile(
 
 def end_of(stem):
     """What the name of a config says of its losses: '', 'ckd_rld', ..."""
-    words = {*METHODS, 'crosskd', 'alone', 'detrdistill'}
+    words = {*METHODS, *(name.split('_')[-1] for name in RECIPES)}
     return re.search(rf'(_({"|".join(words)}))*$', stem)[0].strip('_')
 
 

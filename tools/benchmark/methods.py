@@ -43,7 +43,7 @@ from mmkd_plugin import ExactResumeHook
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 CONFIG = CONFIGS / 'bccd' / 'frcnn_r18w32_r18w8_ckd.py'
-METHODS = ['kd', 'ckd', 'box', 'crosskd', 'pkd', 'cwd', 'reviewkd_alone']
+METHODS = ['kd', 'ckd', 'box', 'crosskd', 'pkd', 'cwd', 'reviewkd']
 
 
 def parse_args():

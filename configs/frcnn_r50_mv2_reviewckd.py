@@ -1,13 +1,13 @@
-# ReviewKD with DKD on MS COCO: Faster R-CNN, ResNet-50 teaches MobileNetV2, 2x
-# schedule with 8 images per step.
-# Run: bash tools/dist_train.sh configs/frcnn_r50_mv2_reviewkd_dkd.py 2
+# ReviewKD with CKD, the recipe of CKD's authors, on MS COCO: Faster R-CNN,
+# ResNet-50 teaches MobileNetV2, 2x schedule with 8 images per step.
+# Run: bash tools/dist_train.sh configs/frcnn_r50_mv2_reviewckd.py 2
 # Prepare: docs/datasets/coco.md
 # Result: not measured yet.
 
 _base_ = [
     './frcnn_mv2_ms.py',
     './_base_/teachers/frcnn_r50_caffe.py',
-    './_base_/methods/reviewkd_dkd.py',
+    './_base_/methods/reviewckd.py',
 ]
 
 distill = _base_.distill

@@ -1,13 +1,13 @@
 # ReviewKD with DKD on MS COCO: Mask R-CNN, ResNet-101 teaches ResNet-18, 2x
 # schedule with 8 images per step.
-# Run: bash tools/dist_train.sh configs/mask_rcnn_r101_r18_reviewkd_dkd.py 2
+# Run: bash tools/dist_train.sh configs/mask_rcnn_r101_r18_reviewdkd.py 2
 # Prepare: docs/datasets/coco.md
 # Result: not measured yet.
 
 _base_ = [
     './mask_rcnn_r18_ms.py',
     './_base_/teachers/mask_rcnn_r101.py',
-    './_base_/methods/reviewkd_dkd.py',
+    './_base_/methods/reviewdkd.py',
 ]
 
 distill = _base_.distill
