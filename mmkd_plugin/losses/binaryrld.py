@@ -14,6 +14,7 @@ from .common.reduction import (
     check_labels,
     numbers_in_use,
     per_positive,
+    positive_rows,
     prepare_logits,
 )
 
@@ -118,6 +119,7 @@ class BinaryRLDLoss(nn.Module):
     kind = 'sigmoid'
     default_tap = dict(type='DenseHeadTap', rows='positive')
     extra_repr = numbers_in_use
+    counted = staticmethod(positive_rows)
 
     def __init__(
         self,
@@ -170,17 +172,3 @@ class BinaryRLDLoss(nn.Module):
         )
         positives = labels < student.shape[1]
         return self.loss_weight * per_positive(losses, weights, positives)
-
-    def counted(
-        self,
-        student: Tensor,
-        teacher: Tensor,
-        labels: Tensor,
-        weights: Tensor | None = None,
-    ) -> Tensor:
-        """Which rows have a loss, bool of shape (N,).
-
-        A first step without positive places is no fault.
-        """
-        positives = labels < student.shape[1]
-        return positives if weights is None else positives & (weights > 0)

@@ -214,6 +214,30 @@ def per_positive(
     return total / count.clamp(min=1)
 
 
+def positive_rows(
+    student: Tensor,
+    teacher: Tensor,
+    labels: Tensor,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """Which rows count in a loss of the positives alone, for the first step.
+
+    Such a loss has it as ``counted``: a first step without positive places is
+    no fault.
+
+    Args:
+        student: Logits of shape (N, C).
+        teacher: Not used; all losses have the same signature.
+        labels: Class ids of shape (N,); C for background.
+        weights: Non-negative, shape (N,). None: every weight is 1.
+
+    Returns:
+        Bool of shape (N,).
+    """
+    positives = labels < student.shape[1]
+    return positives if weights is None else positives & (weights > 0)
+
+
 def per_weight(losses: Tensor, weights: Tensor) -> Tensor:
     """Sum of per-sample losses over the sum of their weights.
 
