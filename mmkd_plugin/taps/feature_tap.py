@@ -248,7 +248,7 @@ def _choose(
     named: dict[str, Tensor] = {}
     repeated = ''
     for part in maps:
-        name = f'p{round(math.log2(size[-1] / part.shape[-1]))}'
+        name = f'p{_level(part, size)}'
         repeated = name if name in named else repeated
         named[name] = part
     if levels is None:
@@ -272,6 +272,25 @@ def _choose(
     return {name: named[name] for name in levels}
 
 
+def _level(part: Tensor, size: Sequence[int]) -> int:
+    """The n of the stride 2^n of a map, or of the one nearest to its own.
+
+    By its size: strided layers round the number of places up, which is much
+    where there are few.
+
+    Args:
+        part: (B, C, h, w).
+        size: Height and width of its images.
+    """
+    ratio = math.log2(size[-1] / part.shape[-1])
+    exact = [
+        n
+        for n in range(len(NAMES))
+        if [math.ceil(side / 2**n) for side in size] == [*part.shape[-2:]]
+    ]
+    return min(exact, key=lambda n: abs(n - ratio), default=round(ratio))
+
+
 def _cut(part: Tensor, size: Sequence[int], both: Sequence[int]) -> Tensor:
     """The places of a map that lie in a part of its images.
 
@@ -282,9 +301,9 @@ def _cut(part: Tensor, size: Sequence[int], both: Sequence[int]) -> Tensor:
     """
     if tuple(size) == tuple(both):
         return part
-    level = round(math.log2(size[-1] / part.shape[-1]))
-    strides = [2.0**level] * 2
-    if [math.ceil(side / 2**level) for side in size] != [*part.shape[-2:]]:
+    stride = 2 ** _level(part, size)
+    strides = [float(stride)] * 2
+    if [math.ceil(side / stride) for side in size] != [*part.shape[-2:]]:
         strides = [side / n for side, n in zip(size, part.shape[-2:])]
     height, width = (
         math.ceil(side / stride) for side, stride in zip(both, strides)

@@ -9,7 +9,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch.nn import functional as F
 
 from mmkd_plugin.losses import PKDLoss
-from mmkd_plugin.taps import FeatureTap
+from mmkd_plugin.taps import FeatureTap, feature_tap
 from mmkd_plugin.teachers import Teacher
 from tests.helpers import tiny, tiny_vit
 from tests.helpers.other_detectors import dense_cfg, swin_cfg
@@ -199,3 +199,16 @@ def test_one_map_teaches_several_levels(tmp_path):
 def test_teacher_levels(arguments, message):
     with pytest.raises((TypeError, ValueError), match=message):
         FeatureTap(**arguments)
+
+
+@pytest.mark.parametrize('width', [*range(64, 321, 32), 333, 1344])
+@pytest.mark.parametrize('height', [96, 128, 160, 800])
+def test_coarse_levels_of_small_images(height, width):
+    """Rounding up makes them nearly twice as wide as their stride says."""
+    size = height, width
+    shapes = {
+        n: tuple(math.ceil(side / 2**n) for side in size) for n in range(2, 8)
+    }
+    for n, shape in shapes.items():
+        if list(shapes.values()).count(shape) == 1 and max(shape) > 1:
+            assert feature_tap._level(torch.zeros(1, 1, *shape), size) == n
