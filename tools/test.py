@@ -13,6 +13,7 @@ from mmkd_plugin.checkpoints.unpickling import safe_loading
 from mmkd_plugin.cli.errors import explain_errors
 from mmkd_plugin.cli.launch import build_parser, check_start, load_config
 from mmkd_plugin.datasets.check import check_data
+from mmkd_plugin.engine.process_group import leave_group
 from mmkd_plugin.exceptions import MMKDFileNotFoundError
 
 
@@ -47,6 +48,7 @@ def main():
     args = parse_args()
     with safe_loading(args.trust_checkpoint):
         test(args)
+    leave_group()
 
 
 def test(args):

@@ -9,6 +9,7 @@ from mmkd_plugin.checkpoints.unpickling import safe_loading
 from mmkd_plugin.cli.errors import explain_errors
 from mmkd_plugin.cli.launch import build_parser, check_start, load_config
 from mmkd_plugin.datasets.check import check_data
+from mmkd_plugin.engine.process_group import leave_group
 from mmkd_plugin.exceptions import MMKDValueError
 from mmkd_plugin.hooks import StartCheckHook
 
@@ -39,6 +40,7 @@ def main():
     args = parse_args()
     with safe_loading(args.trust_checkpoint):
         train(args)
+    leave_group()
 
 
 def train(args):
