@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
 DETECTOR = ROOT / 'configs' / 'bccd' / 'frcnn_r18w32_r18w8_ckd.py'
 DENSE = DETECTOR.with_name('gfl_r18w32_r18w8_crosskd.py')
-CLASSIFIER = ROOT / 'configs' / 'cifar100' / 'resnet56_resnet20_rld.py'
+CLASSIFIER = ROOT / 'configs' / 'cifar100' / 'resnet56_resnet20.py'
 
 
 @pytest.mark.parametrize(
