@@ -20,9 +20,11 @@ from .feature_levels import choose, cut, read_levels
 from .map_sizes import check_resize, fit
 from .reading import Reading
 from .recorder import Recorder
-from .stage_paths import is_named, places
+from .stage_paths import POOLED, is_named, places
 
 NECK = ('neck',)
+# What the `extract_feat` of a teacher gives anyhow.
+GIVEN = (NECK, (POOLED,))
 
 
 @TASK_UTILS.register_module()
@@ -39,9 +41,9 @@ class FeatureTap:
             that is given.  Of an image classifier, names stand for paths,
             see :func:`~mmkd_plugin.taps.stage_paths.places`: 'stages' of the
             backbone, or one of them, 'stages.1' or 'stages.-1' for the last;
-            'preactivations', the same before their last ReLU; 'pooled', the
-            vector (B, C) that the neck makes of the last map, as maps
-            (B, C, 1, 1).
+            'preactivations', the same before their last ReLU; 'last_map',
+            which the neck pools; 'pooled', the vector (B, C) that it makes
+            of that, as maps (B, C, 1, 1).
         teacher_modules: The same of the teacher; None: as the student's.
         levels: Names of the levels to read, 'p2' for stride 4, 'p3' for 8
             and so on; None: all.  Maps of equal modules are then paired by
@@ -99,7 +101,12 @@ class FeatureTap:
     @property
     def intact(self) -> bool:
         """Whether modules of the teacher are read that folding changes."""
-        return self.teacher_modules != NECK
+        return self.teacher_modules not in GIVEN
+
+    @property
+    def samples(self) -> Sequence | None:
+        """The data samples of the forward that :meth:`take` will give."""
+        return self._batch[1] if self._batch else None
 
     def fits(self, model: nn.Module) -> bool:
         """Whether a model has the modules that this tap reads."""
@@ -207,7 +214,10 @@ class FeatureTap:
             other = tuple(part.detach() for part in own.values())
             return Reading(tuple(own.values()), other, None, None)
         if not self.intact:
-            found.append(teacher.answer(neck_maps))
+            maps = teacher.answer(neck_maps)
+            if self.teacher_modules != NECK:
+                maps = (maps[-1][:, :, None, None],)
+            found.append(maps)
         seen = teacher.image_size
         others = choose(found[1], seen, self.teacher_levels, 'teacher')
         self._check_names([*own], [*others])

@@ -12,14 +12,15 @@ import torch.nn as nn
 
 from ..exceptions import MMKDTypeError
 
-STAGES, PREACTIVATIONS, POOLED = 'stages', 'preactivations', 'pooled'
+STAGES, PREACTIVATIONS = 'stages', 'preactivations'
+LAST, POOLED = 'last_map', 'pooled'
 # Necks of MMPretrain that make a vector of each map.
 POOLING = {'GlobalAveragePooling', 'GeneralizedMeanPooling'}
 
 
 def is_named(name: str) -> bool:
     """Whether a name stands for places that each model has elsewhere."""
-    return name.split('.')[0] in (STAGES, PREACTIVATIONS, POOLED)
+    return name.split('.')[0] in (STAGES, PREACTIVATIONS, LAST, POOLED)
 
 
 def places(
@@ -28,12 +29,13 @@ def places(
     """The places in a model that names stand for.
 
     Args:
-        model: Has a ``backbone``, and a ``neck`` for 'pooled'.
+        model: Has a ``backbone``, and a ``neck`` for 'pooled' and
+            'last_map'.
         names: 'stages', the outputs of the backbone's stages, fine to coarse;
             'preactivations', what the last ReLU of each is given; 'stages.1'
-            the first of them and 'stages.-1' the last; 'pooled', the vector
-            that the neck makes of the last map; or a place, which stays as it
-            is.
+            the first of them and 'stages.-1' the last; 'last_map', what the
+            neck pools, and 'pooled', the vector that it makes of that; or a
+            place, which stays as it is.
         role: What to call the model in messages.
 
     Raises:
@@ -43,34 +45,24 @@ def places(
     for name in names:
         if not is_named(name):
             found.append(name)
-        elif name == POOLED:
-            found.append(f'{pooling_path(model, role)}@vector')
+        elif name in (LAST, POOLED):
+            part = 'input' if name == LAST else 'vector'
+            found.append(f'{_pooling_path(model, role)}@{part}')
         else:
             found += _of_stages(model, name, role)
     return tuple(found)
 
 
-def pooling_path(
-    model: nn.Module, role: str, kinds: set[str] = POOLING
-) -> str:
-    """The path of the module that pools the last map of a classifier.
-
-    Args:
-        model: Has a ``neck``.
-        role: What to call it in the message.
-        kinds: Names of the classes that do.
-
-    Raises:
-        TypeError: If its neck is none of them.
-    """
+def _pooling_path(model: nn.Module, role: str) -> str:
+    """The path of the module that pools the last map of a classifier."""
     neck, path = getattr(model, 'neck', None), 'neck'
     if isinstance(neck, nn.Sequential) and len(neck):
         neck, path = neck[-1], f'neck.{len(neck) - 1}'
-    if not kinds & {kind.__name__ for kind in type(neck).__mro__}:
+    if not POOLING & {kind.__name__ for kind in type(neck).__mro__}:
         has = 'none' if neck is None else f'a {type(neck).__name__}'
         raise MMKDTypeError(
             f'Expected the {role} {type(model).__name__} to have a neck that '
-            f'pools, one of {", ".join(sorted(kinds))}, but it has {has}: '
+            f'pools, one of {", ".join(sorted(POOLING))}, but it has {has}: '
             'take an image classifier, or a loss that reads something else.'
         )
     return path
