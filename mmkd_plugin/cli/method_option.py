@@ -1,4 +1,4 @@
-"""``--cfg-options method=NAME``: the same teacher and student, another method."""
+"""``--cfg-options method=NAME``: the same models, another method."""
 
 from pathlib import Path
 
