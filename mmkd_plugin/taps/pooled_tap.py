@@ -25,6 +25,8 @@ class PooledTap:
     per_class = False
     # The teacher's images may be of another size than the student's.
     any_size = True
+    # What it reads of the student.
+    modules = (POOLED,)
 
     def __init__(self) -> None:
         self._maps = FeatureTap(POOLED)
