@@ -27,8 +27,8 @@ TABLES = {
     ('beyond_logits', 'NEU-DET'): '\nSteel surfaces, validation images:\n',
     ('beyond_logits', 'BCCD'): '\nBlood cells, validation images:\n',
 }
-# Methods that are what taps do.
-OF_TAPS = {'crosskd', 'crosskd_detr', 'detrdistill'}
+# Methods that are what taps do, or a switch of the hook.
+OF_TAPS = {'crosskd', 'crosskd_detr', 'detrdistill', 'function_matching'}
 HEAD = """\
 # A student with its teacher.
 # Run: python tools/train.py configs/x/student_kd.py
