@@ -13,10 +13,11 @@ from ..exceptions import MMKDTypeError, MMKDValueError
 from ..teachers.averaged import AveragedTeachers
 from ..teachers.teacher import Teacher
 from .agreement import AGREEMENT, agreement
+from .measured import is_auto, measured
 from .stages import take
 from .task_loss import attached_zero, without_losses
 from .term_guard import SKIPPED, TermGuard, tensors
-from .terms import LOGITS, build_terms, default_tap, kind_of
+from .terms import LOGITS, build_loss, build_terms, default_tap, kind_of
 
 
 class Distiller:
@@ -77,6 +78,8 @@ class Distiller:
                 f'got {log_prefix!r}: MMEngine would back-propagate it.'
             )
         self.terms = build_terms(losses, tap)
+        # Losses whose channels are measured once there is a student.
+        self._auto = {n: cfg for n, cfg in losses.items() if is_auto(cfg)}
         self.guard = TermGuard(on_nonfinite, f'{log_prefix}_{SKIPPED}')
         self.log_prefix = log_prefix
         self.task_loss = task_loss
@@ -135,6 +138,7 @@ class Distiller:
             )
         self.detach()
         self._find_taps(student)
+        self.measure(student, teachers[0].model)
         for tap in self.taps:
             tap.refuse('student', student)
             if len(teachers) > 1 and not _compares_classes(tap):
@@ -191,6 +195,34 @@ class Distiller:
                     with_kwargs=True,
                 )
             )
+
+    @property
+    def unmeasured(self) -> bool:
+        """Whether losses wait for :meth:`measure`."""
+        return bool(self._auto)
+
+    def measure(self, student: nn.Module, teacher: nn.Module) -> None:
+        """Build the losses whose channels are 'auto', once.
+
+        :meth:`attach` does so too.  Their parameters are others afterwards.
+
+        Args:
+            student: Not wrapped.
+            teacher: A model with the teacher's config; its weights do not
+                matter.
+
+        Raises:
+            TypeError: If a tap cannot read one of the models.
+        """
+        for name, cfg in self._auto.items():
+            tap = self.terms[name].tap
+            for role, model in (('student', student), ('teacher', teacher)):
+                tap.refuse(role, model)
+            cfg = measured(name, cfg, tap, student, teacher)
+            cfg.pop('tap', None)
+            loss = build_loss(name, cfg)
+            self.terms[name] = self.terms[name]._replace(loss=loss)
+        self._auto = {}
 
     def _find_taps(self, student: nn.Module) -> None:
         """Give the terms without a tap the default tap of the student."""

@@ -20,6 +20,7 @@ from ..engine.finite import FiniteSteps, refuse_nonfinite, saves_now
 from ..engine.lost_rank import exchange_identities
 from ..engine.run_scope import enclose
 from ..exceptions import MMKDValueError
+from ..teachers.config import build_model, load_config
 from ..teachers.inherit import (
     check_inherit,
     inherit,
@@ -127,9 +128,22 @@ class DistillHook(Hook):
         losses: dict = {}
         for hook in runner.hooks:
             if isinstance(hook, DistillHook):
+                hook._measure(runner)
                 losses.update(hook.distiller.trainable)
         if losses:
             adopt(runner, losses)
+
+    def _measure(self, runner) -> None:
+        """Build the losses whose channels are to be measured."""
+        if not self.distiller.unmeasured:
+            return
+        student = runner.model
+        if is_model_wrapper(student):
+            student = student.module
+        # The teacher itself comes when the student has its weights.
+        teacher = build_model(load_config(self.teacher_cfgs[0]['config']))
+        teacher.to(next(student.parameters()).device)
+        self.distiller.measure(student, teacher)
 
     @contextmanager
     def _training(self, runner) -> Iterator[None]:
