@@ -8,13 +8,14 @@ import torch.nn as nn
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..arguments import check_text, few
+from ..arguments import check_switch, check_text, few
 from ..exceptions import MMKDTypeError, MMKDValueError
 from ..teachers.averaged import AveragedTeachers
 from ..teachers.teacher import Teacher
 from .agreement import AGREEMENT, agreement
 from .measured import is_auto, measured
 from .stages import take
+from .task_loss import attached_zero, without_losses
 from .term_guard import SKIPPED, TermGuard, tensors
 from .terms import LOGITS, build_loss, build_terms, default_tap, kind_of
 
@@ -42,6 +43,10 @@ class Distiller:
         on_nonfinite: 'raise' or 'skip' a term that is NaN or Inf.
         log_prefix: Prefix of the names of the agreement, the teacher's
             accuracy and the fraction of skipped terms.
+        task_loss: Whether the student's own losses train it too.  False: only
+            the terms do, those of all hooks; its own losses are logged with
+            'task' in place of 'loss', as ``kd_task`` for MMPretrain's
+            ``loss``.
 
     Attributes:
         terms (dict[str, Term]): Loss and tap by name.
@@ -63,7 +68,9 @@ class Distiller:
         *,
         on_nonfinite: str = 'raise',
         log_prefix: str = 'kd',
+        task_loss: bool = True,
     ) -> None:
+        check_switch(task_loss=task_loss)
         check_text('log_prefix', log_prefix)
         if 'loss' in log_prefix:
             raise MMKDValueError(
@@ -75,6 +82,7 @@ class Distiller:
         self._auto = {n: cfg for n, cfg in losses.items() if is_auto(cfg)}
         self.guard = TermGuard(on_nonfinite, f'{log_prefix}_{SKIPPED}')
         self.log_prefix = log_prefix
+        self.task_loss = task_loss
         self.factor = 1.0
         self.teachers: list[Teacher] = []
         self._teacher: Any = None
@@ -178,6 +186,15 @@ class Distiller:
                 lambda *call: self.add(*call), with_kwargs=True
             ),
         ]
+        if not self.task_loss:
+            # First of all hooks, so before others have added their terms.
+            self._handles.append(
+                student.register_forward_hook(
+                    lambda *call: self.drop(*call),
+                    prepend=True,
+                    with_kwargs=True,
+                )
+            )
 
     @property
     def unmeasured(self) -> bool:
@@ -236,6 +253,15 @@ class Distiller:
         if call and self.factor:
             self._teacher.see(call['inputs'], call.get('data_samples'))
 
+    @torch.compiler.disable
+    def drop(
+        self, model: nn.Module, args: tuple, kwargs: dict, output: dict
+    ) -> dict | None:
+        """Forward hook of the model: keep its own losses for the log only."""
+        if not _loss_call(model, args, kwargs):
+            return None
+        return without_losses(output, self.log_prefix)
+
     # Dynamo would drop the guard's tensor hooks.
     @torch.compiler.disable
     def add(
@@ -256,6 +282,9 @@ class Distiller:
         # In float32: sums over maps, and squares, overflow in half precision.
         with torch.autocast(call['inputs'].device.type, enabled=False):
             added = self._terms(readings, call['inputs'])
+        if not self.task_loss:
+            name = next(iter(self.terms))
+            added[name] = added[name] + attached_zero(model)
         if 'loss' in output and 'loss_cls' not in output:
             # MMEngine would log it in place of the sum of all terms.
             output = {

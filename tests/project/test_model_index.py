@@ -30,8 +30,8 @@ TABLES = {
         '\nBlood cells, GFL, validation images; the teacher has 0.526:\n'
     ),
 }
-# Methods that are what taps do.
-OF_TAPS = {'crosskd', 'crosskd_detr', 'detrdistill'}
+# Methods that are what taps do, or a switch of the hook.
+OF_TAPS = {'crosskd', 'crosskd_detr', 'detrdistill', 'function_matching'}
 HEAD = """\
 # A student with its teacher.
 # Run: python tools/train.py configs/x/student_kd.py
