@@ -90,15 +90,19 @@ class InMemoryCIFAR100(Dataset):
 
         Returns:
             ``inputs``, uint8 RGB (N, 3, 32, 32), and N ``data_samples`` with
-            ``gt_label``.
+            ``gt_label`` and, in their metainfo, ``sample_idx``.
         """
         # Not at the top: importing the plugin must not need mmpretrain.
         from mmpretrain.structures import DataSample
 
         labels = self.labels[indices].unsqueeze(1)
+        samples = [DataSample(gt_label=label) for label in labels]
+        for sample, index in zip(samples, indices):
+            # Not `set_metainfo`, which costs a deep copy.
+            sample.set_field(int(index), 'sample_idx', field_type='metainfo')
         return dict(
             inputs=self._crops(torch.as_tensor(indices)),
-            data_samples=[DataSample(gt_label=label) for label in labels],
+            data_samples=samples,
         )
 
     def _crops(self, indices: Tensor) -> Tensor:
