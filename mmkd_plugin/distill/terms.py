@@ -89,7 +89,7 @@ def kind_of(part: object) -> str:
     """What a loss compares, or a tap reads.
 
     'logits' of a softmax over the classes, 'sigmoid', which are binary
-    logits, 'features', 'boxes', 'corners' or 'bins'.
+    logits, 'features', 'boxes', 'corners', 'bins', 'vectors' or 'class_maps'.
     """
     return getattr(part, 'kind', LOGITS)
 

@@ -67,6 +67,10 @@ class CIFARMobileNetV2(BaseModule):
         ValueError: If a layer would have no channels.
     """
 
+    # What distillation compares, see `mmkd_plugin/taps/stage_paths.py`: these
+    # have no ReLU behind them.
+    stage_paths = ('blocks.1', 'blocks.2', 'blocks.4', 'blocks.6')
+
     def __init__(self, widen_factor: float = 0.5, init_cfg=None) -> None:
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
         check_number('widen_factor', widen_factor, 1 / 16, 16)

@@ -33,11 +33,13 @@ class BasicBlock(nn.Module):
                 nn.Conv2d(in_channels, channels, 1, stride, bias=False),
                 nn.BatchNorm2d(channels),
             )
+        # A module, so that the sum can be read, which it is given.
+        self.relu = nn.ReLU()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = F.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
-        return F.relu(out + self.downsample(x))
+        return self.relu(out + self.downsample(x))
 
 
 @MODELS.register_module()
@@ -63,6 +65,9 @@ class CIFARResNet(BaseModule):
     Raises:
         ValueError: If there is no such network.
     """
+
+    # What distillation compares, see `mmkd_plugin/taps/stage_paths.py`.
+    stage_paths = ('layer1', 'layer2', 'layer3')
 
     def __init__(
         self,

@@ -50,6 +50,8 @@ class ShuffleUnit(nn.Module):
         self.bn2 = nn.BatchNorm2d(hidden)
         self.conv3 = nn.Conv2d(hidden, channels, 1, groups=GROUPS, bias=False)
         self.bn3 = nn.BatchNorm2d(channels)
+        # A module, so that what it is given can be read.
+        self.relu = nn.ReLU()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = self.shuffle(F.relu(self.bn1(self.conv1(x))))
@@ -57,8 +59,8 @@ class ShuffleUnit(nn.Module):
         out = self.bn3(self.conv3(out))
         if self.is_first:
             pooled = F.avg_pool2d(x, 3, stride=2, padding=1)
-            return F.relu(torch.cat((out, pooled), dim=1))
-        return F.relu(out + x)
+            return self.relu(torch.cat((out, pooled), dim=1))
+        return self.relu(out + x)
 
 
 @MODELS.register_module()
@@ -75,6 +77,9 @@ class CIFARShuffleNetV1(BaseModule):
         init_cfg (dict | list[dict], optional): As in MMEngine; by default
             PyTorch's initialisation of the layers.
     """
+
+    # What distillation compares, see `mmkd_plugin/taps/stage_paths.py`.
+    stage_paths = ('layer1', 'layer2', 'layer3')
 
     def __init__(self, init_cfg=None) -> None:
         super().__init__(init_cfg)

@@ -40,14 +40,17 @@ class SplitUnit(nn.Module):
         self.bn2 = nn.BatchNorm2d(half)
         self.conv3 = nn.Conv2d(half, half, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(half)
+        # A module, so that what it is given can be read.
+        self.relu = nn.ReLU()
         self.shuffle = nn.ChannelShuffle(2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         kept, out = x.chunk(2, dim=1)
         out = F.relu(self.bn1(self.conv1(out)))
         out = self.bn2(self.conv2(out))
-        out = F.relu(self.bn3(self.conv3(out)))
-        return self.shuffle(torch.cat((kept, out), dim=1))
+        out = self.bn3(self.conv3(out))
+        # Of the half that is kept, a ReLU changes nothing: it is after one.
+        return self.shuffle(self.relu(torch.cat((kept, out), dim=1)))
 
 
 class DownUnit(nn.Module):
@@ -96,6 +99,9 @@ class CIFARShuffleNetV2(BaseModule):
         init_cfg (dict | list[dict], optional): As in MMEngine; by default
             PyTorch's initialisation of the layers.
     """
+
+    # What distillation compares, see `mmkd_plugin/taps/stage_paths.py`.
+    stage_paths = ('layer1', 'layer2', 'layer3')
 
     def __init__(self, init_cfg=None) -> None:
         super().__init__(init_cfg)

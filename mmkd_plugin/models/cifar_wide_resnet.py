@@ -63,6 +63,11 @@ class CIFARWideResNet(BaseModule):
         ValueError: If there is no such network.
     """
 
+    # What distillation compares, see `mmkd_plugin/taps/stage_paths.py`: sums
+    # before batch norm and ReLU, and what the next batch norm makes of them.
+    stage_paths = ('block1', 'block2', 'block3')
+    preactivation_paths = ('block2.0.bn1', 'block3.0.bn1', 'bn1')
+
     def __init__(self, depth: int, widen_factor: int, init_cfg=None) -> None:
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
         check_integer('depth', depth, 0, 1000)

@@ -1,29 +1,30 @@
 """Feature maps: of a neck, of backbone stages, or of any module.
 
-B images, L levels of C_l channels and h_l x w_l places. A level is named by
-its stride: p3 has stride 2^3.
+B images, L levels of C_l channels and h_l x w_l places.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch.nn as nn
 from mmengine.registry import TASK_UTILS
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
-from ..arguments import check_switch, shown
+from ..arguments import shown
 from ..exceptions import (
     MMKDRuntimeError,
     MMKDTypeError,
     MMKDValueError,
 )
+from .feature_levels import choose, cut, read_levels
+from .map_sizes import check_resize, fit
 from .reading import Reading
 from .recorder import Recorder
+from .stage_paths import POOLED, is_named, places
 
 NECK = ('neck',)
-NAMES = tuple(f'p{n}' for n in range(10))
+# What the `extract_feat` of a teacher gives anyhow.
+GIVEN = (NECK, (POOLED,))
 
 
 @TASK_UTILS.register_module()
@@ -35,16 +36,27 @@ class FeatureTap:
 
     Args:
         modules: Path of the module, or paths of several, as in
-            ``model.named_modules()``: 'neck', 'backbone' (its stages) or for
-            example 'backbone.layer3'.
+            ``model.named_modules()``: 'neck', 'backbone' (what it gives) or
+            for example 'backbone.layer3'; 'backbone.layer3@input' is what
+            that is given.  Of an image classifier, names stand for paths,
+            see :func:`~mmkd_plugin.taps.stage_paths.places`: 'stages' of the
+            backbone, or one of them, 'stages.1' or 'stages.-1' for the last;
+            'preactivations', the same before their last ReLU; 'last_map',
+            which the neck pools; 'pooled', the vector (B, C) that it makes
+            of that, as maps (B, C, 1, 1).
         teacher_modules: The same of the teacher; None: as the student's.
         levels: Names of the levels to read, 'p2' for stride 4, 'p3' for 8
-            and so on; None: all, of which both models must have the same.
+            and so on; None: all.  Maps of equal modules are then paired by
+            their strides, which must be the same; those of different ones,
+            and of names such as 'stages', in their order, of which there
+            must be equally many.
         teacher_levels: Name of the teacher's level for each of ``levels``,
             in strides of the images that the teacher sees; one may teach
             several.  None: as ``levels``.
-        resize: Whether the student's maps are resized bilinearly where the
-            teacher's have another height or width; otherwise it is an error.
+        resize: What to do where height or width differ.  False: it is an
+            error.  True: resize the student's map bilinearly.  'pool': pool
+            the larger map to the size of the smaller, by averages.  'keep':
+            nothing; the loss must take such maps.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -61,20 +73,20 @@ class FeatureTap:
         modules: str | Sequence[str] = 'neck',
         teacher_modules: str | Sequence[str] | None = None,
         levels: Sequence[str] | None = None,
-        resize: bool = False,
+        resize: bool | str = False,
         teacher_levels: Sequence[str] | None = None,
     ) -> None:
-        check_switch(resize=resize)
+        check_resize(resize)
         self.modules = _paths('modules', modules)
         self.teacher_modules = self.modules
         if teacher_modules is not None:
             self.teacher_modules = _paths('teacher_modules', teacher_modules)
         self.levels = None
         if levels is not None:
-            self.levels = _levels('levels', levels, 'different ')
+            self.levels = read_levels('levels', levels, 'different ')
         self.teacher_levels = self.levels
         if teacher_levels is not None:
-            self.teacher_levels = _levels('teacher_levels', teacher_levels)
+            self.teacher_levels = read_levels('teacher_levels', teacher_levels)
             if len(self.teacher_levels) != len(self.levels or ()):
                 raise MMKDValueError(
                     'Expected argument `teacher_levels` to have a name for '
@@ -89,11 +101,19 @@ class FeatureTap:
     @property
     def intact(self) -> bool:
         """Whether modules of the teacher are read that folding changes."""
-        return self.teacher_modules != NECK
+        return self.teacher_modules not in GIVEN
+
+    @property
+    def samples(self) -> Sequence | None:
+        """The data samples of the forward that :meth:`take` will give."""
+        return self._batch[1] if self._batch else None
 
     def fits(self, model: nn.Module) -> bool:
         """Whether a model has the modules that this tap reads."""
-        return not _missing(model, self.modules)
+        try:
+            return not _missing(model, places(model, self.modules))
+        except MMKDTypeError:
+            return False
 
     def refuse(self, role: str, model: nn.Module) -> None:
         """Refuse a model without the modules.
@@ -103,12 +123,12 @@ class FeatureTap:
             model: Not wrapped.
 
         Raises:
-            TypeError: If it lacks one.
+            TypeError: If it lacks one, or has no such stages.
         """
         name, paths = 'modules', self.modules
         if role != 'student':
             name, paths = 'teacher_modules', self.teacher_modules
-        missing = _missing(model, paths)
+        missing = _missing(model, places(model, paths, role))
         if missing:
             parts = [name for name, _ in model.named_children()]
             raise MMKDTypeError(
@@ -130,16 +150,17 @@ class FeatureTap:
             teacher: The teacher.
         """
         self._student = student
-        own = Recorder(student, self.modules, 'student')
-        self._recorders = [own]
+        wanted = {'student': self.modules}
+        if self.intact:
+            wanted['teacher'] = self.teacher_modules
+        self._recorders = [
+            Recorder(model, places(model, wanted[role], role), role)
+            for role, model in zip(wanted, (student, teacher))
+        ]
         # Plain function: deepcopy would copy a bound method's object.
         self._handle = student.register_forward_pre_hook(
             lambda *call: self._begin(*call), with_kwargs=True
         )
-        if self.intact:
-            self._recorders.append(
-                Recorder(teacher, self.teacher_modules, 'teacher')
-            )
 
     def detach(self) -> None:
         """Remove the hooks, and free the last forward."""
@@ -188,127 +209,51 @@ class FeatureTap:
             return None
         size, samples = batch
         found = [recorder.take() for recorder in self._recorders]
-        own = _choose(found[0], size, self.levels, 'student')
+        own = choose(found[0], size, self.levels, 'student')
         if teacher is None:
             other = tuple(part.detach() for part in own.values())
             return Reading(tuple(own.values()), other, None, None)
         if not self.intact:
-            found.append(teacher.answer(neck_maps))
+            maps = teacher.answer(neck_maps)
+            if self.teacher_modules != NECK:
+                maps = (maps[-1][:, :, None, None],)
+            found.append(maps)
         seen = teacher.image_size
-        others = _choose(found[1], seen, self.teacher_levels, 'teacher')
-        if self.levels is None and list(own) != list(others):
-            raise MMKDRuntimeError(
-                f'FeatureTap read {_names(own)} of the student and '
-                f'{_names(others)} of the teacher: name `levels` that both '
-                'have, or `teacher_modules` of the same strides.'
-            )
+        others = choose(found[1], seen, self.teacher_levels, 'teacher')
+        self._check_names([*own], [*others])
         if teacher.input_size is None:
             # The padding of the two may differ, at the right and the bottom.
             both = tuple(min(sides) for sides in zip(size, seen))
-            own = {n: _cut(part, size, both) for n, part in own.items()}
-            others = {n: _cut(part, seen, both) for n, part in others.items()}
+            own = {n: cut(part, size, both) for n, part in own.items()}
+            others = {n: cut(part, seen, both) for n, part in others.items()}
             size = both
         pairs = [
-            self._pair(own[name], others[other], name)
-            for name, other in zip(own, self.teacher_levels or own)
+            fit(own[name], others[other], self.resize, name)
+            for name, other in zip(own, self.teacher_levels or others)
         ]
         student, other = zip(*pairs)
         return Reading(student, other, ground_truth(samples, size), None)
 
-    def _pair(
-        self, own: Tensor, other: Tensor, name: str
-    ) -> tuple[Tensor, Tensor]:
-        size = other.shape[-2:]
-        if own.shape[-2:] == size:
-            return own, other
-        if self.resize:
-            own = F.interpolate(
-                own, size=size, mode='bilinear', align_corners=False
+    def _check_names(self, own: list[str], others: list[str]) -> None:
+        """Raise unless the levels of student and teacher pair."""
+        if self.levels is not None:
+            return
+        if self.modules != self.teacher_modules or any(
+            map(is_named, self.modules)
+        ):
+            if len(own) == len(others):
+                return
+            raise MMKDRuntimeError(
+                f'FeatureTap read {len(own)} maps of the student and '
+                f'{len(others)} of the teacher, which it pairs in their '
+                'order: name equally many `modules` and `teacher_modules`.'
             )
-            return own, other
-        raise MMKDRuntimeError(
-            f'The maps of {name} differ in size: student '
-            f'{tuple(own.shape[-2:])}, teacher {tuple(size)}; set '
-            '`resize=True` in the FeatureTap.'
-        )
-
-
-def _choose(
-    maps: Sequence[Tensor],
-    size: Sequence[int],
-    levels: Sequence[str] | None,
-    role: str,
-) -> dict[str, Tensor]:
-    """The wanted levels by name; all, numbered where names repeat."""
-    if not maps:
-        raise MMKDRuntimeError(
-            f'No module that FeatureTap reads of the {role} ran in this '
-            'step: name modules of its backbone or neck.'
-        )
-    named: dict[str, Tensor] = {}
-    repeated = ''
-    for part in maps:
-        name = f'p{_level(part, size)}'
-        repeated = name if name in named else repeated
-        named[name] = part
-    if levels is None:
-        if repeated:
-            return {f'map {n}': part for n, part in enumerate(maps)}
-        return named
-    if repeated in levels:
-        raise MMKDRuntimeError(
-            f'FeatureTap read several maps of the {role} that are '
-            f'{repeated}: name the `modules` one by one, without '
-            '`levels`.'
-        )
-    missing = [name for name in levels if name not in named]
-    if missing:
-        raise MMKDRuntimeError(
-            f'Expected level {missing[0]} among the maps that FeatureTap '
-            f'reads of the {role} but got {_names(named)}: set `levels` '
-            'of the tap to those that student and teacher have'
-            f'{"" if role == "student" else ", or `teacher_levels`"}.'
-        )
-    return {name: named[name] for name in levels}
-
-
-def _level(part: Tensor, size: Sequence[int]) -> int:
-    """The n of the stride 2^n of a map, or of the one nearest to its own.
-
-    By its size: strided layers round the number of places up, which is much
-    where there are few.
-
-    Args:
-        part: (B, C, h, w).
-        size: Height and width of its images.
-    """
-    ratio = math.log2(size[-1] / part.shape[-1])
-    exact = [
-        n
-        for n in range(len(NAMES))
-        if [math.ceil(side / 2**n) for side in size] == [*part.shape[-2:]]
-    ]
-    return min(exact, key=lambda n: abs(n - ratio), default=round(ratio))
-
-
-def _cut(part: Tensor, size: Sequence[int], both: Sequence[int]) -> Tensor:
-    """The places of a map that lie in a part of its images.
-
-    Args:
-        part: (B, C, h, w).
-        size: Height and width of its images.
-        both: Those of the part, from the upper left corner.
-    """
-    if tuple(size) == tuple(both):
-        return part
-    stride = 2 ** _level(part, size)
-    strides = [float(stride)] * 2
-    if [math.ceil(side / stride) for side in size] != [*part.shape[-2:]]:
-        strides = [side / n for side, n in zip(size, part.shape[-2:])]
-    height, width = (
-        math.ceil(side / stride) for side, stride in zip(both, strides)
-    )
-    return part[..., :height, :width]
+        if own != others:
+            raise MMKDRuntimeError(
+                f'FeatureTap read {", ".join(own)} of the student and '
+                f'{", ".join(others)} of the teacher: name `levels` that '
+                'both have, or `teacher_modules` of the same strides.'
+            )
 
 
 def neck_maps(model: nn.Module, features: Sequence[Tensor]):
@@ -335,29 +280,10 @@ def _paths(name: str, value: object) -> tuple[str, ...]:
     return tuple(paths)
 
 
-def _levels(name: str, value: object, different: str = '') -> tuple[str, ...]:
-    if not isinstance(value, (list, tuple)) or not value:
-        raise MMKDTypeError(
-            f'Expected argument `{name}` to be a list of names such as p3 '
-            f'(stride 8) but got {shown(value)}.'
-        )
-    wrong = [level for level in value if level not in NAMES]
-    if wrong or (different and len(set(value)) < len(value)):
-        raise MMKDValueError(
-            f'Expected argument `{name}` to hold {different}names such as p3 '
-            f'(stride 8) but got {shown(value)}.'
-        )
-    return tuple(value)
-
-
 def _missing(model: nn.Module, paths: Sequence[str]) -> str:
     """The first path that a model does not have."""
     modules = dict(model.named_modules())
-    return next((path for path in paths if path not in modules), '')
-
-
-def _names(maps: dict[str, Tensor]) -> str:
-    return ', '.join(maps)
+    return next((p for p in paths if p.split('@')[0] not in modules), '')
 
 
 def ground_truth(samples, size: Sequence[int]) -> list[Tensor] | None:

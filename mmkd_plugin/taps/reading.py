@@ -11,22 +11,26 @@ from torch import Tensor
 class Reading(NamedTuple):
     """The four arguments of a loss.
 
-    ========  =======================  ======================  ============
-    kind      student, teacher         labels                  weights
-    ========  =======================  ======================  ============
-    logits    (N, C)                   class ids (N,), or      (N,), >= 0
-                                       soft labels (N, C)
-    sigmoid   binary logits (N, C)     class ids (N,), C for   (N,), >= 0
-                                       none
-    features  tuples of maps           boxes of each image,    None
-              (B, C_l, h_l, w_l)       or None
-    boxes     deltas (N, 4)            true deltas (N, 4), or  (N,), >= 0
-                                       None
-    corners   boxes x1, y1, x2, y2     1 for a positive, 0     (N,), >= 0
-              (N, 4)                   for none, (N,)
-    bins      logits of the bins       1 for a positive, 0     (N,), >= 0
-              (N, 4, R + 1)            for none, (N,)
-    ========  =======================  ======================  ============
+    ==========  =======================  ======================  ============
+    kind        student, teacher         labels                  weights
+    ==========  =======================  ======================  ============
+    logits      (N, C)                   class ids (N,), or      (N,), >= 0
+                                         soft labels (N, C)
+    sigmoid     binary logits (N, C)     class ids (N,), C for   (N,), >= 0
+                                         none
+    features    tuples of maps           boxes of each image,    None
+                (B, C_l, h_l, w_l)       or None
+    boxes       deltas (N, 4)            true deltas (N, 4), or  (N,), >= 0
+                                         None
+    corners     boxes x1, y1, x2, y2     1 for a positive, 0     (N,), >= 0
+                (N, 4)                   for none, (N,)
+    bins        logits of the bins       1 for a positive, 0     (N,), >= 0
+                (N, 4, R + 1)            for none, (N,)
+    vectors     (N, D_s) and (N, D_t)    class ids (N,), soft    (N,), >= 0
+                                         labels (N, C), or None
+    class_maps  maps (N, C, h, w), of    None                    None
+                the same classes
+    ==========  =======================  ======================  ============
 
     N samples (images, sampled RoIs, anchors, points or queries), C classes (K
     + 1 for an RoI head, background last; 1 for an RPN, the object), B images.
@@ -35,7 +39,8 @@ class Reading(NamedTuple):
     :class:`~mmkd_plugin.taps.detr_box_tap.DETRBoxTap`.
     Corners are decoded, in pixels of the padded batch, and not clipped. Bins
     are those of the four distances from a point to the sides of its box: a
-    softmax over R + 1 multiples of the stride.
+    softmax over R + 1 multiples of the stride. Vectors are what a classifier
+    makes of an image before its last layer, of D_s and D_t numbers.
 
     Attributes:
         student: With its graph.

@@ -1,23 +1,25 @@
-"""The outputs of modules of a model, found by their path."""
+"""What modules of a model give or are given, found by their places."""
 
 from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn as nn
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from ..exceptions import MMKDRuntimeError
 
 
 class Recorder:
-    """Records the maps that modules give, from :meth:`open` to :meth:`take`.
+    """Records the maps of modules, from :meth:`open` to :meth:`take`.
 
     Outside of that, as when activation checkpointing runs a module again in
     the backward pass, nothing is recorded.
 
     Args:
         model: Has the modules.
-        paths: Their names in ``model.named_modules()``.
+        paths: Their names in ``model.named_modules()``, or other places, see
+            :mod:`~mmkd_plugin.taps.stage_paths`.
         role: What to call the model in messages.
     """
 
@@ -27,33 +29,58 @@ class Recorder:
         self.paths = paths
         self.role = role
         self._maps: dict[str, list[tuple[Tensor, int]]] | None = None
-        # Plain functions: deepcopy would copy a bound method's object.
-        self._handles = [
-            model.get_submodule(path).register_forward_hook(self._hook(path))
-            for path in paths
-        ]
+        self._handles = [self._register(model, place) for place in paths]
 
-    def _hook(self, path: str) -> Callable:
-        return lambda module, args, output: self._record(path, output)
+    def _register(self, model: nn.Module, place: str) -> RemovableHandle:
+        path, _, part = place.partition('@')
+        module = model.get_submodule(path)
+        # Plain functions: deepcopy would copy a bound method's object.
+        if part == 'input':
+            return module.register_forward_pre_hook(self._pre_hook(place))
+        return module.register_forward_hook(self._hook(place))
+
+    def _hook(self, place: str) -> Callable:
+        return lambda module, args, output: self._record(place, output)
+
+    def _pre_hook(self, place: str) -> Callable:
+        return lambda module, args: self._record_input(
+            place, module, args[0] if args else None
+        )
 
     # Traced, the versions of the maps would be those of the trace.
     @torch.compiler.disable
-    def _record(self, path: str, output: object) -> None:
+    def _record(self, place: str, output: object) -> None:
         if self._maps is None:
             return
+        is_vector = place.endswith('@vector')
         parts = output if isinstance(output, (list, tuple)) else [output]
+        if '@' in place:
+            parts = parts[-1:]
+            self._maps[place] = []
         for part in parts:
-            if not isinstance(part, Tensor) or part.ndim != 4:
+            wanted = 2 if is_vector else 4
+            if not isinstance(part, Tensor) or part.ndim != wanted:
                 shape = getattr(part, 'shape', None)
                 raise MMKDRuntimeError(
-                    f'The module {path!r} of the {self.role} gave a '
+                    f'The module {place!r} of the {self.role} gave a '
                     f'{type(part).__name__}'
                     f'{"" if shape is None else f" of shape {tuple(shape)}"}, '
                     'but FeatureTap reads maps of shape (B, C, h, w): name a '
                     'module that gives maps, such as the neck.'
                 )
+            if is_vector:
+                part = part[:, :, None, None]
             # A dense head runs its convolutions once per level.
-            self._maps.setdefault(path, []).append((part, part._version))
+            self._maps.setdefault(place, []).append((part, part._version))
+
+    @torch.compiler.disable
+    def _record_input(
+        self, place: str, module: nn.Module, given: object
+    ) -> None:
+        if getattr(module, 'inplace', False) and isinstance(given, Tensor):
+            # The module overwrites what it is given.
+            given = given.clone() if self._maps is not None else given
+        self._record(place, given)
 
     def open(self) -> None:
         """Begin to record; what was recorded before is dropped."""

@@ -7,7 +7,7 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from mmkd_plugin.taps import FeatureTap
+from mmkd_plugin.taps import FeatureTap, map_sizes
 from mmkd_plugin.taps.feature_tap import ground_truth
 from tests.helpers import tiny, tiny_cls
 from tests.helpers.teachers import Shown
@@ -201,6 +201,97 @@ def test_other_sizes(student, teacher):
     tap.detach()
 
 
+def classifiers(student, teacher):
+    """Two of 32 pixels, and the images of a batch."""
+    models = []
+    for n, backbone in enumerate((student, teacher)):
+        model = tiny_cls.build_classifier(n)
+        model.backbone = MODELS.build(backbone)
+        models.append(model)
+    # The last layer does not fit, but is not run.
+    models[0].head.loss = lambda features, samples: {}
+    return models[0].train(), models[1].eval()
+
+
+def read_maps(tap, student, teacher):
+    """The reading of a tap of two classifiers."""
+    tap.refuse('student', student)
+    tap.refuse('teacher', teacher)
+    tap.attach(student, teacher)
+    images = torch.rand(2, 3, 32, 32)
+    student(images, None, mode='loss')
+    reading = tap.take(Shown(teacher, images))
+    tap.detach()
+    return reading
+
+
+RESNET = dict(type='CIFARResNet', depth=8, channels=(4, 4, 8, 8))
+SHUFFLE = dict(type='CIFARShuffleNetV1')
+
+
+def test_stages_pair_in_their_order():
+    """Of other strides, with the larger maps pooled, or as they are."""
+    student, teacher = classifiers(RESNET, SHUFFLE)
+    message = r'map.* differ in size: student \(32, 32\), teacher \(16, 16\)'
+    with pytest.raises(RuntimeError, match=message):
+        read_maps(FeatureTap('stages'), student, teacher)
+    kept = read_maps(FeatureTap('stages', resize='keep'), student, teacher)
+    assert [x.shape[1:] for x in kept.student] == [
+        (4, 32, 32),
+        (8, 16, 16),
+        (8, 8, 8),
+    ]
+    assert [x.shape[1:] for x in kept.teacher] == [
+        (240, 16, 16),
+        (480, 8, 8),
+        (960, 4, 4),
+    ]
+    for models in ((student, teacher), (teacher, student)):
+        own, other = models[0].train(), models[1].eval()
+        own.head.loss = lambda features, samples: {}
+        pooled = read_maps(FeatureTap('stages', resize='pool'), own, other)
+        for maps in (pooled.student, pooled.teacher):
+            assert [x.shape[-1] for x in maps] == [16, 8, 4]
+
+
+def test_pooling_is_the_mean_of_places():
+    own, other = torch.rand(2, 3, 8, 8), torch.rand(2, 5, 4, 4)
+    found, kept = map_sizes.fit(own, other, 'pool', 'p3')
+    expected = own.unflatten(3, (4, 2)).unflatten(2, (4, 2)).mean((3, 5))
+    torch.testing.assert_close(found, expected)
+    assert torch.equal(kept, other)
+
+
+def test_preactivations_and_pooled_of_the_teacher():
+    student, teacher = classifiers(RESNET, RESNET)
+    tap = FeatureTap(['stages', 'pooled'], ['preactivations', 'pooled'])
+    assert tap.intact
+    reading = read_maps(tap, student, teacher)
+    assert len(reading.student) == len(reading.teacher) == 4
+    for maps, is_signed in ((reading.student, False), (reading.teacher, True)):
+        assert [x.min().item() < 0 for x in maps[:3]] == [is_signed] * 3
+        assert maps[3].shape == (2, 8, 1, 1)
+    last = reading.teacher[2].relu().mean((2, 3), keepdim=True)
+    torch.testing.assert_close(reading.teacher[3], last)
+
+
+def test_other_number_of_stages():
+    student, teacher = classifiers(RESNET, dict(type='CIFARVGG', depth=8))
+    with pytest.raises(RuntimeError, match='3 maps of .* and 4 of the teach'):
+        read_maps(FeatureTap('stages', resize='pool'), student, teacher)
+    own = ['stages.1', 'stages.2', 'stages.3']
+    tap = FeatureTap(own, ['stages.1', 'stages.2', 'stages.4'], resize='pool')
+    reading = read_maps(tap, student, teacher)
+    assert [x.shape[-1] for x in reading.student] == [16, 8, 4]
+
+
+def test_stages_of_a_model_without_them(student):
+    student.backbone = nn.Identity()
+    assert not FeatureTap('stages').fits(student)
+    with pytest.raises(TypeError, match='knows no stages of the Identity'):
+        FeatureTap('stages').refuse('student', student)
+
+
 class Cropped(nn.Module):
     def __init__(self, neck):
         super().__init__()
@@ -296,6 +387,7 @@ def test_missing_module(student, role):
         (dict(levels=[3]), '`levels` to hold different names'),
         (dict(levels=['p3', 'p3']), '`levels` to hold different names'),
         (dict(resize=1), '`resize` to be True or False'),
+        (dict(resize='crop'), '`resize` to be one of pool, keep'),
     ],
 )
 def test_arguments(arguments, message):

@@ -1,0 +1,99 @@
+"""The vector that an image classifier makes of its last feature map.
+
+N images, D_s and D_t channels of student and teacher.
+"""
+
+import torch
+import torch.nn as nn
+from mmengine.registry import TASK_UTILS
+from torch import Tensor
+
+from .feature_tap import FeatureTap
+from .reading import Reading
+from .stage_paths import POOLED
+
+
+@TASK_UTILS.register_module()
+class PooledTap:
+    """Read what the neck of a classifier hands to its head: pooled vectors.
+
+    Works with MMPretrain's ``ImageClassifier`` whose neck pools, such as
+    ``GlobalAveragePooling``.
+    """
+
+    kind = 'vectors'
+    per_class = False
+    # The teacher's images may be of another size than the student's.
+    any_size = True
+
+    def __init__(self) -> None:
+        self._maps = FeatureTap(POOLED)
+
+    def fits(self, model: nn.Module) -> bool:
+        """Whether a model has a neck that pools."""
+        return self._maps.fits(model)
+
+    def refuse(self, role: str, model: nn.Module) -> None:
+        """Refuse a model without a neck that pools.
+
+        Args:
+            role: 'student' or 'teacher'.
+            model: Not wrapped.
+
+        Raises:
+            TypeError: If it has none.
+        """
+        self._maps.refuse(role, model)
+
+    def reads(self, teacher: nn.Module) -> str:
+        """What is read of a teacher, for the log."""
+        return 'its pooled vectors'
+
+    def attach(self, student: nn.Module, teacher: nn.Module) -> None:
+        """Register hooks on a student that :meth:`refuse` accepts.
+
+        Args:
+            student: In training.
+            teacher: The teacher.
+        """
+        self._maps.attach(student, teacher)
+
+    def detach(self) -> None:
+        """Remove the hooks, and free the last forward."""
+        self._maps.detach()
+
+    def take(self, teacher) -> Reading | None:
+        """Return the reading of the student's last forward, and clear it.
+
+        Args:
+            teacher (Teacher | None): Has seen the images of that forward.
+                None: no teacher runs; its vectors in the reading are then a
+                placeholder.
+
+        Returns:
+            Vectors (N, D_s) and (N, D_t); as labels class ids (N,), soft
+            labels (N, C), or None if the images have none; weights of 1.
+            None if the student did not run.
+        """
+        samples = self._maps.samples
+        reading = self._maps.take(teacher)
+        if reading is None:
+            return None
+        own, other = reading.student[0], reading.teacher[0]
+        return Reading(
+            own.flatten(1),
+            other.flatten(1),
+            image_labels(samples),
+            own.new_ones(len(own)),
+        )
+
+
+def image_labels(samples) -> Tensor | None:
+    """The labels of images, (N,), or soft ones, (N, C); None: none."""
+    if not samples:
+        return None
+    if 'gt_score' in samples[0]:
+        return torch.stack([sample.gt_score for sample in samples])
+    if all(len(sample.get('gt_label', ())) == 1 for sample in samples):
+        return torch.cat([sample.gt_label for sample in samples])
+    return None

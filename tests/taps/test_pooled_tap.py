@@ -1,0 +1,86 @@
+"""PooledTap: which vectors and labels it reads, what it refuses."""
+
+import pytest
+import torch
+from mmpretrain.structures import DataSample
+
+from mmkd_plugin.taps import PooledTap
+from mmkd_plugin.taps.pooled_tap import image_labels
+from tests.helpers import tiny, tiny_cls
+from tests.helpers.teachers import Shown
+
+
+@pytest.fixture
+def models():
+    """A student in training, and a teacher of twice its width."""
+    student = tiny_cls.build_classifier().train()
+    return student, tiny_cls.build_classifier(1, width=8).eval()
+
+
+def run(tap, student, teacher):
+    for role, model in (('student', student), ('teacher', teacher)):
+        assert tap.fits(model)
+        tap.refuse(role, model)
+    tap.attach(student, teacher)
+    data = student.data_preprocessor(tiny_cls.batch(0, 1, 5), True)
+    student(**data, mode='loss')
+    return data['inputs']
+
+
+def test_reads_what_the_heads_are_given(models):
+    student, teacher = models
+    given = []
+    student.head.register_forward_pre_hook(
+        lambda module, args: given.append(args[0][-1])
+    )
+    tap = PooledTap()
+    images = run(tap, student, teacher)
+    reading = tap.take(Shown(teacher, images))
+    assert torch.equal(reading.student, given[0])
+    assert reading.student.requires_grad
+    assert reading.student.shape == (3, 8)
+    with torch.no_grad():
+        (expected,) = teacher.extract_feat(images)
+    assert torch.equal(reading.teacher, expected)
+    assert reading.teacher.shape == (3, 16)
+    assert reading.labels.tolist() == [0, 1, 2]
+    assert reading.weights.tolist() == [1, 1, 1]
+    assert tap.take(Shown(teacher, images)) is None
+    # The teacher's batch norms may be folded: nothing else of it is read.
+    assert not getattr(tap, 'intact', False)
+
+
+def test_no_teacher_runs(models):
+    tap = PooledTap()
+    run(tap, *models)
+    reading = tap.take(None)
+    assert reading.student.requires_grad
+    assert not reading.teacher.requires_grad
+
+
+def test_detach(models):
+    tap = PooledTap()
+    run(tap, *models)
+    tap.detach()
+    assert tap.take(None) is None
+    assert not any(m._forward_hooks for m in models[0].modules())
+
+
+def test_soft_labels():
+    rows = torch.tensor([[0.2, 0.8], [1.0, 0.0]])
+    samples = [DataSample().set_gt_score(row) for row in rows]
+    assert torch.equal(image_labels(samples), rows)
+
+
+def test_no_labels():
+    assert image_labels(None) is None
+    assert image_labels([DataSample(), DataSample()]) is None
+    several = [DataSample().set_gt_label(torch.tensor([0, 1]))]
+    assert image_labels(several) is None
+
+
+def test_detector():
+    message = r'student FasterRCNN to have a neck that pools, .* has a FPN'
+    with pytest.raises(TypeError, match=message):
+        PooledTap().refuse('student', tiny.build_detector())
+    assert not PooledTap().fits(tiny.build_detector())
