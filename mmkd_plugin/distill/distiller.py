@@ -8,12 +8,13 @@ import torch.nn as nn
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..arguments import check_text, few
+from ..arguments import check_switch, check_text, few
 from ..exceptions import MMKDTypeError, MMKDValueError
 from ..teachers.averaged import AveragedTeachers
 from ..teachers.teacher import Teacher
 from .agreement import AGREEMENT, agreement
 from .stages import take
+from .task_loss import attached_zero, without_losses
 from .term_guard import SKIPPED, TermGuard, tensors
 from .terms import LOGITS, build_terms, default_tap, kind_of
 
@@ -41,6 +42,10 @@ class Distiller:
         on_nonfinite: 'raise' or 'skip' a term that is NaN or Inf.
         log_prefix: Prefix of the names of the agreement, the teacher's
             accuracy and the fraction of skipped terms.
+        task_loss: Whether the student's own losses train it too.  False: only
+            the terms do, those of all hooks; its own losses are logged with
+            'task' in place of 'loss', as ``kd_task`` for MMPretrain's
+            ``loss``.
 
     Attributes:
         terms (dict[str, Term]): Loss and tap by name.
@@ -62,7 +67,9 @@ class Distiller:
         *,
         on_nonfinite: str = 'raise',
         log_prefix: str = 'kd',
+        task_loss: bool = True,
     ) -> None:
+        check_switch(task_loss=task_loss)
         check_text('log_prefix', log_prefix)
         if 'loss' in log_prefix:
             raise MMKDValueError(
@@ -72,6 +79,7 @@ class Distiller:
         self.terms = build_terms(losses, tap)
         self.guard = TermGuard(on_nonfinite, f'{log_prefix}_{SKIPPED}')
         self.log_prefix = log_prefix
+        self.task_loss = task_loss
         self.factor = 1.0
         self.teachers: list[Teacher] = []
         self._teacher: Any = None
@@ -174,6 +182,15 @@ class Distiller:
                 lambda *call: self.add(*call), with_kwargs=True
             ),
         ]
+        if not self.task_loss:
+            # First of all hooks, so before others have added their terms.
+            self._handles.append(
+                student.register_forward_hook(
+                    lambda *call: self.drop(*call),
+                    prepend=True,
+                    with_kwargs=True,
+                )
+            )
 
     def _find_taps(self, student: nn.Module) -> None:
         """Give the terms without a tap the default tap of the student."""
@@ -204,6 +221,15 @@ class Distiller:
         if call and self.factor:
             self._teacher.see(call['inputs'], call.get('data_samples'))
 
+    @torch.compiler.disable
+    def drop(
+        self, model: nn.Module, args: tuple, kwargs: dict, output: dict
+    ) -> dict | None:
+        """Forward hook of the model: keep its own losses for the log only."""
+        if not _loss_call(model, args, kwargs):
+            return None
+        return without_losses(output, self.log_prefix)
+
     # Dynamo would drop the guard's tensor hooks.
     @torch.compiler.disable
     def add(
@@ -224,6 +250,9 @@ class Distiller:
         # In float32: sums over maps, and squares, overflow in half precision.
         with torch.autocast(call['inputs'].device.type, enabled=False):
             added = self._terms(readings, call['inputs'])
+        if not self.task_loss:
+            name = next(iter(self.terms))
+            added[name] = added[name] + attached_zero(model)
         if 'loss' in output and 'loss_cls' not in output:
             # MMEngine would log it in place of the sum of all terms.
             output = {

@@ -55,8 +55,10 @@ class DistillHook(Hook):
             ``checkpoint`` among them.  The probabilities of several teachers
             are averaged and used as logits; to give each its own losses, use
             one hook per teacher.
-        losses, tap, on_nonfinite, log_prefix: See
-            :class:`~mmkd_plugin.distill.Distiller`.
+        losses, tap, on_nonfinite, log_prefix, task_loss: See
+            :class:`~mmkd_plugin.distill.Distiller`.  Without the task loss,
+            ``begin`` and ``end`` would leave steps that train nothing, and
+            are refused.
         warmup, begin, end, by_epoch: See
             :class:`~mmkd_plugin.hooks.schedule.Schedule`.
         inherit: Names of modules, such as neck, rpn_head and roi_head, that
@@ -84,14 +86,25 @@ class DistillHook(Hook):
         min_metric: dict | None = None,
         on_nonfinite: str = 'raise',
         log_prefix: str = 'kd',
+        task_loss: bool = True,
     ) -> None:
         self.teacher_cfgs = read_teachers(teacher)
         check_switch(evaluate_teacher=evaluate_teacher)
         check_min_metric(min_metric)
         self.distiller = Distiller(
-            losses, tap, on_nonfinite=on_nonfinite, log_prefix=log_prefix
+            losses,
+            tap,
+            on_nonfinite=on_nonfinite,
+            log_prefix=log_prefix,
+            task_loss=task_loss,
         )
         self.schedule = Schedule(warmup, begin, end, by_epoch)
+        if not task_loss and (begin or end is not None):
+            raise MMKDValueError(
+                'Expected no `begin` and `end` with `task_loss=False`, but '
+                f'got begin={begin} and end={end}, which leave steps without '
+                'any loss: leave them out, or train with the task loss.'
+            )
         check_inherit(inherit, len(self.teacher_cfgs))
         self.inherit = tuple(inherit)
         self.evaluate_teacher = evaluate_teacher or bool(min_metric)
