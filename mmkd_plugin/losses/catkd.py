@@ -44,7 +44,7 @@ def cat_kd_loss(
         ValueError: If they are no such maps.
 
     References:
-        Guo, Yan, Li, Zhang. Class Attention Transfer Based Knowledge
+        Guo, Yan, Li, Lin. Class Attention Transfer Based Knowledge
         Distillation. CVPR 2023, arXiv 2304.12777, Sections 3.2 and 3.3.  The
         authors' code removes the bias of both classifiers; here it stays in
         the logits, and is no part of the maps.

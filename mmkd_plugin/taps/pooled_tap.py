@@ -30,6 +30,8 @@ class PooledTap:
     per_class = False
     # The teacher's images may be of another size than the student's.
     any_size = True
+    # What it reads of the student.
+    modules = (POOLED,)
 
     def __init__(self, indexed: bool = False) -> None:
         check_switch(indexed=indexed)

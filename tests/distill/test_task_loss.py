@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from mmkd_plugin import DistillHook, Distiller
+from mmkd_plugin import Distiller, DistillHook
 from mmkd_plugin.teachers import Teacher
 from tests.helpers import tiny, tiny_cls
 from tests.helpers.classifier_runs import hook_cfg, make_runner
