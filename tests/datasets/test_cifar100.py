@@ -210,6 +210,16 @@ def test_same_as_a_library_makes_of_single_images(sheets):
     assert [int(s.gt_label) for s in samples] == [0] * 4 + [1] * 4 + [2] * 4
 
 
+def test_samples_have_their_index(sheets):
+    dataset = InMemoryCIFAR100(str(sheets), padding=2, flip_prob=0.5)
+    samples = dataset.__getitems__([7, 0, 11])['data_samples']
+    indices = [sample.sample_idx for sample in samples]
+    assert indices == [7, 0, 11]
+    assert {type(index) for index in indices} == {int}
+    assert all('sample_idx' in s.metainfo_keys() for s in samples)
+    assert dataset[5]['data_samples'].sample_idx == 5
+
+
 def test_batches_can_be_repeated(sheets):
     """The augmentation of a resumed run is that of the whole one."""
     dataset = InMemoryCIFAR100(str(sheets), padding=4, flip_prob=0.5)

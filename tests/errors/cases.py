@@ -4,6 +4,7 @@ from tests.errors import (  # noqa: F401
     cases_beyond_logits,
     cases_checkpoint,
     cases_command,
+    cases_crd,
     cases_data,
     cases_detr,
     cases_hook,
