@@ -152,6 +152,7 @@ class DistillHook(Hook):
             )
         classes = names_of(runner.train_loop.dataloader.dataset)
         self.distiller.attach(model, teachers, classes)
+        self.distiller.cache(model, runner.train_loop.dataloader.dataset)
         with_classes = parts_with_classes(self.inherit)
         if (self.evaluate_teacher or with_classes) and not any(
             tap.per_class for tap in self.distiller.taps
@@ -171,6 +172,9 @@ class DistillHook(Hook):
             )
             if self.evaluate_teacher:
                 refuse_weak_teacher(runner, teacher, self.min_metric)
+        # Last: a teacher whose answers are all there is freed.
+        for cached in self.distiller.cached:
+            runner.logger.info(f'{type(self).__name__}: {cached.verify()}')
 
     def before_train_iter(
         self, runner, batch_idx: int, data_batch=None
