@@ -51,7 +51,7 @@ def loader_cfg(folder, **changes):
 
 def runner_of(folder, teacher, hook=None, epochs=1, data=None, **changes):
     """A runner with a teacher on the data of `make_world`."""
-    hooks = [hook_cfg(teacher, losses=LOSSES, **(hook or {}))]
+    hooks = [hook_cfg(teacher, **{'losses': LOSSES, **(hook or {})})]
     settings = dict(
         train_dataloader=loader_cfg(folder, **(data or {})),
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
