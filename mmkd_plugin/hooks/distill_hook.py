@@ -185,6 +185,7 @@ class DistillHook(Hook):
             see_dataset = getattr(loss, 'see_dataset', None)
             if see_dataset is not None:
                 see_dataset(labels_of(dataset))
+        self.distiller.cache(model, dataset)
         with_classes = parts_with_classes(self.inherit)
         if (self.evaluate_teacher or with_classes) and not any(
             tap.per_class for tap in self.distiller.taps
@@ -204,6 +205,9 @@ class DistillHook(Hook):
             )
             if self.evaluate_teacher:
                 refuse_weak_teacher(runner, teacher, self.min_metric)
+        # Last: a teacher whose answers are all there is freed.
+        for cached in self.distiller.cached:
+            runner.logger.info(f'{type(self).__name__}: {cached.verify()}')
 
     def before_train_iter(
         self, runner, batch_idx: int, data_batch=None
