@@ -63,6 +63,12 @@ class PooledTap:
         """What is read of a teacher, for the log."""
         return 'its pooled vectors'
 
+    def channels(
+        self, student: nn.Module, teacher: nn.Module, side: int
+    ) -> tuple[list[int], list[int]]:
+        """Measure the lengths of both vectors, as FeatureTap does."""
+        return self._maps.channels(student, teacher, side)
+
     def attach(self, student: nn.Module, teacher: nn.Module) -> None:
         """Register hooks on a student that :meth:`refuse` accepts.
 
