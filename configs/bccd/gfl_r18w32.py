@@ -2,7 +2,7 @@
 # in the backbone, a longer schedule.
 # Run: python tools/train.py configs/bccd/gfl_r18w32.py
 # Prepare: docs/datasets/bccd.md
-# Result: not measured yet.
+# Result: mAP 0.526, seed 0.
 
 _base_ = './gfl_r18w8.py'
 

@@ -2,7 +2,8 @@
 # small one.
 # Run: python tools/train.py configs/bccd/gfl_r18w32_r18w8_crosskd.py
 # Prepare: docs/datasets/bccd.md
-# Result: not measured yet.
+# Result: mAP 0.524 +- 0.008 over seeds 0 to 2, where the student alone has
+#   0.514 +- 0.007 (tools/sweep/sweep.py tools/sweep/plans/one_stage.py).
 
 _base_ = [
     './gfl_r18w8.py',

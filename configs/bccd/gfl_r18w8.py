@@ -2,7 +2,8 @@
 # students are compared with.
 # Run: python tools/train.py configs/bccd/gfl_r18w8.py
 # Prepare: docs/datasets/bccd.md
-# Result: not measured yet.
+# Result: mAP 0.514 +- 0.007 over seeds 0 to 2 (tools/sweep/sweep.py
+#   tools/sweep/plans/one_stage.py).
 
 _base_ = [
     '../_base_/models/gfl_small.py',

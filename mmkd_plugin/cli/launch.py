@@ -23,6 +23,7 @@ from .config_options import (
     import_named,
     move_data,
 )
+from .method_option import use_method
 
 # Launcher -> environment variables that it sets, and how to start it.
 LAUNCHERS = dict(
@@ -97,6 +98,7 @@ def load_config(args):
 
     ``--cfg-options data_root=...`` moves all of the data: every path of a
     dataset or evaluator that begins with the config's ``data_root``.
+    ``method=...`` is :func:`~mmkd_plugin.cli.method_option.use_method`.
 
     Args:
         args (argparse.Namespace): Parsed options of :func:`build_parser`.
@@ -110,9 +112,14 @@ def load_config(args):
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = config_of(args.config, 'config file')
-    if 'data_root' in args.cfg_options:
-        move_data(cfg, args.cfg_options['data_root'])
-    for key, value in args.cfg_options.items():
+    options = dict(args.cfg_options)
+    name = Path(args.config).stem
+    if 'method' in options:
+        use_method(cfg, options.pop('method'))
+        name = f'{name}_{cfg.method}'
+    if 'data_root' in options:
+        move_data(cfg, options['data_root'])
+    for key, value in options.items():
         apply_option(cfg, key, value)
     if any(key.startswith('custom_imports') for key in args.cfg_options):
         # MMEngine has imported what the file itself names.
@@ -121,7 +128,7 @@ def load_config(args):
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
+        cfg.work_dir = str(Path('work_dirs', name))
     check_path('work_dir', cfg.work_dir, 'the path of a folder')
     return cfg
 

@@ -9,6 +9,7 @@ from mmengine.registry import MODELS, TASK_UTILS, Registry
 
 from ..arguments import check_text, shown
 from ..exceptions import MMKDTypeError, MMKDValueError
+from .measured import is_auto, placeholder
 
 # Arguments of a loss.
 LOSS_CALL = ('student', 'teacher', 'labels', 'weights')
@@ -66,7 +67,7 @@ def build_terms(losses: object, tap: object = None) -> dict[str, Term]:
         given = cfg['tap'] if has_tap else None
         if has_tap:
             cfg = {key: cfg[key] for key in cfg if key != 'tap'}
-        loss = _build_loss(name, cfg)
+        loss = build_loss(name, placeholder(cfg) if is_auto(cfg) else cfg)
         where = f'`losses.{name}.tap`'
         if not has_tap:
             given = getattr(loss, 'default_tap', tap)
@@ -177,7 +178,12 @@ def _check_name(name: object) -> None:
         )
 
 
-def _build_loss(name: str, cfg: object) -> nn.Module:
+def build_loss(name: str, cfg: object) -> nn.Module:
+    """Build the loss of a term, without its tap.
+
+    Raises:
+        TypeError, ValueError: See :func:`build_terms`.
+    """
     what = f'`losses.{name}`'
     # The student's first weights stay those of a training without the loss.
     with torch.random.fork_rng(devices=[]):

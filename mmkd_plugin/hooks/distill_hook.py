@@ -21,6 +21,7 @@ from ..engine.finite import FiniteSteps, refuse_nonfinite, saves_now
 from ..engine.lost_rank import exchange_identities
 from ..engine.run_scope import enclose
 from ..exceptions import MMKDValueError
+from ..teachers.config import build_model, load_config
 from ..teachers.inherit import (
     check_inherit,
     inherit,
@@ -128,9 +129,22 @@ class DistillHook(Hook):
         losses: dict = {}
         for hook in runner.hooks:
             if isinstance(hook, DistillHook):
+                hook._measure(runner)
                 losses.update(hook.distiller.trainable)
         if losses:
             adopt(runner, losses)
+
+    def _measure(self, runner) -> None:
+        """Build the losses whose channels are to be measured."""
+        if not self.distiller.unmeasured:
+            return
+        student = runner.model
+        if is_model_wrapper(student):
+            student = student.module
+        # The teacher itself comes when the student has its weights.
+        teacher = build_model(load_config(self.teacher_cfgs[0]['config']))
+        teacher.to(next(student.parameters()).device)
+        self.distiller.measure(student, teacher)
 
     @contextmanager
     def _training(self, runner) -> Iterator[None]:
@@ -171,6 +185,7 @@ class DistillHook(Hook):
             see_dataset = getattr(loss, 'see_dataset', None)
             if see_dataset is not None:
                 see_dataset(labels_of(dataset))
+        self.distiller.cache(model, dataset)
         with_classes = parts_with_classes(self.inherit)
         if (self.evaluate_teacher or with_classes) and not any(
             tap.per_class for tap in self.distiller.taps
@@ -190,6 +205,9 @@ class DistillHook(Hook):
             )
             if self.evaluate_teacher:
                 refuse_weak_teacher(runner, teacher, self.min_metric)
+        # Last: a teacher whose answers are all there is freed.
+        for cached in self.distiller.cached:
+            runner.logger.info(f'{type(self).__name__}: {cached.verify()}')
 
     def before_train_iter(
         self, runner, batch_idx: int, data_batch=None

@@ -142,6 +142,37 @@ class FeatureTap:
         """What is read of a teacher, for the log."""
         return f'its {", ".join(self.teacher_modules)}'
 
+    def channels(
+        self, student: nn.Module, teacher: nn.Module, side: int
+    ) -> tuple[list[int], list[int]]:
+        """Measure the channels of the maps that are read.
+
+        Args:
+            student, teacher: In eval mode, with ``extract_feat``.
+            side: Height and width of the image to show them.
+
+        Returns:
+            Of student and teacher, of each level.
+
+        Raises:
+            RuntimeError: If they do not have the levels.
+        """
+        found = []
+        for role, model, modules, levels in (
+            ('student', student, self.modules, self.levels),
+            ('teacher', teacher, self.teacher_modules, self.teacher_levels),
+        ):
+            recorder = Recorder(model, places(model, modules, role), role)
+            recorder.open()
+            image = next(model.parameters()).new_zeros(1, 3, side, side)
+            try:
+                model.extract_feat(image)
+                maps = choose(recorder.take(), (side, side), levels, role)
+            finally:
+                recorder.close()
+            found.append([part.shape[1] for part in maps.values()])
+        return found[0], found[1]
+
     def attach(self, student: nn.Module, teacher: nn.Module) -> None:
         """Register hooks on the modules.
 

@@ -51,7 +51,9 @@ def refuse_rpn(role: str, model: nn.Module, tap: str) -> None:
         found = 'no RPN' if head is None else f'a {type(head).__name__}'
         raise MMKDTypeError(
             f'The {role} {name} has {found}, but {tap} reads an RPNHead: use '
-            'a two-stage detector with one, such as Faster or Mask R-CNN.'
+            'a two-stage detector with one, such as Faster or Mask R-CNN, or '
+            'give the loss the `tap` of another head, such as DenseHeadTap '
+            'of a one-stage detector.'
         )
     if head.cls_out_channels != 1:
         raise MMKDTypeError(

@@ -59,6 +59,7 @@ def test_one_step_of_training(name, saved):
     from mmpretrain.structures import DataSample
 
     folder, _, _, method = split(name)
+    method = method.partition('_')[0]
     count, size, classes = dict(cifar100=(4, 32, 100), imagenet=(2, 64, 1000))[
         folder
     ]

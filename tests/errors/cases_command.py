@@ -67,6 +67,12 @@ case('option-index')(
     )
 )
 case('option-data-root')(lambda w: options(w, 'data_root=/x'))
+case('option-method')(lambda w: options(w, 'method=ckd'))
+case('option-method-name')(
+    lambda w: w.train(
+        w.hook(), options=['--cfg-options', 'method=rdl'], method='rld'
+    )
+)
 case('option-import')(
     lambda w: options(w, 'custom_imports.imports=no_such_module')
 )

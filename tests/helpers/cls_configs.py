@@ -7,6 +7,8 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+from mmkd_plugin.cli.method_option import use_method
+
 CONFIGS = Path(__file__).parents[2] / 'configs'
 METHODS = ('rld', 'ckd', 'kd', 'dkd')
 
@@ -79,30 +81,44 @@ PUBLISHED = [
 SHORT = [
     'cifar100/resnet56_8e',
     'cifar100/vgg13_6e',
-    'cifar100/resnet56_resnet20_ckd_240e',
-    'cifar100/vgg13_mobilenetv2_ckd_240e',
 ]
 FOUND = sorted(
     f'{folder}/{path.stem}'
     for folder in ('cifar100', 'imagenet')
     for path in CONFIGS.joinpath(folder).glob('*.py')
 )
-DISTILLED = [name for name in FOUND if name not in (*ALONE, *SHORT)]
+PAIRS = [name for name in FOUND if name not in (*ALONE, *SHORT)]
+DISTILLED = [*PUBLISHED, 'cifar100/resnet56_resnet20_ckd_240e']
 
 
 @functools.cache
 def read(name):
-    return Config.fromfile(CONFIGS / f'{name}.py')
+    """A config; a pair by its method, as cifar100/resnet56_resnet20_kd."""
+    path, method = CONFIGS / f'{name}.py', None
+    if not path.is_file():
+        folder, teacher, student, method = split(name)
+        path = CONFIGS / folder / f'{teacher}_{student}.py'
+    cfg = Config.fromfile(path)
+    if method:
+        use_method(cfg, method)
+    return cfg
 
 
 def split(name):
     """Folder, teacher, student and method in the name of a config."""
     folder, stem = name.split('/')
-    pair, _, method = stem.rpartition('_')
-    for student in (*CIFAR, *IMAGENET):
-        if pair.endswith(f'_{student}'):
-            return folder, pair.removesuffix(f'_{student}'), student, method
-    raise ValueError(name)
+    for pair in {**RLD, **CKD, **LARGE}:
+        if stem.startswith(f'{pair}_'):
+            break
+    else:
+        raise ValueError(name)
+    (student,) = (
+        student
+        for student in (*CIFAR, *IMAGENET)
+        if pair.endswith(f'_{student}')
+    )
+    teacher = pair.removesuffix(f'_{student}')
+    return folder, teacher, student, stem.removeprefix(f'{pair}_')
 
 
 _BUILT = {}

@@ -26,9 +26,12 @@ TABLES = {
     ('bccd', 'BCCD'): '\nBlood cells:\n',
     ('beyond_logits', 'NEU-DET'): '\nSteel surfaces, validation images:\n',
     ('beyond_logits', 'BCCD'): '\nBlood cells, validation images:\n',
+    ('one_stage', 'BCCD'): (
+        '\nBlood cells, GFL, validation images; the teacher has 0.526:\n'
+    ),
 }
-# Methods that are what taps do.
-OF_TAPS = {'crosskd', 'crosskd_detr', 'detrdistill'}
+# Methods that are what taps do, or a switch of the hook.
+OF_TAPS = {'crosskd', 'crosskd_detr', 'detrdistill', 'function_matching'}
 HEAD = """\
 # A student with its teacher.
 # Run: python tools/train.py configs/x/student_kd.py
@@ -198,7 +201,7 @@ def test_results_are_those_of_the_pages(model):
         found = table_of(*table)
         assert metadata['Student']['box AP'] == found['STUDENT ALONE']
         assert box_ap(model) == found[method_of(model)]
-        assert metadata['Seeds'] == 5
+        assert metadata['Seeds'] == (3 if table[0] == 'one_stage' else 5)
     else:
         text = (ROOT / 'README.md').read_text()
         for name, figure in (

@@ -38,7 +38,7 @@ from mmkd_plugin.datasets.cifar100_files import read_cifar100
 from mmkd_plugin.distill.terms import LOGITS, kind_of
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = ROOT / 'configs' / 'cifar100' / 'resnet56_resnet20_rld.py'
+CONFIG = ROOT / 'configs' / 'cifar100' / 'resnet56_resnet20.py'
 # MMPretrain's own, of its configs for CIFAR-100.
 PIPELINE = [
     dict(type='RandomCrop', crop_size=32, padding=4),

@@ -84,8 +84,11 @@ def use_noise(cfg, size, batch_size, batches=1):
         batch_size (int): Images per batch.
         batches (int): Number of batches; a single one is loaded once.
     """
-    detection = 'roi_head' in cfg.model
-    head = cfg.model.roi_head.bbox_head if detection else cfg.model.head
+    detection = 'head' not in cfg.model
+    if detection:
+        head = cfg.model.get('roi_head', cfg.model).bbox_head
+    else:
+        head = cfg.model.head
     cfg.train_dataloader = dict(
         batch_size=batch_size,
         num_workers=0,

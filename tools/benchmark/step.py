@@ -28,7 +28,7 @@ libraries such as oneDNN. On a GPU, the clock is read after synchronising.
 
 For example:
   python tools/benchmark/step.py configs/frcnn_r101_r18_ckd.py --size 800 1333
-  python tools/benchmark/step.py configs/cifar100/resnet56_resnet20_rld.py \\
+  python tools/benchmark/step.py configs/cifar100/resnet56_resnet20.py \\
       --size 32 32 --batch 64 --steps 5
 """
 

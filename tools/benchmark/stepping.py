@@ -14,7 +14,14 @@ from mmkd_plugin import DistillHook, ExactResumeHook
 from mmkd_plugin.resume import randomness
 
 # Hooks of taps on modules of the student.
-RECORDING = ('_on_extract', '_on_head', '_on_loss', '_on_box_loss', '_record')
+RECORDING = (
+    '_on_extract',
+    '_on_head',
+    '_on_loss',
+    '_on_box_loss',
+    '_record',
+    '_add',
+)
 
 
 @LOOPS.register_module()
@@ -197,6 +204,20 @@ def answer(teacher, request):
     return logits
 
 
+def records_of(tap):
+    """The objects of a tap that hold what modules gave, else the tap."""
+    records = [
+        *getattr(tap, '_recorders', []),
+        *getattr(tap, '_records', []),
+    ]
+    if hasattr(tap, '_crossing') and tap._crossing is not None:
+        records.append(tap._crossing._own)
+    if hasattr(tap, '_record'):
+        # That of a dense head has one of its modules.
+        records.append(getattr(tap._record, '_record', tap._record))
+    return records or [tap]
+
+
 def time_parts(runner, steps, clock=time.perf_counter):
     """Milliseconds of each part of a step: name to median."""
     watch = Stopwatch(clock)
@@ -213,11 +234,7 @@ def time_parts(runner, steps, clock=time.perf_counter):
         watch.watch(teacher, 'to_input', 'conversion of images')
         watch.watch(teacher, 'cross', "network: teacher's head, crossed")
     for tap in distiller.taps:
-        recorders = [
-            *getattr(tap, '_recorders', []),
-            *getattr(tap, '_records', []),
-        ]
-        for record in recorders or [getattr(tap, '_record', tap)]:
+        for record in records_of(tap):
             for name in RECORDING:
                 if hasattr(record, name):
                     watch.watch(record, name, 'tap')

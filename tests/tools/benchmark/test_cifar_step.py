@@ -70,9 +70,9 @@ def test_config_with_a_loss_of_features(run_benchmark, images):
     with pytest.raises(SystemExit, match='but the config has loss_hint'):
         run_benchmark(
             'cifar_step',
-            ROOT / 'configs' / 'cifar100' / 'resnet56_resnet20_kd.py',
+            ROOT / 'configs' / 'cifar100' / 'resnet56_resnet20.py',
             *('--tiny', '--steps', '1', '--rounds', '1', '--threads', '1'),
-            *('--cfg-options', f'data_root={images}/'),
+            *('--cfg-options', 'method=kd', f'data_root={images}/'),
             *(f'{loss}.type=FitNetLoss', f'{loss}.loss_weight=1.0'),
             'train_dataloader.batch_size=8',
         )

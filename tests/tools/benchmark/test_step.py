@@ -12,13 +12,20 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
 DETECTOR = ROOT / 'configs' / 'bccd' / 'frcnn_r18w32_r18w8_ckd.py'
-CLASSIFIER = ROOT / 'configs' / 'cifar100' / 'resnet56_resnet20_rld.py'
+DENSE = DETECTOR.with_name('gfl_r18w32_r18w8_crosskd.py')
+CLASSIFIER = ROOT / 'configs' / 'cifar100' / 'resnet56_resnet20.py'
 
 
 @pytest.mark.parametrize(
-    'config, size', [(DETECTOR, (64, 96)), (CLASSIFIER, (32, 32))]
+    'config, size, samples',
+    [
+        (DETECTOR, (64, 96), 128),
+        # The places of four levels, of two images.
+        (DENSE, (64, 96), 2 * (16 * 24 + 8 * 12 + 4 * 6 + 2 * 3)),
+        (CLASSIFIER, (32, 32), 2),
+    ],
 )
-def test_step(run_benchmark, tmp_path, config, size):
+def test_step(run_benchmark, tmp_path, config, size, samples):
     out = run_benchmark(
         'step',
         config,
@@ -27,7 +34,7 @@ def test_step(run_benchmark, tmp_path, config, size):
     )
     found = json.loads((tmp_path / 'found.json').read_text())
     assert found['images'] == [2, 3, *size]
-    assert found['samples'] == (128 if config == DETECTOR else 2)
+    assert found['samples'] == samples
     ms, memory = found['milliseconds'], found['peak_memory']
     assert list(ms) == list(memory) == ['student', 'teacher', 'distilled']
     assert all(part[c]['median'] > 0 for part in ms.values() for c in part)

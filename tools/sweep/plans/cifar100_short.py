@@ -19,7 +19,7 @@ common = {
 }
 # 20 of 240 epochs.
 warmup = {'custom_hooks.0.warmup': 65, 'custom_hooks.0.by_epoch': False}
-configs = dict(kd='kd', dkd='dkd', rld='rld', ckd='ckd_240e')
+methods = dict(kd='kd', dkd='dkd', rld='rld', ckd='ckd_240e')
 
 runs = {}
 for student, teacher, epochs, precision in (
@@ -35,7 +35,7 @@ for student, teacher, epochs, precision in (
     runs[student] = dict(
         config=f'configs/cifar100/{student}.py', cfg_options=precision
     )
-    for method, name in configs.items():
+    for method, name in methods.items():
         weights = f'checkpoints/cifar100/{teacher}_{epochs}e.pth'
         options = {
             'custom_hooks.0.teacher.checkpoint': weights,
@@ -44,7 +44,7 @@ for student, teacher, epochs, precision in (
         if method in ('dkd', 'rld'):
             options.update(warmup)
         runs[f'{student}_{method}'] = dict(
-            config=f'configs/cifar100/{teacher}_{student}_{name}.py',
-            cfg_options={**precision, **options},
+            config=f'configs/cifar100/{teacher}_{student}.py',
+            cfg_options={'method': name, **precision, **options},
             baseline=student,
         )

@@ -1,0 +1,14 @@
+# RLD on CIFAR-100: ResNet-56 teaches ResNet-20, 240 epochs.
+# Run: python tools/train.py configs/cifar100/resnet56_resnet20.py
+#   and for another method of docs/classification.md --cfg-options method=ckd
+# Prepare: docs/datasets/cifar100.md
+# Result: not measured yet.
+
+_base_ = [
+    './resnet20.py',
+    '../_base_/teachers/cifar100_resnet56.py',
+    '../_base_/methods/cifar100_rld.py',
+]
+
+method = 'rld'
+custom_hooks = [dict(teacher=_base_.teacher, **_base_.distill)]

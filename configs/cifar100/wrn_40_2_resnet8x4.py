@@ -1,0 +1,14 @@
+# RLD on CIFAR-100: WRN-40-2 teaches ResNet-8x4, 240 epochs.
+# Run: python tools/train.py configs/cifar100/wrn_40_2_resnet8x4.py
+#   and for another method of docs/classification.md --cfg-options method=ckd
+# Prepare: docs/datasets/cifar100.md
+# Result: not measured yet.
+
+_base_ = [
+    './resnet8x4.py',
+    '../_base_/teachers/cifar100_wrn_40_2.py',
+    '../_base_/methods/cifar100_rld.py',
+]
+
+method = 'rld'
+custom_hooks = [dict(teacher=_base_.teacher, **_base_.distill)]
