@@ -33,6 +33,7 @@ from .common.reduction import (
     weighted_mean,
 )
 from .common.unit_rows import unit_rows
+from .common.vectors import prepare_vectors
 
 __all__ = ['CRDLoss', 'crd_loss']
 
@@ -225,12 +226,18 @@ class CRDLoss(nn.Module):
         """
         classes, indices = labels
         check_labels(classes, student)
+        student, teacher = prepare_vectors(student, teacher)
         valid = torch.ones_like(indices, dtype=torch.bool)
         if weights is not None:
             check_weights(weights, student)
             valid = weights > 0
+            # Whatever an image of weight 0 is, also NaN.
+            student, teacher = (
+                rows.masked_fill(~valid[:, None], 0)
+                for rows in (student, teacher)
+            )
         own = _embed('student', self.student_map, student)
-        other = _embed('teacher', self.teacher_map, teacher.detach())
+        other = _embed('teacher', self.teacher_map, teacher)
         known = self._known(classes, indices)
         drawn = draw_others(known, indices, count=self.negatives)
         picks = torch.cat([indices[:, None], drawn], dim=1)
@@ -307,7 +314,7 @@ class CRDLoss(nn.Module):
 
 def _embed(role: str, layer: nn.Linear, rows: Tensor) -> Tensor:
     """The rows that are compared, of length 1."""
-    if rows.ndim != 2 or rows.shape[1] != layer.in_features:
+    if rows.shape[1] != layer.in_features:
         raise MMKDValueError(
             f'Expected pooled vectors of the {role} of length '
             f'{layer.in_features}, as `{role}_channels` of CRDLoss says, but '

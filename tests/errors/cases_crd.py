@@ -1,4 +1,4 @@
-"""CRD: what it has to know of the training set."""
+"""CRD: what it has to know of the training set; and CC."""
 
 from mmengine.registry import DATASETS, MODELS
 
@@ -58,3 +58,7 @@ case('crd-index')(lambda w: crd(w, dict(numbered=False)))
 case('crd-place')(lambda w: crd(w, dict(shift=1)))
 case('crd-labels')(lambda w: crd(w, dict(type='NamedPictures')))
 case('crd-untold')(lambda w: crd(w, type='UntoldCRDLoss'))
+case('crd-momentum')(lambda w: crd(w, momentum=2))
+case('cc-gamma')(
+    lambda w: w.train(w.loss(type='CCLoss', gamma=0, loss_weight=1.0))
+)

@@ -194,8 +194,8 @@ def test_sample_of_weight_0_takes_no_part():
     """Neither in the value, nor in Z, nor in the bank."""
     three, two = batch(1, 2, 3), batch(1, 2)
     three = (
-        torch.cat([two[0], torch.full((1, 6), 100.0)]),
-        torch.cat([two[1], torch.full((1, 7), -100.0)]),
+        torch.cat([two[0], torch.full((1, 6), torch.nan)]),
+        torch.cat([two[1], torch.full((1, 7), torch.inf)]),
         three[2],
     )
     one, other = build(), build()
