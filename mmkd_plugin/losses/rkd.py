@@ -125,10 +125,10 @@ def _both(counted: Tensor | None) -> Tensor | None:
     return None if counted is None else counted[:, None] & counted
 
 
-def _number(rows: Tensor, counted: Tensor | None) -> Tensor:
+def _number(rows: Tensor, counted: Tensor | None) -> int | Tensor:
     """How many images count, at least 1."""
     if counted is None:
-        return rows.new_tensor(max(1, len(rows)))
+        return max(1, len(rows))
     return counted.sum().clamp(min=1).to(rows.dtype)
 
 
