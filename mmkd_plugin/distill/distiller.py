@@ -173,6 +173,9 @@ class Distiller:
         for tap in self._attached:
             tap.attach(student, self.teachers[0].model)
         for loss in self.losses.values():
+            read_teacher: Any = getattr(loss, 'read_teacher', None)
+            if read_teacher:
+                read_teacher(self.teachers[0])
             # A file that a loss needs is missed now, not at its first step.
             prepare: Any = getattr(loss, 'prepare', None)
             found = prepare and prepare()

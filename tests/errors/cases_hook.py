@@ -87,6 +87,12 @@ case('log-prefix-kind')(lambda w: w.train(w.hook(log_prefix=None)))
 case('warmup')(lambda w: w.train(w.hook(warmup=-1)))
 case('end')(lambda w: w.train(w.hook(begin=3, end=3)))
 case('task-loss')(lambda w: w.train(w.hook(task_loss=False, begin=1)))
+case('taus')(lambda w: w.train(w.loss(type='MLKDLoss', taus=4.0)))
+case('classifier')(
+    lambda w: w.use('detector').train(
+        w.loss(type='WKDLLoss', gamma=1.0, tau=1.0)
+    )
+)
 case('on-nonfinite')(lambda w: w.train(w.hook(on_nonfinite='ignore')))
 case('precision')(lambda w: w.train(w.teacher(precision='int8')))
 case('teacher-switch')(lambda w: w.train(w.teacher(fuse_bn='yes')))

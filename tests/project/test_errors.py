@@ -44,6 +44,14 @@ ELSEWHERE = {
         ('trained-runner', 'trained-wrapper', 'trained-object'),
         ('tests/distill/test_adopt.py', 'test_refused'),
     ),
+    'class-distances': (
+        'tests/losses/test_wkdl.py',
+        'test_without_the_teacher',
+    ),
+    'class-distances-shape': (
+        'tests/losses/test_wkdl.py',
+        'test_distances_of_other_classes',
+    ),
     'resume-loss-plain': (
         'tests/distill/test_adopt.py',
         'test_resume_without_the_hook_of_exact_resume',
