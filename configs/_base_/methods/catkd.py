@@ -1,5 +1,6 @@
 # Class attention transfer (arXiv 2304.12777) with its authors' settings for
-# ResNet-32x4 and ResNet-8x4 on CIFAR-100, and those of other pairs below. The cross entropy has a weight of 1.
+# ResNet-32x4 and ResNet-8x4 on CIFAR-100, and those of other pairs below. The
+# cross entropy has a weight of 1.
 
 distill = dict(
     type='DistillHook',

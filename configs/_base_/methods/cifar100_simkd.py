@@ -27,9 +27,7 @@ pairs = {
     f'{teacher}_{student}': dict(
         model=dict(
             neck=[
-                dict(
-                    in_channels=own, out_channels=other, **_base_.projector
-                ),
+                dict(in_channels=own, out_channels=other, **_base_.projector),
                 dict(type='GlobalAveragePooling'),
             ],
             head=dict(in_channels=other),
