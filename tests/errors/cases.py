@@ -2,6 +2,7 @@
 
 from tests.errors import (  # noqa: F401
     cases_beyond_logits,
+    cases_cache,
     cases_checkpoint,
     cases_command,
     cases_crd,

@@ -26,6 +26,7 @@ from tests.helpers.cached_runs import (
     trained,
 )
 from tests.helpers.classifier_runs import hook_cfg
+from tests.helpers.data_worlds import save_pictures
 from tests.helpers.group import everywhere
 from tests.helpers.interrupted import in_fork
 from tests.helpers.tiny_cls import save_teacher
@@ -154,6 +155,37 @@ def test_mixed_precision(world):
     for _ in range(2):
         found = trained(world.folder, world.cached, data=CROPS, **amp)
         assert differing(plain, found) == []
+
+
+def test_folders_of_images(world):
+    """Boxes that are replayed; full when all views of all were drawn."""
+    for number, name in enumerate(CLASSES):
+        save_pictures(world.folder / 'train' / name, number=2 + number)
+    loader = dict(
+        # All batches are of one size, so that all logits have the same bits.
+        batch_size=3,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=True),
+        dataset=dict(
+            type='CustomDataset',
+            data_root=str(world.folder),
+            data_prefix='train',
+            classes=CLASSES,
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='ReplayedResizedCrop', scale=16, views=2),
+                dict(type='PackInputs', meta_keys=('sample_idx', 'variant')),
+            ],
+        ),
+        collate_fn=dict(type='default_collate'),
+    )
+    settings = dict(train_dataloader=loader, epochs=2)
+    plain = trained(world.folder, world.teacher, **settings)
+    for _ in range(2):
+        found = trained(world.folder, world.cached, **settings)
+        assert differing(plain, found) == []
+    filled = Store(world.folder / 'cache', 18, 3).filled()
+    assert 9 < len(filled) <= 18
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ class CachedTeacher:
         ask: Callable,
         columns: int,
     ) -> None:
-        refuse_mixing(student)
+        refuse_mixing(student.data_preprocessor)
         self.teacher = teacher
         self._ask = ask
         self._data = data = replayable(data)
@@ -65,9 +65,6 @@ class CachedTeacher:
             teacher.speed.dtype = torch.float32
         rows = len(data) * self._variants
         manifest = dict(
-            rows=rows,
-            columns=columns,
-            dtype='float32',
             **data.identity(),
             **teacher.identity,
             classes=teacher.classes and list(teacher.classes),
@@ -76,6 +73,9 @@ class CachedTeacher:
             input_size=teacher.input_size,
             precision=str(teacher.speed.dtype),
             versions=versions(),
+            rows=rows,
+            columns=columns,
+            dtype='float32',
         )
         folder = Path(str(teacher.cache)).expanduser().absolute()
         create(folder, rows, columns, to_text(manifest))
@@ -127,7 +127,8 @@ class CachedTeacher:
                     f'The cached logits in {self.store.folder} are not those '
                     f'that the teacher gives now: {len(wrong)} of {len(rows)} '
                     f'rows that were computed again differ by up to '
-                    f'{off.max():.2g}: delete the folder.'
+                    f'{off.max():.2g}: delete the folder, and all are '
+                    'computed anew.'
                 )
         full = len(filled) == len(self.store)
         if full:
@@ -149,10 +150,12 @@ class CachedTeacher:
 
         Raises:
             TypeError: If they do not.
-            ValueError: If there is no such picture.
+            ValueError: If there is no such picture, or images are mixed.
             RuntimeError: If a row is damaged, and the teacher was freed.
             OSError: If rows cannot be written.
         """
+        # Again: SwitchRecipeHook may begin to mix them.
+        refuse_mixing(self._preprocessor)
         rows = self._rows(data_samples)
         logits, found = self.store.read(rows)
         if not found.all():
@@ -202,9 +205,10 @@ class CachedTeacher:
         if self.teacher.model is None:
             self.store.clear(rows[~found])
             raise MMKDRuntimeError(
-                f'{(~found).sum()} rows of the cached logits in '
-                f'{self.store.folder} are damaged, and the teacher is not in '
-                'memory: resume or start again, and they are computed anew.'
+                f'The cached logits in {self.store.folder} are damaged in '
+                f'{(~found).sum()} of {len(rows)} rows of this step, and the '
+                'teacher is not in memory: resume or start again, and they '
+                'are computed anew.'
             )
         empty, there = np.flatnonzero(~found), np.flatnonzero(found)
         few = max(FEWEST - len(empty), 0)
@@ -225,13 +229,16 @@ class CachedTeacher:
         return logits
 
 
-def refuse_mixing(student: nn.Module) -> None:
+def refuse_mixing(preprocessor: Any) -> None:
     """Refuse Mixup and CutMix.
 
+    Args:
+        preprocessor: The student's data preprocessor.
+
     Raises:
-        ValueError: If the student's data preprocessor mixes images.
+        ValueError: If it mixes images.
     """
-    if getattr(student.data_preprocessor, 'batch_augments', None):
+    if getattr(preprocessor, 'batch_augments', None):
         raise MMKDValueError(
             'The data preprocessor of the student has `batch_augments`, and '
             'the logits of mixed images are not the mixed logits, so they '
