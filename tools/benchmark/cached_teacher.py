@@ -38,7 +38,7 @@ from mmkd_plugin import ExactResumeHook
 from mmkd_plugin.cli.errors import explain_errors
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = ROOT / 'configs' / 'cifar100' / 'resnet56_resnet20_rld.py'
+CONFIG = ROOT / 'configs' / 'cifar100' / 'resnet56_resnet20.py'
 ALONE = 'student alone'
 # Rows that are made up at a time.
 CHUNK = 100_000
