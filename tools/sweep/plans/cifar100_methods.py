@@ -20,7 +20,7 @@ common = {
 logits = ['kd', 'dkd', 'rld', 'ckd_240e', 'dist']
 logits += ['swap', 'revision', 'rc', 'mlkd', 'wkdl', 'function_matching']
 features = ['fitnet', 'at', 'vid', 'ofd', 'reviewkd', 'catkd', 'simkd']
-relations = ['sp', 'rkd', 'crd']
+relations = ['sp', 'cc', 'rkd', 'crd']
 trained = ['ctkd']
 
 runs = dict(student=dict(config='configs/cifar100/resnet20.py'))
