@@ -39,6 +39,7 @@ CLASSES = {
     TermGuard: dict(on_nonfinite='skip', log_name='x'),
     TeacherSpeed: {},
     datasets.InMemoryCIFAR100: dict(data_root='no/such'),
+    datasets.ReplayedResizedCrop: dict(scale=24, views=2),
     CIFARResNet: dict(depth=8),
     CIFARVGG: dict(depth=8),
     CIFARWideResNet: dict(depth=10, widen_factor=1),
