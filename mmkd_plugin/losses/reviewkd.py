@@ -27,6 +27,8 @@ from .common.reduction import numbers_in_use
 # before.
 POOLED = (4, 2, 1)
 DECAY = 0.5
+# Of the fused maps, if they are not told.
+MOST_CHANNELS = 512
 
 __all__ = ['ReviewKDLoss', 'hcl_loss']
 
@@ -103,12 +105,15 @@ class ReviewKDLoss(nn.Module):
     weight that fits.
 
     The connectors normalise by the statistics of the batch of one process,
-    as in the authors' code.
+    as in the authors' code.  A teacher's map may have another size than the
+    student's, as of two classifiers: the fused map is resized to it.
 
     Args:
         student_channels: Channels of the student's maps, (L,).
         teacher_channels: Channels of the teacher's maps, (L,).
-        mid_channels: Channels of the fused maps.
+        mid_channels: Channels of the fused maps.  None: those of the
+            student's coarsest map, but 512 at most, as in the authors' code
+            for classification.
         loss_weight: Factor of the loss, 0 or above.
 
     Raises:
@@ -126,15 +131,17 @@ class ReviewKDLoss(nn.Module):
         student_channels: Sequence[int],
         teacher_channels: Sequence[int],
         loss_weight: float,
-        mid_channels: int = 256,
+        mid_channels: int | None = 256,
     ) -> None:
         super().__init__()
         check_weight(loss_weight=loss_weight)
-        check_integer('mid_channels', mid_channels, 1)
         check_channels(
             student_channels=student_channels,
             teacher_channels=teacher_channels,
         )
+        if mid_channels is None:
+            mid_channels = min(MOST_CHANNELS, student_channels[-1])
+        check_integer('mid_channels', mid_channels, 1)
         self.loss_weight = loss_weight
         self.student_channels = student_channels
         self.teacher_channels = teacher_channels
@@ -158,7 +165,7 @@ class ReviewKDLoss(nn.Module):
 
         Args:
             student: L maps of shape (B, C, h, w).
-            teacher: L maps of the same batch and sizes.
+            teacher: L maps of the same batch.
             labels: Not used; all losses have the same signature.
             weights: Not used.
 
@@ -182,6 +189,8 @@ class ReviewKDLoss(nn.Module):
                     'normalise: give a process more images, or leave the '
                     'level out by `levels` of its FeatureTap.'
                 )
-            output, fused = self.connectors[i](own, fused)
+            output, fused = self.connectors[i](
+                own, fused, teacher[i].shape[2:]
+            )
             outputs.insert(0, output)
         return self.loss_weight * hcl_loss(outputs, teacher)

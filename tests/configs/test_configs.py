@@ -159,7 +159,7 @@ def test_fragment_has_the_settings_of_the_page(method):
     """And is a fragment: a hook for any student and teacher."""
     fragment = load(CONFIGS / f'_base_/methods/{method}.py')
     assert 'distill' in fragment
-    assert set(fragment) <= {'distill', 'model', 'pairs'}
+    assert {*fragment} <= {'distill', 'model', 'optim_wrapper', 'pairs'}
     (example,) = examples(DOCS / 'methods' / f'{method}.md')
     entry = eval(example.code)
     found = settings_of(fragment.distill)

@@ -79,7 +79,7 @@ def conv1x1(x, weight):
     return torch.einsum('dc,bcyx->bdyx', weight[:, :, 0, 0], x)
 
 
-def fused_maps(student, parameters):
+def fused_maps(student, teacher, parameters):
     """The outputs of the connectors, from the coarsest level on."""
     outputs, coarser = [], None
     for i in reversed(range(len(student))):
@@ -99,7 +99,7 @@ def fused_maps(student, parameters):
             z = z + of('attention.bias')[:, None, None]
             a, b = (1 / (1 + (-z).exp())).unbind(1)
             x = a[:, None] * x + b[:, None] * y
-        coarser = x
+        x = coarser = nearest(x, *teacher[i].shape[2:])
         outputs.append(
             batch_norm(
                 conv3x3(x, of('expand.0.weight')),
@@ -111,12 +111,17 @@ def fused_maps(student, parameters):
 
 
 def oracle(student, teacher, boxes, parameters, mid_channels):
-    return hcl_oracle(fused_maps(student, parameters), teacher)
+    return hcl_oracle(fused_maps(student, teacher, parameters), teacher)
 
 
 class TestReviewKD(TrainedChecks, FeatureLossChecks):
     loss = FeatureLoss(
-        ReviewKDLoss, oracle, {}, settings=dict(mid_channels=5), trained=True
+        ReviewKDLoss,
+        oracle,
+        {},
+        settings=dict(mid_channels=5),
+        trained=True,
+        may_differ=('sizes',),
     )
 
     def test_one_place(self):
@@ -196,6 +201,67 @@ def test_size_and_names_of_the_connectors():
     )
     assert sum(p.numel() for p in loss.parameters()) == 3_286_024
     assert sum(b.numel() for b in loss.buffers()) == 5_130
+
+
+def of_classifiers(**changes):
+    """For ResNet-32x4 and ResNet-8x4 on CIFAR-100."""
+    channels = [64, 128, 256, 256]
+    return ReviewKDLoss(
+        student_channels=channels,
+        teacher_channels=channels,
+        loss_weight=5.0,
+        **{'mid_channels': None, **changes},
+    )
+
+
+def test_size_for_classifiers():
+    loss = of_classifiers()
+    assert loss.mid_channels == 256
+    assert sum(p.numel() for p in loss.parameters()) == 1_808_774
+
+
+@pytest.mark.parametrize(
+    'channels, expected', [([12, 16], 16), ([512], 512), ([160, 1280], 512)]
+)
+def test_channels_of_the_fused_maps(channels, expected):
+    loss = ReviewKDLoss(
+        student_channels=channels,
+        teacher_channels=[4] * len(channels),
+        mid_channels=None,
+        loss_weight=1.0,
+    )
+    assert loss.connectors[-1].reduce[0].out_channels == expected
+
+
+@pytest.mark.parametrize('sizes', [(8, 6, 1), (4, 3, 1), (2, 7, 1)])
+def test_other_sizes_equal_oracle(sizes):
+    """Larger and smaller than the student's."""
+    case = USUAL._replace(
+        student=tuple(
+            own[..., :size, :size]
+            for own, size in zip(USUAL.student, (4, 2, 1), strict=True)
+        ),
+        teacher=tuple(
+            torch.randn(
+                *target.shape[:2],
+                *(size, size),
+                generator=torch.Generator().manual_seed(size),
+            )
+            for target, size in zip(USUAL.teacher, sizes, strict=True)
+        ),
+    )
+    loss, case = TestReviewKD.loss, case.to(torch.float64)
+    module = loss.build(case).double()
+    expected = loss.expected(module, case)
+    torch.testing.assert_close(call(module, case), expected)
+
+
+def test_one_image_of_a_classifier():
+    """Its pooled vector is a map of one place."""
+    maps = [torch.randn(1, c, s, s) for c, s in ((64, 8), (128, 4), (256, 2))]
+    maps.append(torch.randn(1, 256, 1, 1))
+    with pytest.raises(ValueError, match='level 3 is of one image'):
+        of_classifiers()(maps, maps, None)
 
 
 def test_initial_weights():

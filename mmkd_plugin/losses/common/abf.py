@@ -3,6 +3,8 @@
 Shapes: B images; C channels and h x w places of a level.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,6 +20,9 @@ class ABF(nn.Module):
         r = a x + b y                               or x, without a coarser map
         output = BN(conv3x3(r))
 
+    If another size is wanted, r is resized to it, by the nearest neighbour,
+    before the last line.
+
     There is no ReLU.  The convolutions before a BN have no bias, and their
     weights are drawn uniformly, with a variance of 1 / (inputs of a unit).
 
@@ -30,7 +35,8 @@ class ABF(nn.Module):
     References:
         Chen, Liu, Zhao, Jia. Distilling Knowledge via Knowledge Review. CVPR
         2021, arXiv 2104.09044, the section on the ABF and HCL; layers as in
-        the authors' code for detection.
+        the authors' code for detection, the size as in that for
+        classification.
     """
 
     def __init__(
@@ -47,7 +53,10 @@ class ABF(nn.Module):
         self.expand = _conv_bn(mid_channels, teacher_channels, 3)
 
     def forward(
-        self, own: Tensor, coarser: Tensor | None = None
+        self,
+        own: Tensor,
+        coarser: Tensor | None = None,
+        size: Sequence[int] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Fuse a map.
 
@@ -55,22 +64,32 @@ class ABF(nn.Module):
             own: F, of shape (B, student_channels, h, w), any floating type.
             coarser: r', of shape (B, mid_channels, any, any); not used
                 unless ``fuse``.
+            size: H and W of the output; None: h and w.
 
         Returns:
-            Output, (B, teacher_channels, h, w), and r, (B, mid_channels, h,
-            w), for the next finer level.
+            Output, (B, teacher_channels, H, W), and r, (B, mid_channels, H,
+            W), for the next finer level.
         """
         fused = self.reduce(own.to(next(self.parameters()).dtype))
         if self.attention is not None and coarser is not None:
-            size = fused.shape[2:]
+            places = fused.shape[2:]
             # conv1x1([x, y]) in two parts: that of y on the coarser map, and
             # [x, y] itself is never made.
             near, far = self.attention.weight.chunk(2, dim=1)
             logits = F.conv2d(fused, near, self.attention.bias)
-            logits = logits + F.interpolate(F.conv2d(coarser, far), size=size)
+            logits = logits + _resized(F.conv2d(coarser, far), places)
             a, b = logits.sigmoid().chunk(2, dim=1)
-            fused = a * fused + b * F.interpolate(coarser, size=size)
+            fused = a * fused + b * _resized(coarser, places)
+        if size is not None:
+            fused = _resized(fused, size)
         return self.expand(fused), fused
+
+
+def _resized(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """The maps in a size, by the nearest neighbour."""
+    if tuple(maps.shape[2:]) == tuple(size):
+        return maps
+    return F.interpolate(maps, size=tuple(size))
 
 
 def _conv_bn(channels: int, out_channels: int, kernel: int) -> nn.Sequential:
