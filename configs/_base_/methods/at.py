@@ -5,3 +5,21 @@ distill = dict(
     type='DistillHook',
     losses=dict(loss_at=dict(type='ATLoss', loss_weight=1000.0)),
 )
+
+# A teacher of three stages, a student of four: its last has no partner.
+pairs = dict(
+    wrn_40_2_mobilenetv2=dict(
+        distill=dict(
+            losses=dict(
+                loss_at=dict(
+                    tap=dict(
+                        type='FeatureTap',
+                        modules=['stages.1', 'stages.2', 'stages.3'],
+                        teacher_modules='stages',
+                        resize='pool',
+                    )
+                )
+            )
+        )
+    )
+)
