@@ -1,5 +1,8 @@
 """CIFAR-100, decoded once and augmented per batch."""
 
+import hashlib
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from mmengine.registry import DATASETS, FUNCTIONS
@@ -90,24 +93,81 @@ class InMemoryCIFAR100(Dataset):
 
         Returns:
             ``inputs``, uint8 RGB (N, 3, 32, 32), and N ``data_samples`` with
-            ``gt_label``.
+            ``gt_label`` and, as metainfo, ``sample_idx``, the index of the
+            image, and ``variant``, see :meth:`replay`.
+        """
+        return self.replay(indices, self._draw(len(indices)))
+
+    @property
+    def variants(self) -> int:
+        """How many different pictures an image gives: crops, flipped or not.
+
+        162 for a padding of 4 pixels and flips.
+        """
+        return (2 * self.padding + 1) ** 2 * (2 if self.flip_prob else 1)
+
+    def _draw(self, number: int) -> Tensor:
+        """Draw variants at random, (number,)."""
+        if not self.padding and not self.flip_prob:
+            return torch.zeros(number, dtype=torch.int64)
+        places = 2 * self.padding + 1
+        top, left = torch.randint(places, (2, number, 1)).squeeze(2)
+        mirrored = torch.rand(number, 1).squeeze(1) < self.flip_prob
+        return top * places + left + places**2 * mirrored
+
+    def replay(self, indices: Sequence[int], variants: Tensor) -> dict:
+        """A batch of given variants.
+
+        Args:
+            indices: Indices of N images.
+            variants: For each its variant, (N,), int64: the crop's upper left
+                corner in the padded image, (y, x), as y times the number of
+                places plus x, and the square of that number more if flipped.
+
+        Returns:
+            As :meth:`__getitems__`.
         """
         # Not at the top: importing the plugin must not need mmpretrain.
         from mmpretrain.structures import DataSample
 
-        labels = self.labels[indices].unsqueeze(1)
+        samples = []
+        for index, variant, label in zip(
+            indices, variants.tolist(), self.labels[indices].unsqueeze(1)
+        ):
+            sample = DataSample(gt_label=label)
+            # A third of the time of the constructor's `metainfo`.
+            for name, value in (('sample_idx', index), ('variant', variant)):
+                sample.set_field(value, name, field_type='metainfo')
+            samples.append(sample)
+        images = self._crops(torch.as_tensor(indices), variants)
+        return dict(inputs=images, data_samples=samples)
+
+    def identity(self) -> dict:
+        """What tells its pictures from those of another data set.
+
+        Returns:
+            Name of each setting to its value, for JSON; a SHA-256 of images
+            and labels among them.
+        """
+        inner = slice(self.padding, self.padding + SIZE)
+        images = self._images[..., inner, inner].contiguous()
+        digest = hashlib.sha256(images.numpy().data)
+        digest.update(self.labels.numpy().data)
         return dict(
-            inputs=self._crops(torch.as_tensor(indices)),
-            data_samples=[DataSample(gt_label=label) for label in labels],
+            data=digest.hexdigest(),
+            padding=self.padding,
+            flips=bool(self.flip_prob),
         )
 
-    def _crops(self, indices: Tensor) -> Tensor:
+    def _crops(self, indices: Tensor, variants: Tensor) -> Tensor:
         """Crop the images from their padding, some of them flipped."""
         if not self.padding and not self.flip_prob:
             return self._images[indices]
-        corner = torch.randint(2 * self.padding + 1, (2, len(indices), 1))
-        rows, columns = corner + torch.arange(SIZE)
-        mirrored = torch.rand(len(indices), 1) < self.flip_prob
+        places = 2 * self.padding + 1
+        corner = variants.unsqueeze(1) % places**2
+        rows = corner // places + torch.arange(SIZE)
+        columns = corner % places + torch.arange(SIZE)
+        mirrored = variants.unsqueeze(1) >= places**2
         columns = torch.where(mirrored, columns.flip(1), columns)
         # Flat index of each pixel: `take` costs a quarter of indexing by four
         # tensors.

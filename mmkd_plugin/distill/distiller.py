@@ -11,6 +11,7 @@ from torch import Tensor
 from ..arguments import check_switch, check_text, few
 from ..exceptions import MMKDTypeError, MMKDValueError
 from ..teachers.averaged import AveragedTeachers
+from ..teachers.cache.cached_teacher import CachedTeacher
 from ..teachers.teacher import Teacher
 from .agreement import AGREEMENT, agreement
 from .measured import is_auto, measured
@@ -51,6 +52,7 @@ class Distiller:
     Attributes:
         terms (dict[str, Term]): Loss and tap by name.
         teachers: The attached teachers.
+        cached: Those of them that answer from a folder, see :meth:`cache`.
         factor (float): Factor of all terms in the next step; at 0, no
             teacher runs.
 
@@ -85,6 +87,7 @@ class Distiller:
         self.task_loss = task_loss
         self.factor = 1.0
         self.teachers: list[Teacher] = []
+        self.cached: list[CachedTeacher] = []
         self._teacher: Any = None
         self._handles: list = []
         self._attached: list = []
@@ -165,9 +168,7 @@ class Distiller:
                 )
         _refuse_other_missing(teachers)
         self.teachers = list(teachers)
-        self._teacher = self.teachers[0]
-        if len(self.teachers) > 1:
-            self._teacher = AveragedTeachers(self.teachers)
+        self._teacher = _as_one(self.teachers)
         self._attached = self.taps
         for tap in self._attached:
             tap.attach(student, self.teachers[0].model)
@@ -227,6 +228,44 @@ class Distiller:
             self.terms[name] = self.terms[name]._replace(loss=loss)
         self._auto = {}
 
+    def cache(self, student: nn.Module, data: Any) -> None:
+        """Let the attached teachers with a ``cache`` answer from it.
+
+        Args:
+            student: As in :meth:`attach`.
+            data: The training data, see
+                :func:`~mmkd_plugin.datasets.replayable.replayable`.
+
+        Raises:
+            TypeError, ValueError, OSError: If a tap asks for more than the
+                logits of images, or see
+                :class:`.CachedTeacher`.
+        """
+        if not any(teacher.cache for teacher in self.teachers):
+            return
+        for tap in self.taps:
+            if not hasattr(tap, 'question'):
+                raise MMKDTypeError(
+                    f'{type(tap).__name__} reads more of the teacher than '
+                    'the logits of images, which alone are cached: take '
+                    '`cache` out of `teacher`, or give the hook only losses '
+                    'of image logits.'
+                )
+        tap = self.taps[0]
+        self.cached = [
+            CachedTeacher(
+                teacher,
+                student,
+                data,
+                tap.question,
+                tap.num_classes(teacher.model),
+            )
+            for teacher in self.teachers
+            if teacher.cache
+        ]
+        found = {each.teacher: each for each in self.cached}
+        self._teacher = _as_one([found.get(t, t) for t in self.teachers])
+
     def _find_taps(self, student: nn.Module) -> None:
         """Give the terms without a tap the default tap of the student."""
         if any(term.tap is None for term in self.terms.values()):
@@ -243,7 +282,7 @@ class Distiller:
         for tap in self._attached:
             tap.detach()
         self._handles, self._attached = [], []
-        self.teachers, self._teacher = [], None
+        self.teachers, self.cached, self._teacher = [], [], None
 
     @torch.compiler.disable
     def show(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
@@ -342,6 +381,11 @@ class Distiller:
         """
         if self.factor:
             self.guard.check(values, self.losses, step)
+
+
+def _as_one(teachers: Sequence) -> Any:
+    """What acts as all of some teachers."""
+    return teachers[0] if len(teachers) == 1 else AveragedTeachers(teachers)
 
 
 def _check_size(tap, teacher: Teacher) -> None:

@@ -13,6 +13,7 @@ from ..arguments import check_switch
 from ..compat import check_versions
 from ..datasets.check import check_data
 from ..datasets.class_names import names_of
+from ..datasets.labels import labels_of
 from ..distill import Distiller
 from ..distill.adopt import NAME, adopt, state_problem
 from ..distill.terms import part_read, settings_of
@@ -177,8 +178,14 @@ class DistillHook(Hook):
                 f'{type(self).__name__}: the student starts with these '
                 f'weights of {teachers[0].source}: {copied}'
             )
-        classes = names_of(runner.train_loop.dataloader.dataset)
+        dataset = runner.train_loop.dataloader.dataset
+        classes = names_of(dataset)
         self.distiller.attach(model, teachers, classes)
+        for loss in self.distiller.losses.values():
+            see_dataset = getattr(loss, 'see_dataset', None)
+            if see_dataset is not None:
+                see_dataset(labels_of(dataset))
+        self.distiller.cache(model, dataset)
         with_classes = parts_with_classes(self.inherit)
         if (self.evaluate_teacher or with_classes) and not any(
             tap.per_class for tap in self.distiller.taps
@@ -198,6 +205,9 @@ class DistillHook(Hook):
             )
             if self.evaluate_teacher:
                 refuse_weak_teacher(runner, teacher, self.min_metric)
+        # Last: a teacher whose answers are all there is freed.
+        for cached in self.distiller.cached:
+            runner.logger.info(f'{type(self).__name__}: {cached.verify()}')
 
     def before_train_iter(
         self, runner, batch_idx: int, data_batch=None

@@ -5,6 +5,7 @@ from .cifar_shufflenet_v2 import CIFARShuffleNetV2
 from .cifar_vgg import CIFARVGG
 from .cifar_wide_resnet import CIFARWideResNet
 from .mobilenet_v1 import MobileNetV1
+from .simkd_projector import SimKDProjector
 from .torchvision_mobilenet_v2_init import TorchvisionMobileNetV2Init
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     'CIFARVGG',
     'CIFARWideResNet',
     'MobileNetV1',
+    'SimKDProjector',
     'TorchvisionMobileNetV2Init',
 ]

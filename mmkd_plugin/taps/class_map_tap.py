@@ -37,6 +37,8 @@ class ClassMapTap:
     any_size = True
     # It has hooks on modules of the teacher.
     intact = True
+    # What it reads of the student.
+    modules = (LAST,)
 
     def __init__(self) -> None:
         self._maps = FeatureTap(LAST, resize='keep')

@@ -3,6 +3,8 @@
 N images, C classes.
 """
 
+from collections.abc import Callable
+
 import torch.nn as nn
 from mmengine.registry import TASK_UTILS
 from torch import Tensor
@@ -47,6 +49,11 @@ class ClsHeadTap:
     def __init__(self) -> None:
         self._listener: Listener | None = None
         self.clear()
+
+    @property
+    def question(self) -> Callable:
+        """All that the teacher is asked, one row an image: can be cached."""
+        return class_logits
 
     def fits(self, model: nn.Module) -> bool:
         """Whether a model has the kind of head that this tap reads."""

@@ -40,7 +40,9 @@ class Reading(NamedTuple):
     Corners are decoded, in pixels of the padded batch, and not clipped. Bins
     are those of the four distances from a point to the sides of its box: a
     softmax over R + 1 multiples of the stride. Vectors are what a classifier
-    makes of an image before its last layer, of D_s and D_t numbers.
+    makes of an image before its last layer, of D_s and D_t numbers.  The kind
+    'indexed_vectors' differs in its labels: a tuple of those, and the index
+    of each image in the data set, (N,).
 
     Attributes:
         student: With its graph.
@@ -53,7 +55,7 @@ class Reading(NamedTuple):
 
     student: Tensor | tuple[Tensor, ...]
     teacher: Tensor | tuple[Tensor, ...]
-    labels: Tensor | list[Tensor] | None
+    labels: Tensor | list[Tensor] | tuple[Tensor | None, Tensor] | None
     weights: Tensor | None
 
 

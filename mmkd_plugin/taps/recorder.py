@@ -43,9 +43,7 @@ class Recorder:
         return lambda module, args, output: self._record(place, output)
 
     def _pre_hook(self, place: str) -> Callable:
-        return lambda module, args: self._record_input(
-            place, module, args[0] if args else None
-        )
+        return lambda module, args: self._record_input(place, module, args)
 
     # Traced, the versions of the maps would be those of the trace.
     @torch.compiler.disable
@@ -75,12 +73,14 @@ class Recorder:
 
     @torch.compiler.disable
     def _record_input(
-        self, place: str, module: nn.Module, given: object
-    ) -> None:
-        if getattr(module, 'inplace', False) and isinstance(given, Tensor):
-            # The module overwrites what it is given.
-            given = given.clone() if self._maps is not None else given
+        self, place: str, module: nn.Module, args: tuple
+    ) -> tuple | None:
+        """Record what a module is given; one in place overwrites a copy."""
+        given = args[0] if args else None
         self._record(place, given)
+        if self._maps is None or not getattr(module, 'inplace', False):
+            return None
+        return (given.clone(), *args[1:])  # type: ignore[union-attr]
 
     def open(self) -> None:
         """Begin to record; what was recorded before is dropped."""

@@ -21,6 +21,7 @@ from ..datasets.class_names import read_names
 from ..exceptions import MMKDTypeError, MMKDValueError
 from .classes import classes_of_teacher, match_classes
 from .config import build_model, load_config
+from .identity import identity_of
 from .image_size import extract_feat
 from .inputs import (
     InputSize,
@@ -53,10 +54,13 @@ class Teacher:
             student: 'refuse' it, or 'leave_out' these classes of what is
             compared, see
             :func:`~mmkd_plugin.distill.known_classes.leave_out`.
+        cache: Folder where its logits are kept, see
+            :class:`.CachedTeacher`; None: they are computed in every step.
 
     Attributes:
-        model (nn.Module): The teacher, in eval mode; no parameter requires
-            a gradient.
+        model (nn.Module | None): The teacher, in eval mode; no parameter
+            requires a gradient.  None after :meth:`release`.
+        identity (dict): What tells it from other teachers, for a cache.
         classes: Its class names, if known.
         columns (Tensor | None): For each class of the student and the
             background, the teacher's, any for one that it lacks; None: the
@@ -87,6 +91,7 @@ class Teacher:
         classes: Sequence[str] | None = None,
         input_size: InputSize = None,
         missing_classes: str = 'refuse',
+        cache: str | None = None,
     ) -> None:
         check_choice(
             'teacher.missing_classes', missing_classes, 'refuse', 'leave_out'
@@ -95,6 +100,8 @@ class Teacher:
         check_text('teacher.prefix', prefix)
         check_text('teacher.part', part)
         check_input_size(input_size)
+        if cache is not None:
+            check_path('teacher.cache', cache, 'the path of a folder')
         check_switch(**{'teacher.trust_checkpoint': trust_checkpoint})
         names = read_names(classes, '`classes` in `teacher`')
         self.speed = TeacherSpeed(precision, channels_last, fuse_bn, compile)
@@ -104,7 +111,10 @@ class Teacher:
         if part:
             state = {f'{part}.{name}': x for name, x in state.items()}
         load_strictly(model, state, checkpoint)
-        self.model = model.requires_grad_(False).eval()
+        self.model: Any = model.requires_grad_(False).eval()
+        self.cache = cache
+        # Before `prepare`, which folds weights into others.
+        self.identity = {} if cache is None else identity_of(model, cfg)
         self.source = str(checkpoint)
         self.input_size = input_size
         self.classes = names or classes_of_teacher(meta, cfg)
@@ -284,6 +294,11 @@ class Teacher:
     def forget(self) -> None:
         """Free the features and results of the images."""
         self._features, self._answers = None, {}
+
+    def release(self) -> None:
+        """Free the model; only :meth:`reorder` works after that."""
+        self.forget()
+        self.model = None
 
     def predict(self, data: dict) -> list:
         """Predict for images of a data loader, resized as in training.

@@ -210,6 +210,16 @@ def test_same_as_a_library_makes_of_single_images(sheets):
     assert [int(s.gt_label) for s in samples] == [0] * 4 + [1] * 4 + [2] * 4
 
 
+def test_samples_have_their_index(sheets):
+    dataset = InMemoryCIFAR100(str(sheets), padding=2, flip_prob=0.5)
+    samples = dataset.__getitems__([7, 0, 11])['data_samples']
+    indices = [sample.sample_idx for sample in samples]
+    assert indices == [7, 0, 11]
+    assert {type(index) for index in indices} == {int}
+    assert all('sample_idx' in s.metainfo_keys() for s in samples)
+    assert dataset[5]['data_samples'].sample_idx == 5
+
+
 def test_batches_can_be_repeated(sheets):
     """The augmentation of a resumed run is that of the whole one."""
     dataset = InMemoryCIFAR100(str(sheets), padding=4, flip_prob=0.5)
@@ -222,6 +232,78 @@ def test_batches_can_be_repeated(sheets):
     later = seeded([1, 2])['inputs']
     assert not torch.equal(later, first)
     assert not torch.equal(other.flip(0), first)
+
+
+def drawn_before(dataset, indices):
+    """Crops as they were drawn before they had numbers, written out."""
+    padding = dataset.padding
+    corner = torch.randint(2 * padding + 1, (2, len(indices), 1))
+    mirrored = torch.rand(len(indices), 1) < dataset.flip_prob
+    found = []
+    for index, y, x, flip in zip(indices, *corner[:, :, 0].tolist(), mirrored):
+        image = dataset._images[index, :, y : y + 32, x : x + 32]
+        found.append(image.flip(2) if flip else image)
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize('padding, flip_prob', [(4, 0.5), (2, 0.0), (0, 1.0)])
+def test_crops_are_still_drawn_from_the_same_numbers(
+    sheets, padding, flip_prob
+):
+    dataset = InMemoryCIFAR100(
+        str(sheets), padding=padding, flip_prob=flip_prob
+    )
+    indices = list(range(12))
+    torch.manual_seed(5)
+    wanted = drawn_before(dataset, indices), torch.rand(3)
+    torch.manual_seed(5)
+    found = dataset.__getitems__(indices)['inputs'], torch.rand(3)
+    assert all(map(torch.equal, found, wanted))
+
+
+@pytest.mark.parametrize(
+    'padding, flip_prob, number',
+    [(4, 0.5, 162), (2, 0.0, 25), (0, 0.5, 2), (0, 0.0, 1)],
+)
+def test_a_picture_comes_again_by_its_number(
+    sheets, padding, flip_prob, number
+):
+    dataset = InMemoryCIFAR100(
+        str(sheets), padding=padding, flip_prob=flip_prob
+    )
+    assert dataset.variants == number
+    indices = [7, 0, 11] * 20
+    batch = dataset.__getitems__(indices)
+    samples = batch['data_samples']
+    assert [sample.sample_idx for sample in samples] == indices
+    variants = [sample.variant for sample in samples]
+    assert 0 <= min(variants) <= max(variants) < number
+    again = dataset.replay(indices, torch.tensor(variants))
+    assert torch.equal(again['inputs'], batch['inputs'])
+    labels = [int(sample.gt_label) for sample in again['data_samples']]
+    assert labels == dataset.labels[indices].tolist()
+    # All of one image differ.
+    every = dataset.replay([3] * number, torch.arange(number))['inputs']
+    assert len(every.flatten(1).unique(dim=0)) == number
+
+
+def test_identity(sheets):
+    settings = dict(padding=2, flip_prob=0.5)
+    one, same = (InMemoryCIFAR100(str(sheets), **settings) for _ in range(2))
+    assert one.identity() == same.identity()
+    assert one.identity() == dict(
+        data=hashlib.sha256(
+            InMemoryCIFAR100(str(sheets))._images.numpy().tobytes()
+            + one.labels.numpy().tobytes()
+        ).hexdigest(),
+        padding=2,
+        flips=True,
+    )
+    same.labels[0] = 2
+    assert one.identity()['data'] != same.identity()['data']
+    other = InMemoryCIFAR100(str(sheets), 'test', padding=2)
+    assert other.identity()['data'] == one.identity()['data']
+    assert other.identity()['flips'] is False
 
 
 def test_the_real_one():

@@ -2,8 +2,10 @@
 
 from tests.errors import (  # noqa: F401
     cases_beyond_logits,
+    cases_cache,
     cases_checkpoint,
     cases_command,
+    cases_crd,
     cases_data,
     cases_detr,
     cases_hook,

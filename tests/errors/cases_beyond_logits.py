@@ -14,13 +14,16 @@ from mmengine.registry import (
     DefaultScope,
 )
 
-from mmkd_plugin.taps import FeatureTap, RoIBoxTap
+from mmkd_plugin.taps import ClassMapTap, FeatureTap, PooledTap, RoIBoxTap
 from tests.helpers import tiny
 from tests.helpers.commands import LOSSES, TEACHER
 from tests.helpers.errors_page import case
 
 PKD = dict(type='PKDLoss', loss_weight=1.0)
 BOX = dict(type='BoxL1Loss')
+AT = dict(type='ATLoss', loss_weight=1000.0)
+RKD = dict(type='RKDLoss', distance_weight=25.0, angle_weight=50.0)
+CAT = dict(type='CATKDLoss', loss_weight=15.0, size=2, normalize=False)
 
 
 @TASK_UTILS.register_module()
@@ -42,6 +45,24 @@ PARTS = dict(
     channels=lambda maps: tuple(each[:, 1:] for each in maps),
     rows=lambda maps: tuple(each.flatten(1) for each in maps),
 )
+
+
+@TASK_UTILS.register_module()
+class CutPooledTap(PooledTap):
+    """Gives the vector of one image of the student."""
+
+    def take(self, teacher):
+        reading = super().take(teacher)
+        return reading._replace(student=reading.student[:1])
+
+
+@TASK_UTILS.register_module()
+class CutClassMapTap(ClassMapTap):
+    """Gives the maps of one image of the student."""
+
+    def take(self, teacher):
+        reading = super().take(teacher)
+        return reading._replace(student=reading.student[:1])
 
 
 @TASK_UTILS.register_module()
@@ -135,6 +156,19 @@ case('one-teacher')(
 case('feature-module-kind')(lambda w: features(w, modules=5))
 case('feature-module-twice')(lambda w: features(w, modules=['neck', 'neck']))
 case('feature-module')(lambda w: features(w, modules='backbone.layer9'))
+case('feature-stages')(
+    lambda w: w.use('classifier').train(
+        w.loss(**AT, tap=dict(type='FeatureTap', modules='preactivations')),
+        model=w.model(backbone=dict(type='CIFARMobileNetV2')),
+    )
+)
+case('feature-stage-number')(
+    lambda w: w.use('classifier').train(
+        w.loss(**AT, tap=dict(type='FeatureTap', modules='stages.4'))
+    )
+)
+case('feature-pooled')(lambda w: w.use('detector').train(w.loss(**RKD)))
+case('class-maps-model')(lambda w: w.use('detector').train(w.loss(**CAT)))
 case('feature-output')(lambda w: features(w, modules='roi_head.bbox_head'))
 case('feature-not-run')(lambda w: idle(w, ['neck', 'distill']))
 case('feature-none-runs')(lambda w: idle(w, 'distill'))
@@ -162,9 +196,24 @@ case('feature-level-twice')(
         w, modules=['backbone.layer1', 'neck.fpn_convs.0'], levels=['p2']
     )
 )
-case('feature-levels-differ')(
+case('feature-count')(
     lambda w: features(w, modules='backbone', teacher_modules='neck')
 )
+
+
+@case('feature-levels-differ')
+def _(w):
+    w.use('detector')
+    teacher = other_teacher(w, lambda cfg: cfg['neck'].update(num_outs=4))
+    return w.train(
+        w.hook(
+            teacher=teacher,
+            losses=dict(loss_pkd=dict(PKD, tap=dict(type='FeatureTap'))),
+        )
+    )
+
+
+case('feature-resize')(lambda w: features(w, resize='crop'))
 
 
 @case('feature-size')
@@ -186,6 +235,16 @@ case('maps-batch')(lambda w: features(w, type='CutFeatureTap', part='batch'))
 case('maps-size')(lambda w: features(w, type='CutFeatureTap', part='size'))
 case('maps-channels')(
     lambda w: features(w, type='CutFeatureTap', part='channels')
+)
+case('vectors-shape')(
+    lambda w: w.use('classifier').train(
+        w.loss(**RKD, tap=dict(type='CutPooledTap'))
+    )
+)
+case('class-maps-shape')(
+    lambda w: w.use('classifier').train(
+        w.loss(**CAT, tap=dict(type='CutClassMapTap'))
+    )
 )
 case('maps-levels')(
     lambda w: features(

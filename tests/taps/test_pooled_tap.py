@@ -5,7 +5,7 @@ import torch
 from mmpretrain.structures import DataSample
 
 from mmkd_plugin.taps import PooledTap
-from mmkd_plugin.taps.pooled_tap import image_labels
+from mmkd_plugin.taps.pooled_tap import image_indices, image_labels
 from tests.helpers import tiny, tiny_cls
 from tests.helpers.teachers import Shown
 
@@ -84,3 +84,38 @@ def test_detector():
     with pytest.raises(TypeError, match=message):
         PooledTap().refuse('student', tiny.build_detector())
     assert not PooledTap().fits(tiny.build_detector())
+
+
+def test_indices_of_the_images(models, monkeypatch):
+    student, teacher = models
+    tap, plain = PooledTap(indexed=True), PooledTap()
+    assert (tap.kind, plain.kind) == ('indexed_vectors', 'vectors')
+    tiny_batch = tiny_cls.batch
+
+    def with_indices(*indices):
+        data = tiny_batch(*indices)
+        for sample, index in zip(data['data_samples'], indices):
+            sample.set_metainfo(dict(sample_idx=index))
+        return data
+
+    monkeypatch.setattr(tiny_cls, 'batch', with_indices)
+    plain.attach(student, teacher)
+    images = run(tap, student, teacher)
+    labels, indices = tap.take(Shown(teacher, images)).labels
+    assert indices.tolist() == [0, 1, 5] and indices.dtype == torch.int64
+    assert labels.equal(plain.take(Shown(teacher, images)).labels)
+
+
+@pytest.mark.parametrize(
+    'samples',
+    [None, [DataSample(metainfo=dict(sample_idx=3)), DataSample()]],
+    ids=['no samples', 'one without'],
+)
+def test_no_index(samples):
+    with pytest.raises(RuntimeError, match='Expected a `sample_idx` in the'):
+        image_indices(samples, torch.device('cpu'))
+
+
+def test_indexed_is_a_switch():
+    with pytest.raises(TypeError, match='`indexed` to be True or False'):
+        PooledTap(indexed=1)

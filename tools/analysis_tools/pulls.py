@@ -9,12 +9,13 @@ tensors that a term reads.
   deltas that the box head gives, per row, added up over the rows.
   Of a cascade, with respect to the logits or deltas of all stages, each loss
   with the factor of its stage.
-* Features, and what a teacher's head says of the student's maps (crossed): of
-  the term and of the sum of all task losses, with respect to the maps that the
-  term reaches, all together.
+* Features, vectors and class maps, and what a teacher's head says of the
+  student's maps (crossed): of the term and of the sum of all task losses, with
+  respect to the maps that the term reaches, all together.
 """
 
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,7 @@ from torch.nn import functional as F
 
 from mmkd_plugin.distill.terms import LOGITS, kind_of
 from mmkd_plugin.taps import RoIBoxTap
+from mmkd_plugin.taps.stage_paths import places
 
 
 class Pull(NamedTuple):
@@ -75,14 +77,15 @@ def reads_deltas(tap):
 
 
 def shared_modules(tap, student):
-    """Paths of the modules whose output both a term and the task use.
+    """Places of what both a term and the task use.
 
     Args:
         tap: The tap of the term.
         student (nn.Module): The student.
 
     Returns:
-        list[str]: None of them for logits.
+        list[str]: Paths of modules, see
+        :mod:`~mmkd_plugin.taps.stage_paths`; none of them for logits.
     """
     if reads_logits(tap):
         return []
@@ -93,7 +96,9 @@ def shared_modules(tap, student):
             return [f'{path}.{stage}' for stage in range(len(stages))]
         return [path]
     maps = ['neck'] if hasattr(student, 'neck') else ['backbone']
-    return maps if is_crossed(tap) else getattr(tap, 'modules', maps)
+    if is_crossed(tap):
+        return maps
+    return list(places(student, getattr(tap, 'modules', maps)))
 
 
 @contextmanager
@@ -137,10 +142,19 @@ def listen(student, *distillers):
             hear(distiller.guard)
             for tap in distiller.taps:
                 paths.update(shared_modules(tap, student))
-        for path in paths:
+        for place in paths:
+            path, _, part = place.partition('@')
+            module = student.get_submodule(path)
+            if part == 'input':
+                # Before a tap makes a copy of it.
+                on(
+                    partial(module.register_forward_pre_hook, prepend=True),
+                    lambda module, args, place=place: note(place, args[0]),
+                )
+                continue
             on(
-                student.get_submodule(path).register_forward_hook,
-                lambda module, args, output, path=path: note(path, output),
+                module.register_forward_hook,
+                lambda module, args, output, place=place: note(place, output),
             )
         yield heard
 

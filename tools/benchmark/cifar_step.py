@@ -15,8 +15,9 @@ missing gets random weights, since only time counts.  On a machine under other
 load, trust the ratios only.  On a GPU, the parts are times of the host, which
 waits where a value is read.
 
-For example, with CIFAR-100 in data/cifar100/:
+For example, with CIFAR-100 in data/cifar100/, and for another method:
   python tools/benchmark/cifar_step.py --tiny
+  python tools/benchmark/cifar_step.py --cfg-options method=reviewkd
 """
 
 import copy
@@ -24,18 +25,16 @@ import json
 import statistics
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
+from bare_step import bare_step
 from mmengine.registry import DATASETS
 from mmpretrain.datasets import CIFAR100
-from runs import build, build_parser, start, training_config, work_folder
-from stepping import distill_hook, print_parts, time_parts
+from runs import build_parser, start, training_config, work_folder
+from stepping import print_parts, time_parts
 from timing import compare, quartiles
 
 from mmkd_plugin import ExactResumeHook
 from mmkd_plugin.cli.errors import explain_errors
 from mmkd_plugin.datasets.cifar100_files import read_cifar100
-from mmkd_plugin.distill.terms import LOGITS, kind_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs' / 'cifar100' / 'resnet56_resnet20.py'
@@ -102,43 +101,6 @@ def per_image(cfg, workers):
     )
     loader.update(num_workers=workers, persistent_workers=workers > 0)
     return cfg
-
-
-def bare_step(cfg, runner):
-    """Lower bound: a function that makes one step of a bare loop."""
-    distiller = distill_hook(runner).distiller
-    others = [n for n, x in distiller.losses.items() if kind_of(x) != LOGITS]
-    if others:
-        raise SystemExit(
-            'error: the bare loop distils logits alone, but the config has '
-            f'{others[0]}: give a config whose losses all read logits.'
-        )
-    teacher = distiller.teachers[0].model
-    device = next(runner.model.parameters()).device
-    student = build(cfg).to(device).train()
-    optimizer = dict(cfg.optim_wrapper.optimizer)
-    optimizer = getattr(torch.optim, optimizer.pop('type'))(
-        student.parameters(), **optimizer
-    )
-    loader = runner.train_dataloader
-    first = list(range(loader.batch_sampler.batch_size))
-    batch = student.data_preprocessor(loader.dataset.__getitems__(first), True)
-    images = batch['inputs']
-    labels = torch.cat([s.gt_label for s in batch['data_samples']])
-
-    def step():
-        # Before the student, whose activations would add to the peak.
-        with torch.no_grad():
-            taught = teacher(images, mode='tensor')
-        logits = student(images, mode='tensor')
-        loss = F.cross_entropy(logits, labels)
-        for term in distiller.losses.values():
-            loss = loss + term(logits, taught, labels, None)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
 
 
 def report(times, parts):

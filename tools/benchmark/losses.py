@@ -33,9 +33,34 @@ NUMBERS = {
     'DKD': dict(alpha=1.0, beta=8.0, tau=4.0),
     'RLD': dict(alpha=1.0, beta=8.0, tau_scd=1.0, tau_mcd=4.0),
     'CKD': dict(tau=1.0),
+    'SWAP': dict(tau=4.0),
+    'RC': dict(beta=0.1, tau=4.0),
+    'REVISION': dict(alpha=4.0, beta=0.8),
+    'MLKD': dict(taus=[2.0, 3.0, 4.0, 5.0, 6.0]),
+    'RKD': dict(distance_weight=25.0, angle_weight=50.0),
+    'CC': dict(gamma=0.4),
+    'AT': dict(),
+    'SP': dict(),
+    'CATKD': dict(size=2, normalize=True),
 }
-SHAPES = ['64x100', '512x1000', '1024x81', '4096x1204', '1024x21841']
-CASES = [f'{name}/{shape}' for name in NUMBERS for shape in SHAPES]
+# What a loss compares -> shapes: samples and classes, numbers of a vector, or
+# channels and side of a map.
+SHAPES = {
+    'logits': ['64x100', '512x1000', '1024x81', '4096x1204', '1024x21841'],
+    'vectors': ['64x64', '64x256', '256x512'],
+    'features': ['64x64x8', '64x256x8', '128x512x7'],
+    'class_maps': ['64x100x8', '64x1000x7'],
+}
+
+
+def kind_of(name):
+    """What a loss compares."""
+    return getattr(getattr(losses, f'{name}Loss'), 'kind', 'logits')
+
+
+CASES = [
+    f'{name}/{shape}' for name in NUMBERS for shape in SHAPES[kind_of(name)]
+]
 CASES += [f'CKD/{1024 << power}x1000' for power in range(6)]
 # N x N matrices that the naive CKD holds at once.
 NAIVE_MATRICES = 3
@@ -47,26 +72,35 @@ FEWEST_ROUNDS = 3
 
 
 class Case(NamedTuple):
-    """A loss and the shape (N, C) of its logits."""
+    """A loss, and the shape of what it compares.
+
+    Attributes:
+        loss: Name of the loss.
+        size: (N, C) of logits, (N, D) of vectors, (N, C, side) of maps.
+    """
 
     loss: str
-    samples: int
-    classes: int
+    size: tuple[int, ...]
 
     def __str__(self):
-        return f'{self.loss}/{self.samples}x{self.classes}'
+        return f'{self.loss}/{"x".join(map(str, self.size))}'
 
 
 def case(text):
-    """A case from ``LOSS/NxC``."""
+    """A case from ``LOSS/NxC``, or ``LOSS/NxCxSIDE`` for maps."""
     name, _, shape = text.partition('/')
-    samples, _, classes = shape.partition('x')
-    if name not in NUMBERS or not (samples.isdigit() and classes.isdigit()):
+    size = shape.split('x')
+    if (
+        name not in NUMBERS
+        or not all(part.isdigit() for part in size)
+        or len(size) != SHAPES[kind_of(name)][0].count('x') + 1
+    ):
         raise argparse.ArgumentTypeError(
             f'expected LOSS/NxC with LOSS one of {", ".join(NUMBERS)}, as '
-            f'RLD/1024x81, but got {text!r}'
+            f'RLD/1024x81, and LOSS/NxCxSIDE for maps, as AT/64x64x8, but got '
+            f'{text!r}'
         )
-    return Case(name, int(samples), int(classes))
+    return Case(name, tuple(map(int, size)))
 
 
 def parse_args():
@@ -79,7 +113,7 @@ def parse_args():
         nargs='+',
         type=case,
         default=[case(x) for x in CASES],
-        metavar='LOSS/NxC',
+        metavar='LOSS/NxC[xSIDE]',
     )
     parser.add_argument(
         '--dtype',
@@ -106,16 +140,21 @@ def parse_args():
 
 
 def draw(case, dtype, device):
-    """Logits of a student and of a mostly correct teacher, and labels."""
+    """What student and teacher give, and labels; such logits fit mostly."""
     generator = torch.Generator().manual_seed(0)
-    size = (case.samples, case.classes)
-    labels = torch.randint(case.classes, size[:1], generator=generator)
+    samples, columns, *side = case.size
+    labels = torch.randint(columns, (samples,), generator=generator)
+    kind = kind_of(case.loss)
     batch = []
     for _ in range(2):
-        logits = torch.randn(size, generator=generator)
-        logits[torch.arange(case.samples), labels] += 4
-        batch.append(logits.to(device, dtype))
-    return batch[0].requires_grad_(), batch[1], labels.to(device)
+        part = torch.randn(samples, columns, *2 * side, generator=generator)
+        if kind == 'logits':
+            part[torch.arange(samples), labels] += 4
+        batch.append(part.to(device, dtype))
+    batch[0].requires_grad_()
+    if kind == 'features':
+        batch = [(part,) for part in batch]
+    return *batch, labels.to(device)
 
 
 def sides(case, compiled):
@@ -130,10 +169,16 @@ def sides(case, compiled):
     return both
 
 
+def leaf(batch):
+    """The student's tensor of a batch."""
+    (own,) = batch[0] if isinstance(batch[0], tuple) else batch[:1]
+    return own
+
+
 def step(loss, batch):
     """One forward and backward pass: value and gradient."""
     value = loss(*batch)
-    (gradient,) = torch.autograd.grad(value, batch[0])
+    (gradient,) = torch.autograd.grad(value, leaf(batch))
     return value.detach(), gradient
 
 
@@ -179,7 +224,7 @@ def measure(case, dtype, args):
         name: partial(step, loss, batch)
         for name, loss in sides(case, args.compile).items()
     }
-    needed = NAIVE_MATRICES * 4 * case.samples**2
+    needed = NAIVE_MATRICES * 4 * case.size[0] ** 2
     if case.loss == 'CKD' and needed > args.memory_limit * 2**30:
         del steps['naive']
     results = [run() for run in steps.values()]
@@ -192,7 +237,7 @@ def measure(case, dtype, args):
     if device == 'cuda':
         # Both logits are read and a gradient is written, once at least.
         seconds = statistics.median(wall for wall, _ in row['seconds']['ours'])
-        row['bandwidth'] = 3 * batch[0].nbytes / seconds
+        row['bandwidth'] = 3 * leaf(batch).nbytes / seconds
     return row
 
 

@@ -1,9 +1,11 @@
 """The formulas of the papers, written naively in plain PyTorch.
 
 Without regard to time, memory, or overflow with logits that are far apart.
-Each takes the student's and the teacher's logits (N, C) and the labels (N,),
-and returns the mean.
+Each takes what student and teacher give, logits (N, C), vectors (N, D), maps
+(N, C, h, w) or a tuple of such, and the labels (N,), and returns the mean.
 """
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -59,3 +61,101 @@ def ckd(student, teacher, labels, tau):
     similarity = teacher @ student.T / tau
     own = torch.arange(len(similarity), device=similarity.device)
     return F.cross_entropy(similarity, own)
+
+
+def swap(student, teacher, labels, tau):
+    teacher = teacher.float().clone()
+    rows = torch.arange(len(labels), device=labels.device)
+    top = teacher.argmax(1)
+    own, largest = teacher[rows, labels], teacher.amax(1)
+    teacher[rows, top] = own
+    teacher[rows, labels] = largest
+    return kd(student, teacher, labels, tau)
+
+
+def rc(student, teacher, labels, beta, tau):
+    corrected = student.detach().float().clone()
+    rows = torch.arange(len(labels), device=labels.device)
+    corrected[rows, labels] += corrected.amax(1)
+    return kd(student, teacher, labels, tau) + beta * kd(
+        student, corrected, labels, tau
+    )
+
+
+def revision(student, teacher, labels, alpha, beta):
+    student, teacher = student.float(), teacher.float()
+    right = teacher.argmax(1) == labels
+    agreed = F.cross_entropy(student[right], labels[right])
+    agreed = agreed + alpha * F.mse_loss(student[right], teacher[right])
+    p = teacher[~right].softmax(1)
+    label = labels[~right].unsqueeze(1)
+    share = beta / (p.amax(1, keepdim=True) - p.gather(1, label) + 1)
+    target = share * p
+    target = target + (1 - share) * F.one_hot(label[:, 0], p.shape[1])
+    return agreed + F.mse_loss(student[~right].softmax(1), target)
+
+
+def mlkd(student, teacher, labels, taus):
+    student, teacher = student.float(), teacher.float()
+    total = 0
+    for tau in taus:
+        q, p = (student / tau).softmax(1), (teacher / tau).softmax(1)
+        total = total + kd(student, teacher, labels, tau)
+        batch = (q @ q.T - p @ p.T).square().sum() / len(q)
+        classes = (q.T @ q - p.T @ p).square().sum() / q.shape[1]
+        total = total + batch + classes
+    return total
+
+
+def rkd(student, teacher, labels, distance_weight, angle_weight):
+    def relations(rows):
+        gaps = rows.unsqueeze(0) - rows.unsqueeze(1)
+        distances = (gaps.square().sum(2) + 1e-12).sqrt()
+        units = gaps / distances.unsqueeze(2)
+        mean = distances[distances > 1e-5].mean()
+        return distances / mean, units @ units.mT
+
+    own, other = relations(student.float()), relations(teacher.float())
+    return distance_weight * F.smooth_l1_loss(
+        own[0], other[0]
+    ) + angle_weight * F.smooth_l1_loss(own[1], other[1])
+
+
+def at(student, teacher, labels):
+    (student,), (teacher,) = student, teacher
+    own, other = (
+        F.normalize(maps.float().square().mean(1).flatten(1))
+        for maps in (student, teacher)
+    )
+    return F.mse_loss(own, other)
+
+
+def sp(student, teacher, labels):
+    (student,), (teacher,) = student, teacher
+    own, other = (
+        F.normalize(rows @ rows.T)
+        for rows in (student.float().flatten(1), teacher.float().flatten(1))
+    )
+    return F.mse_loss(own, other)
+
+
+def catkd(student, teacher, labels, size, normalize):
+    own, other = (
+        F.adaptive_avg_pool2d(maps.float(), size).flatten(2)
+        for maps in (student, teacher)
+    )
+    if normalize:
+        own, other = F.normalize(own, dim=2), F.normalize(other, dim=2)
+    return F.mse_loss(own, other)
+
+
+def cc(student, teacher, labels, gamma):
+    def kernel(rows):
+        products = F.normalize(rows) @ F.normalize(rows).T
+        factors = [
+            math.exp(-2 * gamma) * (2 * gamma) ** power / math.factorial(power)
+            for power in range(3)
+        ]
+        return sum(f * products**power for power, f in enumerate(factors))
+
+    return F.mse_loss(kernel(student.float()), kernel(teacher.float()))

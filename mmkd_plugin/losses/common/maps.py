@@ -15,7 +15,12 @@ Maps = Sequence[Tensor]
 
 
 def prepare_maps(
-    student: Maps, teacher: Maps, adapters: nn.ModuleList | None = None
+    student: Maps,
+    teacher: Maps,
+    adapters: nn.ModuleList | None = None,
+    *,
+    any_channels: bool = False,
+    any_sizes: bool = False,
 ) -> list[tuple[Tensor, Tensor]]:
     """Check the maps of both, upcast them, adapt the student's.
 
@@ -23,10 +28,12 @@ def prepare_maps(
         student: L maps, each (B, C, h, w), any floating type.
         teacher: L maps; they get no gradient.
         adapters: Result of :func:`build_adapters`.
+        any_channels: Whether the channels of both may differ.
+        any_sizes: Whether height and width may.
 
     Returns:
-        Student and teacher of each level, of one shape and dtype: float64
-        if either was, float32 otherwise.
+        Student and teacher of each level, of one shape, but for what may
+        differ, and one dtype: float64 if either was, float32 otherwise.
 
     Raises:
         TypeError: If they are no maps.
@@ -42,22 +49,35 @@ def prepare_maps(
             weight = next(adapters[i].parameters())
             check_width('student', own, weight.shape[1], i)
             own = adapters[i](own.to(weight.dtype))
-        if own.shape != target.shape:
-            what, cure = 'sizes', 'set `resize=True` in its FeatureTap'
-            if own.shape[:1] != target.shape[:1]:
-                what, cure = 'batches', 'show both the same images'
-            elif own.shape[1] != target.shape[1]:
-                what = 'channels'
-                cure = (
-                    'set `student_channels` and `teacher_channels`, the '
-                    'channels of each level, for an adapter'
-                )
-            raise MMKDValueError(
-                f'The maps of level {i} differ in their {what}: student '
-                f'{tuple(own.shape)}, teacher {tuple(target.shape)}; {cure}.'
-            )
+        _check_shapes(own, target, i, any_channels, any_sizes)
         pairs.append((own, target))
     return pairs
+
+
+def _check_shapes(
+    own: Tensor,
+    target: Tensor,
+    level: int,
+    any_channels: bool,
+    any_sizes: bool,
+) -> None:
+    """Raise ValueError unless two maps agree, but for what may differ."""
+    if own.shape[0] != target.shape[0]:
+        what, cure = 'batches', 'show both the same images'
+    elif own.shape[1] != target.shape[1] and not any_channels:
+        what = 'channels'
+        cure = (
+            'set `student_channels` and `teacher_channels`, the channels of '
+            'each level, for an adapter'
+        )
+    elif own.shape[2:] != target.shape[2:] and not any_sizes:
+        what, cure = 'sizes', 'set `resize=True` in its FeatureTap'
+    else:
+        return
+    raise MMKDValueError(
+        f'The maps of level {level} differ in their {what}: student '
+        f'{tuple(own.shape)}, teacher {tuple(target.shape)}; {cure}.'
+    )
 
 
 def check_levels(

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from mmkd_plugin import Distiller
 from mmkd_plugin.taps import RoIBoxTap, RoIHeadTap
 from mmkd_plugin.teachers.teacher import Teacher
-from tests.helpers import adopted, dense, tiny
+from tests.helpers import adopted, dense, tiny, tiny_cls
 
 
 class Gap(nn.Module):
@@ -175,6 +175,41 @@ def test_what_no_task_loss_reaches(detector):
         found = pulls.measure(student, output, heard, distiller)['loss_pkd']
     assert found.own > 0
     assert (found.task, found.ratio) == (0, None)
+
+
+def test_maps_and_vectors_of_a_classifier(tmp_path):
+    """Against derivatives with respect to what the losses are given."""
+    student = tiny_cls.build_classifier().train()
+    for block in student.backbone.modules():
+        if isinstance(block, nn.ReLU):
+            block.inplace = True
+    teacher = tiny_cls.save_teacher(tmp_path / 'teacher.pth', width=8)
+    data = student.data_preprocessor(tiny_cls.batch(0, 1, 2, 3), True)
+    before = dict(type='FeatureTap', modules=['preactivations'], resize='keep')
+    losses = dict(
+        loss_at=dict(type='ATLoss', loss_weight=100.0),
+        loss_before=dict(type='ATLoss', loss_weight=100.0, tap=before),
+        loss_rkd=dict(type='RKDLoss', distance_weight=1.0, angle_weight=2.0),
+        loss_catkd=dict(
+            type='CATKDLoss', loss_weight=1.0, size=2, normalize=False
+        ),
+    )
+    given, found, output = measure(student, teacher, data, losses)
+    for name in ('loss_at', 'loss_before', 'loss_rkd'):
+        parts = given[name].student
+        parts = [parts] if isinstance(parts, torch.Tensor) else [*parts]
+        for value, pull in (
+            (output[name], found[name].own),
+            (output['loss_cls'], found[name].task),
+        ):
+            if value is output['loss_cls'] and name == 'loss_rkd':
+                continue  # the vectors given are a view
+            grads = torch.autograd.grad(value, parts, retain_graph=True)
+            norm = torch.stack([grad.norm() for grad in grads]).norm()
+            assert pull == pytest.approx(norm.item(), rel=1e-5)
+            assert pull > 0
+    for pull in found.values():
+        assert pull.ratio > 0
 
 
 def test_terms_read_their_own_taps():

@@ -27,6 +27,8 @@ def measure(monkeypatch, capsys):
 
 def test_tables(measure, tmp_path):
     cases = ['KD/4x5', 'DKD/5x30', 'RLD/40x30', 'CKD/40x30', 'CKD/9x3']
+    cases += ['SWAP/9x3', 'RC/9x3', 'REVISION/200x30', 'MLKD/9x3', 'RKD/5x4']
+    cases += ['CC/5x4', 'AT/3x4x5', 'SP/3x4x5', 'CATKD/3x4x5']
     out = measure(
         *('--cases', *cases, '--rounds', '2', '--memory-limit', '1e-5'),
         *('--json', str(tmp_path / 'rows.json')),
@@ -46,13 +48,15 @@ def test_tables(measure, tmp_path):
             assert len(row['seconds'][side]) == 2
             assert min(min(row['seconds'][side])) > 0
             _, shape = row['case'].split('/')
-            rows_, classes = map(int, shape.split('x'))
+            rows_, classes, *_ = map(int, shape.split('x'))
             # The gradient at least, which is of the type of the logits.
             size = 4 if row['dtype'] == 'float32' else 2
             assert row['bytes'][side] >= size * rows_ * classes
 
 
-@pytest.mark.parametrize('case', ['RLD', 'FD/4x5', 'RLD/4', 'RLD/4xC'])
+@pytest.mark.parametrize(
+    'case', ['RLD', 'FD/4x5', 'RLD/4', 'RLD/4xC', 'RLD/4x5x6', 'AT/4x5']
+)
 def test_what_is_no_case(measure, capsys, case):
     with pytest.raises(SystemExit):
         measure('--cases', case)
