@@ -30,8 +30,11 @@ TABLES = {
         '\nBlood cells, GFL, validation images; the teacher has 0.526:\n'
     ),
 }
-# Methods that are what taps do, or a switch of the hook.
-OF_TAPS = {'crosskd', 'crosskd_detr', 'detrdistill', 'function_matching'}
+# Methods that are what taps do, or a switch of the hook, or a student.
+OF_TAPS = {
+    *('crosskd', 'crosskd_detr', 'detrdistill'),
+    *('function_matching', 'simkd'),
+}
 HEAD = """\
 # A student with its teacher.
 # Run: python tools/train.py configs/x/student_kd.py
@@ -79,7 +82,12 @@ def table_of(plan, data):
 
 
 def methods_of(model):
-    """Its methods, from the name of its config."""
+    """Its methods, from the name of its config, or its ``method``."""
+    told = re.search(
+        r"^method = '(\w+)'", (ROOT / model['Config']).read_text(), re.M
+    )
+    if told:
+        return [told[1]]
     stem = re.sub(r'_\d+e$', '', Path(model['Config']).stem)
     end = det_configs.end_of(stem)
     if stem.startswith('deformable-detr_') and end == 'crosskd':
@@ -112,7 +120,8 @@ def test_all_of_it_is_as_the_command_writes_it():
 @each_method
 def test_page_of_a_method(method):
     page = ROOT / method['README']
-    assert page.stem == method['Name'].lower().replace('-', '_')
+    name = method['Name'].lower()
+    assert page.stem in (name.replace('-', '_'), name.replace('-', ''))
     fragment = ROOT / 'configs' / '_base_' / 'methods' / page.name
     assert fragment.with_suffix('.py').is_file()
     text = page.read_text()

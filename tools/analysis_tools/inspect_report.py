@@ -154,6 +154,8 @@ def describe_hook(runner, hook, teachers, classes, readings, pulls):
         lines.append(f'* {name}: {_one_line(loss)}')
         lines += [f'  * {line}' for line in about]
     lines.append(f'* Schedule: {describe_schedule(runner, hook.schedule)}')
+    if not hook.distiller.task_loss:
+        lines.append("* The student's own losses do not train it")
     taps = [tap for tap in hook.distiller.taps if tap is not None]
     for teacher in teachers:
         matches = [

@@ -381,3 +381,19 @@ def test_vision_transformer_of_another_size(tmp_path, ask):
     assert code == 0 and out.endswith('train?\n\nYes.\n')
     assert row(out, 'model') == ['FasterRCNN', 'ImageClassifier']
     assert 'resized, with padding of 0, by `input_size=1.0`' in out
+
+
+def test_without_the_task_loss(tmp_path, ask):
+    teacher = tiny.save_teacher(tmp_path / 'teacher.pth', width=16)
+    pkd = dict(type='PKDLoss', loss_weight=1.0)
+    for task_loss in (True, False):
+        hook = hook_cfg(
+            {**teacher, 'classes': tiny.CLASSES},
+            losses=dict(loss_pkd=pkd),
+            task_loss=task_loss,
+        )
+        code, out = ask([hook], *SIZE)
+        assert (code, out.splitlines()[-1]) == (0, 'Yes.')
+        line = "* The student's own losses do not train it"
+        assert (line in out) == (not task_loss)
+        assert ('times that of the task losses' in out) == task_loss
