@@ -1,8 +1,10 @@
 """Trainings with a cached teacher, against those without."""
 
+import gc
 import os
 import shutil
 import signal
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -78,6 +80,13 @@ def test_losses_are_those_without_a_cache(world):
 
 def test_full_cache_needs_no_teacher(world, monkeypatch):
     forwards = Forwards(monkeypatch)
+    release, released = Teacher.release, []
+
+    def note(teacher):
+        released.append(weakref.ref(teacher.model))
+        release(teacher)
+
+    monkeypatch.setattr(Teacher, 'release', note)
 
     def run():
         forwards.counts = []
@@ -92,6 +101,9 @@ def test_full_cache_needs_no_teacher(world, monkeypatch):
     second = run()
     assert forwards.loaded == [False]
     assert forwards.counts == [0, 0]
+    gc.collect()
+    # Nothing else has held it.
+    assert [model() for model in released] == [None]
     assert differing(first, second) == []
 
 

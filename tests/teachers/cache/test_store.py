@@ -221,3 +221,26 @@ def test_a_disk_that_gets_full(folder, monkeypatch):
     monkeypatch.setattr(os, 'pwrite', write)
     with pytest.raises(OSError, match='could not be written to .*No space'):
         opened(folder).write(*some(1))
+
+
+@pytest.mark.slow
+def test_two_writers_of_the_same_rows(folder):
+    """A row that is read is one of the two, never a mixture."""
+    rows, first = some(*range(ROWS))
+    second = first[::-1].copy()
+    children = []
+    for logits in (first, second):
+        child = os.fork()
+        if child == 0:
+            store = opened(folder)
+            for _ in range(400):
+                store.write(rows, logits)
+            os._exit(0)
+        children.append(child)
+    store = opened(folder)
+    while children:
+        found, filled = store.read(rows)
+        one, other = ((found == x).all(1) for x in (first, second))
+        assert (one | other)[filled].all()
+        children = [x for x in children if not os.waitpid(x, os.WNOHANG)[0]]
+    assert store.read(rows)[1].any()
