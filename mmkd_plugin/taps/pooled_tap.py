@@ -63,6 +63,20 @@ class PooledTap:
         """What is read of a teacher, for the log."""
         return 'its pooled vectors'
 
+    def channels(
+        self, student: nn.Module, teacher: nn.Module, side: int
+    ) -> tuple[list[int], list[int]]:
+        """Measure the length of the vectors.
+
+        Args:
+            student, teacher: In eval mode, with ``extract_feat``.
+            side: Height and width of the image to show them.
+
+        Returns:
+            [D_s] and [D_t].
+        """
+        return self._maps.channels(student, teacher, side)
+
     def attach(self, student: nn.Module, teacher: nn.Module) -> None:
         """Register hooks on a student that :meth:`refuse` accepts.
 

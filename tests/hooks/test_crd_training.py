@@ -19,8 +19,8 @@ CRD = dict(
     momentum=0.5,
     num_samples=8,
     loss_weight=0.8,
-    student_channels=[8],
-    teacher_channels=[16],
+    student_channels='auto',
+    teacher_channels='auto',
 )
 
 

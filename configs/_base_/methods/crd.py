@@ -1,6 +1,5 @@
 # CRD, contrastive representation distillation (arXiv 1910.10699), with the
-# settings of its CIFAR-100 experiments, one for all pairs. The channels are
-# those of the pooled vectors of ResNet-8x4 and ResNet-32x4.
+# settings of its CIFAR-100 experiments, one for all pairs.
 
 distill = dict(
     type='DistillHook',
@@ -13,8 +12,8 @@ distill = dict(
             momentum=0.5,
             num_samples=50000,
             loss_weight=0.8,
-            student_channels=[256],
-            teacher_channels=[256],
+            student_channels='auto',
+            teacher_channels='auto',
         )
     ),
 )
