@@ -8,6 +8,7 @@ from mmengine.registry import MODELS
 from torch import Tensor
 
 from ..arguments import check_integer
+from ..exceptions import MMKDValueError
 from .conv_bn_relu import conv_bn_relu
 
 
@@ -59,6 +60,7 @@ class SimKDProjector(BaseModule):
         check_integer('in_channels', in_channels, 1)
         check_integer('out_channels', out_channels, 1)
         check_integer('ratio', ratio, 1, out_channels)
+        self.in_channels = in_channels
         middle = out_channels // ratio
         self.layers = nn.Sequential(
             *conv_bn_relu(in_channels, middle, 1),
@@ -74,5 +76,15 @@ class SimKDProjector(BaseModule):
 
         Returns:
             One map, (N, out_channels, h, w).
+
+        Raises:
+            ValueError: It has other channels.
         """
+        wanted, found = self.in_channels, maps[-1].shape[1]
+        if found != wanted:
+            raise MMKDValueError(
+                'Expected argument `in_channels` of SimKDProjector to be '
+                f'{found}, the channels of the last map of the backbone, but '
+                f'got {wanted}.'
+            )
         return (self.layers(maps[-1]),)

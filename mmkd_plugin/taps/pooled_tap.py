@@ -66,7 +66,15 @@ class PooledTap:
     def channels(
         self, student: nn.Module, teacher: nn.Module, side: int
     ) -> tuple[list[int], list[int]]:
-        """Measure the lengths of both vectors, as FeatureTap does."""
+        """Measure the length of the vectors.
+
+        Args:
+            student, teacher: In eval mode, with ``extract_feat``.
+            side: Height and width of the image to show them.
+
+        Returns:
+            [D_s] and [D_t].
+        """
         return self._maps.channels(student, teacher, side)
 
     def attach(self, student: nn.Module, teacher: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""CRD: what it has to know of the training set; and CC."""
+"""CRD: what it has to know of the training set; CC and SimKD."""
 
 from mmengine.registry import DATASETS, MODELS
 
@@ -62,3 +62,13 @@ case('crd-momentum')(lambda w: crd(w, momentum=2))
 case('cc-gamma')(
     lambda w: w.train(w.loss(type='CCLoss', gamma=0, loss_weight=1.0))
 )
+
+
+@case('simkd-channels')
+def _(w):
+    model = w.model()
+    model['neck'] = [
+        dict(type='SimKDProjector', in_channels=16, out_channels=8),
+        dict(type='GlobalAveragePooling'),
+    ]
+    return w.train(model=model)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.registry import DATASETS
 from torch import distributed as dist
 
 from mmkd_plugin.checkpoints.unpickling import load_from_local
@@ -19,12 +20,13 @@ CRD = dict(
     momentum=0.5,
     num_samples=8,
     loss_weight=0.8,
-    student_channels=[8],
-    teacher_channels=[16],
+    student_channels='auto',
+    teacher_channels='auto',
 )
 
 
-class Numbered(tiny_cls.Pictures):
+@DATASETS.register_module()
+class NumberedPictures(tiny_cls.Pictures):
     """Pictures that know their place, and all labels."""
 
     def __init__(self, length=8):
@@ -37,7 +39,17 @@ class Numbered(tiny_cls.Pictures):
         return found
 
 
-def train(folder, name, epochs=2, loss=CRD, data=Numbered, **changes):
+@DATASETS.register_module()
+class UnnumberedPictures(NumberedPictures):
+    """Know all labels alone."""
+
+    def __getitem__(self, index):
+        return tiny_cls.Pictures.__getitem__(self, index)
+
+
+def train(
+    folder, name, epochs=2, loss=CRD, data='NumberedPictures', **changes
+):
     """Train two epochs of two steps on a process; return runner and loss."""
     teacher = dict(
         config=dict(
@@ -122,17 +134,13 @@ def test_exact_resume(folder):
 
 
 def test_data_without_an_index(folder):
-    class Unnumbered(Numbered):
-        def __getitem__(self, index):
-            return tiny_cls.Pictures.__getitem__(self, index)
-
     with pytest.raises(RuntimeError, match='Expected a `sample_idx` in the'):
-        train(folder, 'work', data=Unnumbered)
+        train(folder, 'work', data='UnnumberedPictures')
 
 
 def test_data_without_labels(folder):
     with pytest.raises(TypeError, match='but got Pictures, which does not'):
-        train(folder, 'work', data=tiny_cls.Pictures)
+        train(folder, 'work', data='Pictures')
 
 
 def test_data_of_another_length(folder):

@@ -9,10 +9,13 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import HOOKS, MODELS, DefaultScope
 from torch import nn
 
-from mmkd_plugin import Distiller, DistillHook
+from mmkd_plugin import Distiller
 from mmkd_plugin.checkpoints.unpickling import load_from_local
+from mmkd_plugin.cli.method_option import use_method
 from mmkd_plugin.teachers import Teacher
+from mmkd_plugin.teachers.config import load_config
 from tests.helpers import tiny_cls
+from tests.helpers.cls_configs import PAIRS, read
 from tests.helpers.commands import run_tool, teachers, world  # noqa: F401
 from tests.helpers.det_configs import CONFIGS
 from tests.helpers.doc_examples import DOCS, examples
@@ -24,14 +27,10 @@ DISTILL = FRAGMENT['distill']
 def model_cfg(width=2, teacher_width=4):
     """A narrow student with the head of its teacher."""
     cfg = tiny_cls.classifier_cfg(width).to_dict()
-    cfg['neck'] = [
-        dict(
-            in_channels=2 * width,
-            out_channels=2 * teacher_width,
-            **FRAGMENT['projector'],
-        ),
-        dict(type='GlobalAveragePooling'),
-    ]
+    cfg['neck'] = copy.deepcopy(FRAGMENT['model']['neck'])
+    cfg['neck'][0].update(
+        in_channels=2 * width, out_channels=2 * teacher_width
+    )
     cfg['head']['in_channels'] = 2 * teacher_width
     return cfg
 
@@ -107,7 +106,7 @@ def train(w, **changes):
         train_cfg=dict(by_epoch=True, max_epochs=3),
         optim_wrapper=dict(
             optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0.1),
-            paramwise_cfg=FRAGMENT['paramwise_cfg'],
+            **FRAGMENT['optim_wrapper'],
         ),
         **{**evaluation, **changes},
     )
@@ -152,20 +151,41 @@ def test_what_is_saved_runs_without_the_teacher(world):  # noqa: F811
     )
 
 
-def test_config_and_entry_of_the_page(tmp_path):
-    config, entry = examples(DOCS / 'methods/simkd.md')
-    code = config.code.replace("'./", f"'{CONFIGS}/cifar100/")
-    path = tmp_path / 'config.py'
-    path.write_text(code.replace("'../", f"'{CONFIGS}/"))
-    cfg = Config.fromfile(path)
+def test_page_has_the_settings_of_the_fragment():
+    (example,) = examples(DOCS / 'methods/simkd.md')
+    page = {}
+    exec(example.code, page)
+    ((entry,), expected) = page['custom_hooks'], dict(DISTILL)
+    assert entry == dict(expected, teacher=dict(config=..., checkpoint=...))
+    for key in ('model', 'optim_wrapper'):
+        assert page[key] == FRAGMENT[key]
+
+
+@pytest.mark.parametrize('name', PAIRS)
+def test_channels_of_the_pairs(name):
+    """Those that the heads of both read."""
+    cfg = copy.deepcopy(read(name))
+    student = cfg.model.head.in_channels
+    teacher = load_config(cfg.teacher.config).model.head.in_channels
+    use_method(cfg, 'simkd')
+    projector, pooling = cfg.model.neck
+    assert (projector.in_channels, projector.out_channels) == (
+        student,
+        teacher,
+    )
+    assert pooling == dict(type='GlobalAveragePooling')
+    assert cfg.model.head.in_channels == teacher
+    assert HOOKS.build(cfg.custom_hooks[0]).distiller.task_loss is False
+
+
+def test_number_of_parameters():
+    cfg = copy.deepcopy(read('cifar100/resnet32x4_resnet8x4'))
+    alone = copy.deepcopy(cfg.model)
+    use_method(cfg, 'simkd')
     tiny_cls.build_classifier()
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(cfg.model)
-    assert sum(p.numel() for p in model.neck.parameters()) == 214_016
-    assert sum(p.numel() for p in model.parameters()) == 1_233_540 + 214_016
-    assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 100)
-    assert cfg.optim_wrapper.optimizer.type == 'SGD'
-    (hook,) = cfg.custom_hooks
-    given = {**hook.to_dict(), 'teacher': dict(config=..., checkpoint=...)}
-    assert given == eval(entry.code)
-    assert isinstance(HOOKS.build(hook), DistillHook)
+        counts = [
+            sum(p.numel() for p in MODELS.build(each).parameters())
+            for each in (alone, cfg.model)
+        ]
+    assert counts == [1_233_540, 1_233_540 + 214_016]

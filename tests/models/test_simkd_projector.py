@@ -51,3 +51,9 @@ def test_last_map_is_projected():
 def test_arguments_out_of_range(name, arguments):
     with pytest.raises(ValueError, match=f'`{name}` to be an integer '):
         SimKDProjector(*arguments)
+
+
+def test_maps_of_other_channels():
+    message = '`in_channels` of SimKDProjector to be 5, .* but got 3'
+    with pytest.raises(ValueError, match=message):
+        SimKDProjector(3, 8)((torch.zeros(2, 5, 4, 4),))

@@ -119,3 +119,8 @@ def test_no_index(samples):
 def test_indexed_is_a_switch():
     with pytest.raises(TypeError, match='`indexed` to be True or False'):
         PooledTap(indexed=1)
+
+
+def test_length_of_the_vectors(models):
+    student, teacher = models
+    assert PooledTap().channels(student.eval(), teacher, 32) == ([8], [16])

@@ -1,6 +1,5 @@
 # CRD, contrastive representation distillation (arXiv 1910.10699), with the
-# settings of its CIFAR-100 experiments, one for all pairs. The channels, those
-# of the pooled vectors, are measured.
+# settings of its CIFAR-100 experiments, one for all pairs.
 
 distill = dict(
     type='DistillHook',
