@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..arguments import check_integer, check_weight
-from ..exceptions import MMKDValueError
 from .common.abf import ABF
 from .common.maps import (
     Maps,
     check_channels,
     check_levels,
+    check_places,
     check_width,
     prepare_maps,
 )
@@ -182,13 +182,8 @@ class ReviewKDLoss(nn.Module):
         for i in reversed(range(len(student))):
             own = student[i]
             check_width('student', own, self.student_channels[i], i)
-            if self.training and own[:, 0].numel() == 1:
-                raise MMKDValueError(
-                    f'The map of level {i} is of one image and has one place, '
-                    'which the batch normalization of ReviewKDLoss cannot '
-                    'normalise: give a process more images, or leave the '
-                    'level out by `levels` of its FeatureTap.'
-                )
+            if self.training:
+                check_places(own, i, type(self).__name__)
             output, fused = self.connectors[i](
                 own, fused, teacher[i].shape[2:]
             )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmkd_plugin.losses import FitNetLoss, fitnet_loss
-from tests.helpers.feature_cases import USUAL, waves
+from tests.helpers.feature_cases import CASES, USUAL, waves
 from tests.helpers.feature_loss_checks import (
     FeatureLoss,
     FeatureLossChecks,
@@ -55,6 +55,68 @@ def oracle(
     return torch.tensor(total, dtype=torch.float64)
 
 
+def regressed(maps, parameters, relu):
+    """The maps after convolution, batch normalisation and ReLU."""
+    for i, own in enumerate(maps):
+
+        def of(name, i=i):
+            return parameters[f'adapters.{i}.{name}']
+
+        weight = of('0.weight')[:, :, 0, 0]
+        x = torch.einsum('dc,bcyx->bdyx', weight, own)
+        x = x + of('0.bias')[:, None, None]
+        mean = x.mean(dim=(0, 2, 3), keepdim=True)
+        variance = ((x - mean) ** 2).mean(dim=(0, 2, 3), keepdim=True)
+        x = (x - mean) / (variance + 1e-5).sqrt()
+        x = of('1.weight')[:, None, None] * x + of('1.bias')[:, None, None]
+        yield x * (x > 0) if relu else x
+
+
+def regressor_oracle(student, teacher, boxes, parameters, regressor):
+    relu = regressor == 'conv_bn_relu'
+    return sum(
+        ((own - target) ** 2).mean()
+        for own, target in zip(
+            regressed(student, parameters, relu), teacher, strict=True
+        )
+    )
+
+
+class NormalisedChecks(TrainedChecks, FeatureLossChecks):
+    def test_one_place(self):
+        """One value has no variance."""
+        message = 'level 0 is of one image .* normalization of FitNetLoss'
+        with pytest.raises(ValueError, match=message):
+            super().test_one_place()
+
+
+class TestFitNetNormalised(NormalisedChecks):
+    loss = FeatureLoss(
+        FitNetLoss,
+        regressor_oracle,
+        {},
+        settings=dict(regressor='conv_bn'),
+        trained=True,
+    )
+
+
+class TestFitNetRectified(NormalisedChecks):
+    loss = FeatureLoss(
+        FitNetLoss,
+        regressor_oracle,
+        {},
+        settings=dict(regressor='conv_bn_relu'),
+        trained=True,
+    )
+
+    @pytest.mark.parametrize(
+        'name', sorted(CASES.keys() - {'last of one place'})
+    )
+    def test_float32_gradient_equals_float64_gradient(self, name):
+        """Two values that are normalised and cut have few digits left."""
+        super().test_float32_gradient_equals_float64_gradient(CASES[name])
+
+
 class TestFitNet(TrainedChecks, FeatureLossChecks):
     loss = FeatureLoss(FitNetLoss, oracle, {})
 
@@ -66,6 +128,37 @@ class TestFitNetInBoxes(TrainedChecks, FeatureLossChecks):
         dict(foreground_weight=3.0, background_weight=0.5),
         takes_boxes=True,
     )
+
+
+@pytest.mark.parametrize(
+    'regressor, layers, parameters',
+    [
+        ('conv', 0, 16_512),
+        ('conv_bn', 2, 16_768),
+        ('conv_bn_relu', 3, 16_768),
+    ],
+)
+def test_size_of_the_regressor(regressor, layers, parameters):
+    loss = FitNetLoss(
+        loss_weight=100.0,
+        student_channels=[128],
+        teacher_channels=[128],
+        regressor=regressor,
+    )
+    assert sum(p.numel() for p in loss.parameters()) == parameters
+    assert len([*loss.adapters[0].children()]) == layers
+
+
+def test_normalised_regressor_needs_channels():
+    message = '`student_channels` to be a list .* but got None'
+    with pytest.raises(TypeError, match=message):
+        FitNetLoss(loss_weight=1.0, regressor='conv_bn')
+
+
+def test_unknown_regressor():
+    message = "`regressor` to be one of conv, .*_relu but got 'bn'"
+    with pytest.raises(ValueError, match=message):
+        FitNetLoss(loss_weight=1.0, regressor='bn')
 
 
 def test_pinned():

@@ -127,6 +127,23 @@ def check_width(role: str, found: Tensor, channels: int, level: int) -> None:
         )
 
 
+def check_places(maps: Tensor, level: int, loss: str) -> None:
+    """Raise ValueError if batch normalisation has one value per channel.
+
+    Args:
+        maps: (B, C, h, w).
+        level: Index of the level, for the message.
+        loss: Name of the class, for the message.
+    """
+    if maps[:, 0].numel() == 1:
+        raise MMKDValueError(
+            f'The map of level {level} is of one image and has one place, '
+            f'which the batch normalization of {loss} cannot normalise: give '
+            'a process more images, or leave the level out by `levels` of '
+            'its FeatureTap.'
+        )
+
+
 def build_adapters(
     student_channels: Sequence[int] | None,
     teacher_channels: Sequence[int] | None,
