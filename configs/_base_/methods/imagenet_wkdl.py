@@ -1,6 +1,5 @@
-# WKD-L (arXiv 2412.08139) with the numbers of the authors' ImageNet configs, as
-# they stand in copies of their code; the distances are those of
-# docs/methods/wkdl.md.
+# WKD-L (arXiv 2412.08139) with the numbers of the authors' ImageNet configs,
+# as they stand in copies of their code; docs/methods/wkdl.md says what differs.
 
 distill = dict(
     type='DistillHook',
