@@ -1,6 +1,6 @@
 # RLD on CIFAR-100: ResNet-32x4 teaches ResNet-8x4, 240 epochs.
+# Another method of docs/classification.md: --cfg-options method=NAME
 # Run: python tools/train.py configs/cifar100/resnet32x4_resnet8x4.py
-#   and for another method of docs/classification.md --cfg-options method=ckd
 # Prepare: docs/datasets/cifar100.md
 # Result: not measured yet.
 

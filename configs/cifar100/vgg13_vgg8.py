@@ -1,6 +1,6 @@
 # RLD on CIFAR-100: VGG-13 teaches VGG-8, 240 epochs.
+# Another method of docs/classification.md: --cfg-options method=NAME
 # Run: python tools/train.py configs/cifar100/vgg13_vgg8.py
-#   and for another method of docs/classification.md --cfg-options method=ckd
 # Prepare: docs/datasets/cifar100.md
 # Result: not measured yet.
 

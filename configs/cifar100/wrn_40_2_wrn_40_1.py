@@ -1,6 +1,6 @@
 # RLD on CIFAR-100: WRN-40-2 teaches WRN-40-1, 240 epochs.
+# Another method of docs/classification.md: --cfg-options method=NAME
 # Run: python tools/train.py configs/cifar100/wrn_40_2_wrn_40_1.py
-#   and for another method of docs/classification.md --cfg-options method=ckd
 # Prepare: docs/datasets/cifar100.md
 # Result: not measured yet.
 

@@ -1,6 +1,6 @@
 # RLD on ImageNet-1k: ResNet-50 teaches MobileNetV1, 100 epochs.
+# Another method of docs/classification.md: --cfg-options method=NAME
 # Run: bash tools/dist_train.sh configs/imagenet/resnet50_mobilenetv1.py 8
-#   and for another method of docs/classification.md --cfg-options method=ckd
 # Prepare: docs/datasets/imagenet.md
 # Result: not measured yet.
 

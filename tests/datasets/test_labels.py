@@ -8,11 +8,20 @@ from mmengine.dataset import (
     ConcatDataset,
     RepeatDataset,
 )
+from mmengine.registry import DefaultScope
 from mmpretrain.datasets import BaseDataset, KFoldDataset
 from mmpretrain.registry import DATASETS, TRANSFORMS
 from torch.utils.data import Subset, TensorDataset
 
 from mmkd_plugin.datasets.labels import labels_of
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    """As in a training of a classifier, whatever other tests left."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        yield
+
 
 # KFoldDataset takes no object.
 PAINTED = dict(type='Painted')

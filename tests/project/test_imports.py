@@ -57,6 +57,7 @@ ALLOWED = {
         'mmkd_plugin.compat',
         'mmkd_plugin.datasets.check',
         'mmkd_plugin.datasets.class_names',
+        'mmkd_plugin.datasets.labels',
         'mmkd_plugin.distill',
         'mmkd_plugin.engine',
         'mmkd_plugin.teachers',
