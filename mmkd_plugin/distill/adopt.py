@@ -8,7 +8,7 @@ again, with the losses lent to the model meanwhile.
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch.nn as nn
@@ -30,6 +30,9 @@ def adopt(runner, losses: Mapping[str, nn.Module]) -> None:
     Call it in ``before_run`` of a training.  Their gradients are then
     averaged over the processes, clipped and scaled together with those of
     the model.  The model's ``state_dict`` is as before.
+
+    What a loss names in its ``without_decay``, parameters or submodules, has
+    no weight decay, whatever the config says.
 
     Args:
         runner (Runner): Its model, optimizer wrapper and schedulers are
@@ -57,7 +60,7 @@ def adopt(runner, losses: Mapping[str, nn.Module]) -> None:
             del wrapper
             cfg = copy.deepcopy(runner.cfg.get('model_wrapper_cfg'))
             runner.model = runner.wrap_model(cfg, student)
-        _build_optimizer(runner)
+        _build_optimizer(runner, losses)
     missing = _missing(runner, parameters)
     if missing:
         raise MMKDValueError(
@@ -104,25 +107,51 @@ def _lent(student: nn.Module, losses: nn.Module) -> Iterator[None]:
         del student._modules[NAME]
 
 
-def _build_optimizer(runner) -> None:
+def _build_optimizer(runner, losses: Mapping[str, nn.Module]) -> None:
     """Optimizer wrapper and schedulers, in the order of ``Runner.train``."""
     schedulers = runner.param_schedulers is not None
     runner.param_schedulers = None
     cfg = copy.deepcopy(runner.cfg.optim_wrapper)
     runner.optim_wrapper = runner.build_optim_wrapper(cfg)
+    for wrapper in _wrappers(runner):
+        _spare_from_decay(wrapper.optimizer, losses.values())
     runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
     if schedulers:
         cfg = copy.deepcopy(runner.cfg.param_scheduler)
         runner.param_schedulers = runner.build_param_scheduler(cfg)
 
 
+def _spare_from_decay(optimizer, losses: Iterable[nn.Module]) -> None:
+    """Set no weight decay for what losses name in ``without_decay``."""
+    spared = {
+        id(parameter)
+        for loss in losses
+        for name, parameter in loss.named_parameters()
+        if name.split('.')[0] in getattr(loss, 'without_decay', ())
+    }
+    for group in [*optimizer.param_groups]:
+        chosen = [p for p in group['params'] if id(p) in spared]
+        others = [p for p in group['params'] if id(p) not in spared]
+        if chosen and others:
+            # At the end: the learning rate in the log is that of the first.
+            group['params'] = others
+            group = {**group, 'params': chosen}
+            optimizer.add_param_group(group)
+        if chosen:
+            group['weight_decay'] = 0.0
+
+
+def _wrappers(runner) -> list:
+    """The optimizer wrappers of a run, mostly one."""
+    wrapper = runner.optim_wrapper
+    return [*wrapper.values()] if hasattr(wrapper, 'values') else [wrapper]
+
+
 def _missing(runner, parameters: list[nn.Parameter]) -> int:
     """How many parameters the optimizer does not have."""
-    wrapper = runner.optim_wrapper
-    wrappers = wrapper.values() if hasattr(wrapper, 'values') else [wrapper]
     known = {
         id(p)
-        for each in wrappers
+        for each in _wrappers(runner)
         for group in each.optimizer.param_groups
         for p in group['params']
     }

@@ -87,6 +87,37 @@ def test_several_hooks_and_losses(folder):
     assert sum(counts) == len(known)
 
 
+@pytest.mark.parametrize('paramwise', [False, True])
+def test_parts_without_weight_decay(folder, monkeypatch, paramwise):
+    """What a loss names so, in any grouping; all else as configured."""
+    monkeypatch.setattr(
+        AdaptedLoss, 'without_decay', ['layers'], raising=False
+    )
+    keys = dict(distill=dict(lr_mult=3, decay_mult=2)) if paramwise else {}
+    runner = run(
+        folder,
+        'plain',
+        'decay',
+        epochs=1,
+        optim_wrapper=dict(
+            optimizer=dict(adopted.SGD, weight_decay=0.5),
+            paramwise_cfg=dict(custom_keys=keys) if paramwise else None,
+        ),
+        param_scheduler=[dict(type='ConstantLR', factor=0.5, end=9)],
+    )
+    spared = {id(p) for p in losses_of(runner).parameters()}
+    groups = runner.optim_wrapper.optimizer.param_groups
+    seen = [(id(p), group) for group in groups for p in group['params']]
+    assert len(seen) == len({i for i, _ in seen})
+    assert len(seen) == len(spared) + len([*runner.model.parameters()])
+    for found, group in seen:
+        assert group['weight_decay'] == (0 if found in spared else 0.5)
+        rate = 3 * 0.01 if paramwise and found in spared else 0.01
+        assert group['initial_lr'] == pytest.approx(rate)
+        assert group['lr'] == pytest.approx(rate / 2)
+    assert all(group['params'] for group in groups)
+
+
 def test_a_skipped_step_leaves_the_parameters_finite(folder):
     runner = run(
         folder,
