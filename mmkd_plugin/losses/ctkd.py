@@ -109,6 +109,8 @@ class CTKDLoss(nn.Module):
         per epoch, as here after its last step.
     """
 
+    # It would draw theta to 0, a temperature of 11.
+    without_decay = ('theta',)
     extra_repr = numbers_in_use
     steps: Tensor
 

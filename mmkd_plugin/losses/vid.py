@@ -108,19 +108,6 @@ class VIDLoss(nn.Module):
         self.student_channels = student_channels
         self.teacher_channels = teacher_channels
         self.loss_weight = loss_weight
-        self.build(student_channels, teacher_channels)
-
-    def build(
-        self,
-        student_channels: Sequence[int],
-        teacher_channels: Sequence[int],
-    ) -> None:
-        """Make the regressors and the variances.
-
-        Args:
-            student_channels: Channels of the student's maps, (L,).
-            teacher_channels: Channels of the teacher's maps, (L,).
-        """
         check_channels(
             student_channels=student_channels,
             teacher_channels=teacher_channels,

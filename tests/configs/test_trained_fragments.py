@@ -81,8 +81,3 @@ def test_settings(pair):
     assert loss.loss_weight == 100.0
     cfg, _, _, _ = method_of(pair, 'ctkd')
     assert cfg.model.head.loss.loss_weight == 0.1
-    wrapper = cfg.optim_wrapper
-    assert wrapper.paramwise_cfg.custom_keys == {
-        'distill.loss_ctkd': dict(decay_mult=0.0)
-    }
-    assert wrapper.optimizer.momentum == 0.9

@@ -125,9 +125,7 @@ def trained(tmp_path, teacher, method, epochs=2, **changes):
     runner = make_runner(
         tmp_path,
         [hook, dict(type='ExactResumeHook')],
-        optim_wrapper=dict(
-            optimizer=optimizer, **fragment.get('optim_wrapper', {})
-        ),
+        optim_wrapper=dict(optimizer=optimizer),
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
         val_dataloader=None,
         val_cfg=None,

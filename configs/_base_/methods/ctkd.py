@@ -11,6 +11,3 @@ distill = dict(
 )
 
 model = dict(head=dict(loss=dict(loss_weight=0.1)))
-optim_wrapper = dict(
-    paramwise_cfg=dict(custom_keys={'distill.loss_ctkd': dict(decay_mult=0.0)})
-)
