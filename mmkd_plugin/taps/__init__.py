@@ -9,6 +9,7 @@ from .detr_box_tap import DETRBoxTap, DETRCornerTap
 from .detr_head_tap import DETRHeadTap
 from .encoder_tap import EncoderTap
 from .feature_tap import FeatureTap
+from .ofd_tap import OFDTap
 from .pooled_tap import PooledTap
 from .reading import Reading, Stage
 from .roi_box_tap import RoIBoxTap
@@ -26,6 +27,7 @@ __all__ = [
     'DETRHeadTap',
     'EncoderTap',
     'FeatureTap',
+    'OFDTap',
     'PooledTap',
     'RPNBoxTap',
     'RPNHeadTap',

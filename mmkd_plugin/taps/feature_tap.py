@@ -104,6 +104,11 @@ class FeatureTap:
         return self.teacher_modules not in GIVEN
 
     @property
+    def is_open(self) -> bool:
+        """Whether a forward of the student has begun, and was not taken."""
+        return self._batch is not None
+
+    @property
     def samples(self) -> Sequence | None:
         """The data samples of the forward that :meth:`take` will give."""
         return self._batch[1] if self._batch else None

@@ -23,6 +23,12 @@ PKD = dict(type='PKDLoss', loss_weight=1.0)
 BOX = dict(type='BoxL1Loss')
 AT = dict(type='ATLoss', loss_weight=1000.0)
 RKD = dict(type='RKDLoss', distance_weight=25.0, angle_weight=50.0)
+OFD = dict(
+    type='OFDLoss',
+    student_channels=[8],
+    teacher_channels=[512],
+    loss_weight=0.001,
+)
 CAT = dict(type='CATKDLoss', loss_weight=15.0, size=2, normalize=False)
 
 
@@ -117,6 +123,18 @@ def boxes(w, loss=BOX, **tap):
     return w.train(w.loss(**loss, tap=dict(dict(type='RoIBoxTap'), **tap)))
 
 
+def classifier(w, backbone):
+    """A teacher of that backbone with random weights."""
+    w.use('classifier')
+    model = w.model(backbone=backbone, head=None)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        w.save('other.pth', MODELS.build(model).state_dict())
+    return dict(
+        config=dict(default_scope='mmpretrain', model=model),
+        checkpoint='other.pth',
+    )
+
+
 def other_teacher(w, change):
     """The teacher of a detector, its config changed, with random weights."""
     cfg = tiny.detector_cfg().to_dict()
@@ -169,6 +187,26 @@ case('feature-stage-number')(
 )
 case('feature-pooled')(lambda w: w.use('detector').train(w.loss(**RKD)))
 case('class-maps-model')(lambda w: w.use('detector').train(w.loss(**CAT)))
+
+
+@case('ofd-margins')
+def _(w):
+    backbone = dict(type='CIFARShuffleNetV1')
+    return w.use('classifier').train(
+        w.hook(teacher=classifier(w, backbone), losses=dict(loss_ofd=OFD))
+    )
+
+
+@case('ofd-one-place')
+def _(w):
+    tap = dict(type='OFDTap', modules='preactivations.-1')
+    teacher = classifier(w, dict(type='ResNet', depth=18))
+    return w.use('classifier').train(
+        w.hook(teacher=teacher, losses=dict(loss_ofd=dict(OFD, tap=tap))),
+        train_dataloader=w.loader(batch_size=1),
+    )
+
+
 case('feature-output')(lambda w: features(w, modules='roi_head.bbox_head'))
 case('feature-not-run')(lambda w: idle(w, ['neck', 'distill']))
 case('feature-none-runs')(lambda w: idle(w, 'distill'))
