@@ -15,7 +15,7 @@ from .common.maps import (
     Maps,
     check_channels,
     check_levels,
-    check_normalizable,
+    check_places,
     prepare_maps,
 )
 from .common.reduction import numbers_in_use, weighted_mean
@@ -98,19 +98,6 @@ class OFDLoss(nn.Module):
         self.student_channels = student_channels
         self.teacher_channels = teacher_channels
         self.loss_weight = loss_weight
-        self.build(student_channels, teacher_channels)
-
-    def build(
-        self,
-        student_channels: Sequence[int],
-        teacher_channels: Sequence[int],
-    ) -> None:
-        """Make the connectors.
-
-        Args:
-            student_channels: Channels of the student's maps, (L,).
-            teacher_channels: Channels of the teacher's maps, (L,).
-        """
         check_channels(
             student_channels=student_channels,
             teacher_channels=teacher_channels,
@@ -144,8 +131,9 @@ class OFDLoss(nn.Module):
                 map has one place.
         """
         check_levels(student, teacher, self.connectors)
-        for i, own in enumerate(student):
-            check_normalizable(own, i, self)
+        if self.training:
+            for i, own in enumerate(student):
+                check_places(own, i, type(self).__name__)
         pairs = prepare_maps(student, teacher, self.connectors)
         losses = [
             0.5 ** (len(pairs) - 1 - i) * weighted_mean(ofd_loss(*pair))

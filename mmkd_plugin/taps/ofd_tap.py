@@ -80,6 +80,12 @@ class OFDTap:
         """What is read of a teacher, for the log."""
         return self._maps.reads(teacher)
 
+    def channels(
+        self, student: nn.Module, teacher: nn.Module, side: int
+    ) -> tuple[list[int], list[int]]:
+        """Measure the channels of the maps, as FeatureTap does."""
+        return self._maps.channels(student, teacher, side)
+
     def attach(self, student: nn.Module, teacher: nn.Module) -> None:
         """Register hooks on models that :meth:`refuse` accepts.
 

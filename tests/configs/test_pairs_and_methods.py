@@ -98,7 +98,13 @@ def saved(tmp_path_factory):
             for method in METHODS
             if method not in OF_MAPS
         ),
-        *((method, name) for method in OF_MAPS for name in FAMILIES),
+        *(
+            (method, name)
+            for method in OF_MAPS
+            for name in FAMILIES
+            # Refused: its stages have no ReLU.
+            if (method, name) != ('ofd', 'cifar100/vgg13_mobilenetv2')
+        ),
     ],
 )
 def test_a_step(method, name, saved, request):

@@ -458,3 +458,19 @@ class TrainedChecks:
         )
         with pytest.raises(ValueError, match='equally many levels'):
             call(module, case)
+
+
+class NormalizedChecks(TrainedChecks, FeatureLossChecks):
+    """Tests of a loss whose trained layers normalise over the batch."""
+
+    def test_one_place(self):
+        """One value has no variance."""
+        message = r'level \d is of one image and has one place.* more images'
+        with pytest.raises(ValueError, match=message):
+            super().test_one_place()
+
+    @every_case
+    def test_float32_gradient_equals_float64_gradient(self, case):
+        if case is CASES['last of one place']:
+            pytest.skip('normalising two numbers magnifies their rounding')
+        super().test_float32_gradient_equals_float64_gradient(case)
