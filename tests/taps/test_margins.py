@@ -8,7 +8,7 @@ from torch import nn
 
 from mmkd_plugin.taps.margins import margins, margins_at
 from mmkd_plugin.taps.stage_paths import places
-from tests.taps.test_stage_paths import build
+from tests.helpers.stage_networks import build
 
 
 def integral(scale, shift):

@@ -8,8 +8,8 @@ import torch
 from mmkd_plugin.taps import OFDTap
 from mmkd_plugin.taps.margins import margins
 from tests.helpers import tiny_cls
+from tests.helpers.stage_networks import build
 from tests.helpers.teachers import Shown
-from tests.taps.test_stage_paths import build
 
 
 @pytest.fixture
