@@ -22,7 +22,7 @@ def cat_kd_loss(
     """Squared distance of pooled class activation maps.
 
     With the maps A of the classes, see
-    :class:`~mmkd_plugin.taps.class_map_tap.ClassMapTap`::
+    :class:`~mmkd_plugin.taps.maps.class_map_tap.ClassMapTap`::
 
         A = adaptive average pooling of A to r x r
         A = A / ||A|| over the places of each class, if normalized

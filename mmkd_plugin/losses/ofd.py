@@ -68,7 +68,7 @@ class OFDLoss(nn.Module):
     student's map to the teacher's channels.  Of L levels, the coarsest has a
     weight of 1, the next finer one 1/2, then 1/4.
 
-    By default it reads from an :class:`~mmkd_plugin.taps.ofd_tap.OFDTap`,
+    By default it reads from an :class:`~mmkd_plugin.taps.maps.ofd_tap.OFDTap`,
     which raises the teacher's map to its margins.
 
     Args:

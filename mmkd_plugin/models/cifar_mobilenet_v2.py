@@ -67,8 +67,8 @@ class CIFARMobileNetV2(BaseModule):
         ValueError: If a layer would have no channels.
     """
 
-    # What distillation compares, see `mmkd_plugin/taps/stage_paths.py`: these
-    # have no ReLU behind them.
+    # What distillation compares, see `mmkd_plugin/taps/maps/stage_paths.py`:
+    # these have no ReLU behind them.
     stage_paths = ('blocks.1', 'blocks.2', 'blocks.4', 'blocks.6')
 
     def __init__(self, widen_factor: float = 0.5, init_cfg=None) -> None:

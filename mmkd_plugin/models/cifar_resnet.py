@@ -66,7 +66,7 @@ class CIFARResNet(BaseModule):
         ValueError: If there is no such network.
     """
 
-    # What distillation compares, see `mmkd_plugin/taps/stage_paths.py`.
+    # What distillation compares, see `mmkd_plugin/taps/maps/stage_paths.py`.
     stage_paths = ('layer1', 'layer2', 'layer3')
 
     def __init__(

@@ -78,7 +78,7 @@ class CIFARShuffleNetV1(BaseModule):
             PyTorch's initialisation of the layers.
     """
 
-    # What distillation compares, see `mmkd_plugin/taps/stage_paths.py`.
+    # What distillation compares, see `mmkd_plugin/taps/maps/stage_paths.py`.
     stage_paths = ('layer1', 'layer2', 'layer3')
 
     def __init__(self, init_cfg=None) -> None:

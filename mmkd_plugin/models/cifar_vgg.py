@@ -55,8 +55,8 @@ class CIFARVGG(BaseModule):
             if index < 3:
                 layers.append(nn.MaxPool2d(2))
             self.add_module(f'block{index}', nn.Sequential(*layers))
-        # What distillation compares, see `mmkd_plugin/taps/stage_paths.py`:
-        # the last ReLU of a block, before the pooling.
+        # What distillation compares, the last ReLU of a block before the
+        # pooling, see `mmkd_plugin/taps/maps/stage_paths.py`.
         self.stage_paths = tuple(
             f'block{index}.{3 * len(widths) - 1}'
             for index, widths in enumerate(BLOCKS[depth])

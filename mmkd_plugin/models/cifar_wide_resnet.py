@@ -63,8 +63,9 @@ class CIFARWideResNet(BaseModule):
         ValueError: If there is no such network.
     """
 
-    # What distillation compares, see `mmkd_plugin/taps/stage_paths.py`: sums
-    # before batch norm and ReLU, and what the next batch norm makes of them.
+    # What distillation compares, see `mmkd_plugin/taps/maps/stage_paths.py`:
+    # sums before batch norm and ReLU, and what the next batch norm makes of
+    # them.
     stage_paths = ('block1', 'block2', 'block3')
     preactivation_paths = ('block2.0.bn1', 'block3.0.bn1', 'bn1')
 

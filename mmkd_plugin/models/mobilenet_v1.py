@@ -35,7 +35,7 @@ class MobileNetV1(BaseModule):
             PyTorch's initialisation of the layers.
     """
 
-    # What distillation compares, see `mmkd_plugin/taps/stage_paths.py`.
+    # What distillation compares, see `mmkd_plugin/taps/maps/stage_paths.py`.
     stage_paths = ('layers.3', 'layers.5', 'layers.11', 'layers.13')
 
     def __init__(self, init_cfg=None) -> None:

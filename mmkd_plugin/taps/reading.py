@@ -36,7 +36,7 @@ class Reading(NamedTuple):
     + 1 for an RoI head, background last; 1 for an RPN, the object), B images.
     Logits are of one softmax over the classes, binary logits of a sigmoid
     each. In place of deltas, queries have the numbers of
-    :class:`~mmkd_plugin.taps.detr_box_tap.DETRBoxTap`.
+    :class:`~mmkd_plugin.taps.detr.detr_box_tap.DETRBoxTap`.
     Corners are decoded, in pixels of the padded batch, and not clipped. Bins
     are those of the four distances from a point to the sides of its box: a
     softmax over R + 1 multiples of the stride. Vectors are what a classifier

@@ -16,7 +16,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from mmkd_plugin import DistillHook
 from mmkd_plugin.resume.randomness import seed_by
 from mmkd_plugin.taps import RoIHeadTap
-from mmkd_plugin.taps.roi_record import RoIRecord
+from mmkd_plugin.taps.roi.roi_record import RoIRecord
 from tests.helpers import classifier_runs as classifier
 from tests.helpers import detector_runs as detector
 from tests.helpers import tiny, tiny_cls

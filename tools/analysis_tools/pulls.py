@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from mmkd_plugin.distill.terms import LOGITS, kind_of
 from mmkd_plugin.taps import RoIBoxTap
-from mmkd_plugin.taps.stage_paths import places
+from mmkd_plugin.taps.maps.stage_paths import places
 
 
 class Pull(NamedTuple):
@@ -85,7 +85,7 @@ def shared_modules(tap, student):
 
     Returns:
         list[str]: Paths of modules, see
-        :mod:`~mmkd_plugin.taps.stage_paths`; none of them for logits.
+        :mod:`~mmkd_plugin.taps.maps.stage_paths`; none of them for logits.
     """
     if reads_logits(tap):
         return []

@@ -10,9 +10,9 @@ from runs import build
 from stepping import distill_hook
 
 from mmkd_plugin.distill.terms import LOGITS, kind_of
-from mmkd_plugin.taps.map_sizes import fit
-from mmkd_plugin.taps.recorder import Recorder
-from mmkd_plugin.taps.stage_paths import places
+from mmkd_plugin.taps.maps.map_sizes import fit
+from mmkd_plugin.taps.maps.recorder import Recorder
+from mmkd_plugin.taps.maps.stage_paths import places
 
 KINDS = {
     LOGITS,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmkd_plugin import Distiller
-from mmkd_plugin.taps.roi_heads import box_heads
+from mmkd_plugin.taps.roi.roi_heads import box_heads
 from mmkd_plugin.teachers.teacher import Teacher
 from tests.helpers import tiny
 from tests.helpers.benchmarks import rows

@@ -8,7 +8,7 @@ from mmengine.registry import TASK_UTILS
 from torch.nn import functional as F
 
 from mmkd_plugin.taps import FeatureTap, RoIBoxTap, RoIHeadTap
-from mmkd_plugin.taps.roi_heads import OnRoIs
+from mmkd_plugin.taps.roi.roi_heads import OnRoIs
 
 
 def change(found, of_reading):

@@ -1,0 +1,1 @@
+"""The dense heads of one-stage detectors."""

@@ -1,0 +1,1 @@
+"""Feature maps, and what is made of the last one."""

@@ -1,0 +1,1 @@
+"""The box head of two-stage detectors, on sampled RoIs."""
