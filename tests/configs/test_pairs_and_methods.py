@@ -75,6 +75,33 @@ def test_every_pair_builds(method):
         assert 'loss' in loss
 
 
+# Pairs whose authors' weight of ReviewKD is not 5, nor unpublished.
+REVIEWED = dict(
+    resnet56_resnet20=0.6,
+    resnet110_resnet20=0.6,
+    resnet110_resnet32=1.0,
+    resnet32x4_shufflev2=8.0,
+    resnet50_mobilenetv2=30.0,
+)
+
+
+@pytest.mark.parametrize(
+    'name', [name for name in PAIRS if name.startswith('cifar100/')]
+)
+def test_settings_of_trained_parts(name):
+    pair = name.removeprefix('cifar100/')
+    (reviewkd,), (fitnet,) = (
+        pair_by(name, method).custom_hooks for method in ('reviewkd', 'fitnet')
+    )
+    loss = reviewkd.losses.loss_reviewkd
+    assert (loss.loss_weight, reviewkd.warmup) == (REVIEWED.get(pair, 5.0), 20)
+    loss = fitnet.losses.loss_fitnet
+    assert loss.loss_weight == 100.0
+    # The maps of a WRN are signed.
+    signed = pair.startswith('wrn')
+    assert loss.regressor == ('conv_bn' if signed else 'conv_bn_relu')
+
+
 @pytest.fixture(scope='module')
 def saved(tmp_path_factory):
     """Paths of random weights, one for each teacher's config."""
