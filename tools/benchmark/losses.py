@@ -42,7 +42,20 @@ NUMBERS = {
     'AT': dict(),
     'SP': dict(),
     'CATKD': dict(size=2, normalize=True),
+    'WKDL': dict(
+        gamma=600.0,
+        tau=8.0,
+        reg=0.05,
+        iterations=10,
+        sharpness=1.0,
+        distances='equal',
+    ),
+    'FitNet': dict(regressor='conv_bn_relu'),
+    'VID': dict(),
+    'OFD': dict(),
 }
+# Losses with layers of their own, which the naive ones use too.
+TRAINED = ('FitNet', 'VID', 'OFD')
 # What a loss compares -> shapes: samples and classes, numbers of a vector, or
 # channels and side of a map.
 SHAPES = {
@@ -159,9 +172,15 @@ def draw(case, dtype, device):
 
 def sides(case, compiled):
     """The loss of the package and the naive one, by name."""
-    numbers = NUMBERS[case.loss]
-    ours = getattr(losses, f'{case.loss}Loss')(**numbers, loss_weight=1.0)
+    numbers = dict(NUMBERS[case.loss])
     naive = partial(getattr(naive_losses, case.loss.lower()), **numbers)
+    if case.loss in TRAINED:
+        channels = [case.size[1]]
+        numbers.update(student_channels=channels, teacher_channels=channels)
+    loss = getattr(losses, f'{case.loss}Loss')
+    ours = loss(**numbers, loss_weight=1.0)
+    if case.loss in TRAINED:
+        naive = partial(getattr(naive_losses, case.loss.lower()), loss=ours)
     both = dict(zip(SIDES, (ours, naive)))
     if compiled:
         torch.compiler.reset()

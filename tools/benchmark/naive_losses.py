@@ -159,3 +159,54 @@ def cc(student, teacher, labels, gamma):
         return sum(f * products**power for power, f in enumerate(factors))
 
     return F.mse_loss(kernel(student.float()), kernel(teacher.float()))
+
+
+def wkdl(
+    student,
+    teacher,
+    labels,
+    gamma,
+    tau,
+    reg,
+    iterations,
+    sharpness,
+    distances,
+):
+    """With equal distances."""
+    student, teacher = student.float(), teacher.float()
+    label = labels.unsqueeze(1)
+    own = student.log_softmax(1).gather(1, label)
+    target = -(teacher.softmax(1).gather(1, label) * own).mean()
+    rest = ~F.one_hot(labels, student.shape[1]).bool()
+    size = student.shape[1] - 1
+    q, p = (
+        (logits[rest].view(-1, size) / tau).log_softmax(1)
+        for logits in (student, teacher)
+    )
+    cost = 1 - torch.eye(size, device=q.device)
+    cost = cost * (1 - math.exp(-sharpness))
+    f = torch.zeros_like(q)
+    for _ in range(iterations):
+        g = reg * (p - ((f.unsqueeze(2) - cost) / reg).logsumexp(1))
+        f = reg * (q - ((g.unsqueeze(1) - cost) / reg).logsumexp(2))
+    flow = ((f.unsqueeze(2) + g.unsqueeze(1) - cost) / reg).exp()
+    return target + gamma * (flow * cost).sum((1, 2)).mean()
+
+
+def fitnet(student, teacher, labels, loss):
+    (student,), (teacher,) = student, teacher
+    return F.mse_loss(loss.adapters[0](student.float()), teacher.float())
+
+
+def vid(student, teacher, labels, loss):
+    (student,), (teacher,) = student, teacher
+    gap = loss.regressors[0](student.float()) - teacher.float()
+    variance = F.softplus(loss.spreads[0])[:, None, None] + 1e-5
+    return (gap**2 / variance + variance.log()).mean() / 2
+
+
+def ofd(student, teacher, labels, loss):
+    (student,), (teacher,) = student, teacher
+    own, target = loss.connectors[0](student.float()), teacher.float()
+    counted = (own > target) | (target > 0)
+    return ((own - target) ** 2 * counted).sum() / len(own)

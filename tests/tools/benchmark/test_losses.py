@@ -28,7 +28,8 @@ def measure(monkeypatch, capsys):
 def test_tables(measure, tmp_path):
     cases = ['KD/4x5', 'DKD/5x30', 'RLD/40x30', 'CKD/40x30', 'CKD/9x3']
     cases += ['SWAP/9x3', 'RC/9x3', 'REVISION/200x30', 'MLKD/9x3', 'RKD/5x4']
-    cases += ['CC/5x4', 'AT/3x4x5', 'SP/3x4x5', 'CATKD/3x4x5']
+    cases += ['CC/5x4', 'AT/3x4x5', 'SP/3x4x5', 'CATKD/3x4x5', 'WKDL/9x4']
+    cases += ['FitNet/3x4x5', 'VID/3x4x5', 'OFD/3x4x5']
     out = measure(
         *('--cases', *cases, '--rounds', '2', '--memory-limit', '1e-5'),
         *('--json', str(tmp_path / 'rows.json')),
