@@ -196,10 +196,11 @@ class TermGuard:
             if self._steps_without_samples >= PATIENCE:
                 raise MMKDRuntimeError(
                     f'No sample reached {", ".join(without_samples)} in the '
-                    f'first {PATIENCE} iterations on rank {get_rank()}: the '
-                    'model classified nothing there. Check that its training '
-                    'images have boxes and that its head is the one that the '
-                    'tap reads.'
+                    f'first {PATIENCE} iterations on rank {get_rank()}: there '
+                    'was nothing to compare. Check that a detector has '
+                    'training images with boxes, that a classifier has '
+                    'several images per process, and that the head is the one '
+                    'that the tap reads.'
                 )
         for part, name in pending.items():
             if part in without_samples:
