@@ -33,6 +33,8 @@ class TestRC(LossChecks):
         dict(alpha=1.5, beta=0.25, tau=2.0),
         takes_labels=True,
     )
+    # It takes long, and has no operation that KD does not have.
+    test_compiled_by_inductor = None
 
     @every_case
     def test_gradcheck(self, case):

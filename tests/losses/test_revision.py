@@ -41,6 +41,8 @@ class TestREVISION(LossChecks):
         takes_labels=True,
         settings=dict(beta=0.8),
     )
+    # It takes long, and is traced without a break as the others are.
+    test_compiled_by_inductor = None
 
     # The rows of a kind are counted within each process.
     test_equal_shares_equal_the_whole = None
