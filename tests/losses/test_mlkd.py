@@ -47,7 +47,7 @@ class TestMLKD(LossChecks):
         settings=dict(taus=[2.0, 4.0]),
         in_shares=dict(beta=0, gamma=0),
     )
-    # It takes long, and has no operation that KD does not have.
+    # It takes long, and the parts are those of other losses.
     test_compiled_by_inductor = None
 
 

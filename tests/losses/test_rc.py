@@ -33,7 +33,7 @@ class TestRC(LossChecks):
         dict(alpha=1.5, beta=0.25, tau=2.0),
         takes_labels=True,
     )
-    # It takes long, and has no operation that KD does not have.
+    # It takes long, and the parts are those of other losses.
     test_compiled_by_inductor = None
 
     @every_case

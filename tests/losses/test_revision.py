@@ -41,7 +41,7 @@ class TestREVISION(LossChecks):
         takes_labels=True,
         settings=dict(beta=0.8),
     )
-    # It takes long, and is traced without a break as the others are.
+    # It takes long, and the parts are those of other losses.
     test_compiled_by_inductor = None
 
     # The rows of a kind are counted within each process.
