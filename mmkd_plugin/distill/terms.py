@@ -90,7 +90,8 @@ def kind_of(part: object) -> str:
     """What a loss compares, or a tap reads.
 
     'logits' of a softmax over the classes, 'sigmoid', which are binary
-    logits, 'features', 'boxes', 'corners', 'bins', 'vectors' or 'class_maps'.
+    logits, 'features', 'margins', 'boxes', 'corners', 'bins', 'vectors',
+    'indexed_vectors' or 'class_maps'.
     """
     return getattr(part, 'kind', LOGITS)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..arguments import check_weight
 from .common.maps import Maps, prepare_maps
 from .common.reduction import numbers_in_use, weighted_mean
-from .common.unit_rows import unit_rows
+from .common.unit_rows import scaled_unit_rows
 
 __all__ = ['ATLoss', 'at_loss']
 
@@ -56,10 +56,7 @@ def at_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 def _attention(maps: Tensor) -> Tensor:
     """The attention of each image, (B, h w)."""
-    rows = maps.square().mean(dim=1).flatten(1)
-    # The scale does not matter, but for what counts as zero.
-    largest = rows.detach().amax(dim=1, keepdim=True)
-    return unit_rows(rows / largest.masked_fill(largest == 0, 1))
+    return scaled_unit_rows(maps.square().mean(dim=1).flatten(1))
 
 
 @MODELS.register_module()

@@ -9,9 +9,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..arguments import check_number, check_weight
-from .common.reduction import check_weights, numbers_in_use
+from .common.reduction import numbers_in_use
 from .common.unit_rows import unit_rows
-from .common.vectors import prepare_vectors
+from .common.vectors import prepare_vectors, related_images
 
 __all__ = ['CCLoss', 'cc_loss']
 
@@ -122,16 +122,7 @@ class CCLoss(nn.Module):
         Raises:
             ValueError: The shapes are others.
         """
-        student, teacher = prepare_vectors(student, teacher)
-        counted = None
-        if weights is not None:
-            check_weights(weights, student)
-            counted = weights > 0
-            # Whatever an image of weight 0 is, also NaN.
-            student, teacher = (
-                rows.masked_fill(~counted[:, None], 0)
-                for rows in (student, teacher)
-            )
+        student, teacher, counted = prepare_vectors(student, teacher, weights)
         return self.loss_weight * cc_loss(
             student, teacher, gamma=self.gamma, counted=counted
         )
@@ -144,7 +135,4 @@ class CCLoss(nn.Module):
         weights: Tensor | None = None,
     ) -> Tensor:
         """Which images count: none, where there is one alone."""
-        if weights is None:
-            weights = student.new_ones(len(student))
-        counted = weights > 0
-        return counted & (counted.sum() > 1)
+        return related_images(student, weights, least=2)

@@ -28,7 +28,6 @@ from .common.memory_bank import (
 )
 from .common.reduction import (
     check_labels,
-    check_weights,
     numbers_in_use,
     weighted_mean,
 )
@@ -155,13 +154,6 @@ class CRDLoss(nn.Module):
         # Of the student's and the teacher's anchors; 0 before the first step.
         self.register_buffer('log_z', torch.zeros(2))
         self.register_buffer('classes', None, persistent=False)
-        self.build(student_channels, teacher_channels)
-        self._begun = False
-
-    def build(
-        self, student_channels: Sequence[int], teacher_channels: Sequence[int]
-    ) -> None:
-        """Make the two linear maps, with a bias."""
         for role, channels in (
             ('student', student_channels),
             ('teacher', teacher_channels),
@@ -174,6 +166,7 @@ class CRDLoss(nn.Module):
                 )
         self.student_map = nn.Linear(student_channels[0], self.dim)
         self.teacher_map = nn.Linear(teacher_channels[0], self.dim)
+        self._begun = False
 
     def see_dataset(self, labels: Tensor) -> None:
         """Learn the classes of the training set, before the first step.
@@ -226,16 +219,9 @@ class CRDLoss(nn.Module):
         """
         classes, indices = labels
         check_labels(classes, student)
-        student, teacher = prepare_vectors(student, teacher)
+        student, teacher, counted = prepare_vectors(student, teacher, weights)
         valid = torch.ones_like(indices, dtype=torch.bool)
-        if weights is not None:
-            check_weights(weights, student)
-            valid = weights > 0
-            # Whatever an image of weight 0 is, also NaN.
-            student, teacher = (
-                rows.masked_fill(~valid[:, None], 0)
-                for rows in (student, teacher)
-            )
+        valid = valid if counted is None else counted
         own = _embed('student', self.student_map, student)
         other = _embed('teacher', self.teacher_map, teacher)
         known = self._known(classes, indices)

@@ -82,7 +82,7 @@ class OFDLoss(nn.Module):
             range.
     """
 
-    kind = 'features'
+    kind = 'margins'
     default_tap = dict(type='OFDTap')
     extra_repr = numbers_in_use
 

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ..arguments import check_weight
-from .common.reduction import check_weights, numbers_in_use
-from .common.vectors import prepare_vectors
+from .common.reduction import numbers_in_use
+from .common.vectors import prepare_vectors, related_images
 
 # Numbers of the differences and angles at a time: 64 MiB of float32.
 SIZE = 2**24
@@ -241,16 +241,7 @@ class RKDLoss(nn.Module):
         Raises:
             ValueError: The shapes are others.
         """
-        student, teacher = prepare_vectors(student, teacher)
-        counted = None
-        if weights is not None:
-            check_weights(weights, student)
-            counted = weights > 0
-            # Whatever an image of weight 0 is, also NaN.
-            student, teacher = (
-                rows.masked_fill(~counted[:, None], 0)
-                for rows in (student, teacher)
-            )
+        student, teacher, counted = prepare_vectors(student, teacher, weights)
         loss = student[:0].sum()
         if self.distance_weight:
             term = rkd_distance_loss(student, teacher, counted=counted)
@@ -271,7 +262,4 @@ class RKDLoss(nn.Module):
 
         Two have one distance, which is the mean distance.
         """
-        if weights is None:
-            weights = student.new_ones(len(student))
-        counted = weights > 0
-        return counted & (counted.sum() > 2)
+        return related_images(student, weights, least=3)

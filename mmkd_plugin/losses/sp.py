@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..arguments import check_weight
 from .common.maps import Maps, prepare_maps
 from .common.reduction import numbers_in_use, weighted_mean
-from .common.unit_rows import unit_rows
+from .common.unit_rows import scaled_unit_rows
 
 __all__ = ['SPLoss', 'sp_loss']
 
@@ -53,12 +53,7 @@ def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
 def _similarities(maps: Tensor) -> Tensor:
     """How alike the images are, (B, B), in rows of length 1."""
     rows = maps.flatten(1)
-    alike = rows @ rows.T
-    if not len(alike):
-        return alike
-    # The scale does not matter, but for what counts as zero.
-    largest = alike.detach().abs().amax(dim=1, keepdim=True)
-    return unit_rows(alike / largest.masked_fill(largest == 0, 1))
+    return scaled_unit_rows(rows @ rows.T)
 
 
 @MODELS.register_module()

@@ -42,7 +42,8 @@ class Reading(NamedTuple):
     softmax over R + 1 multiples of the stride. Vectors are what a classifier
     makes of an image before its last layer, of D_s and D_t numbers.  The kind
     'indexed_vectors' differs in its labels: a tuple of those, and the index
-    of each image in the data set, (N,).
+    of each image in the data set, (N,).  'margins' are features before a
+    ReLU, those of the teacher raised to the margins of their channels.
 
     Attributes:
         student: With its graph.

@@ -44,7 +44,7 @@ class TestOFD(NormalizedChecks):
     loss = FeatureLoss(OFDLoss, oracle, {}, trained=True)
 
     def test_says_what_it_reads(self):
-        assert OFDLoss.kind == 'features'
+        assert OFDLoss.kind == 'margins'
         assert OFDLoss.default_tap == dict(type='OFDTap')
 
 

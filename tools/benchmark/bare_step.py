@@ -17,6 +17,7 @@ from mmkd_plugin.taps.maps.stage_paths import places
 KINDS = {
     LOGITS,
     'features',
+    'margins',
     'vectors',
     'indexed_vectors',
     'class_maps',
@@ -62,7 +63,7 @@ class BareTerm:
         if self.kind == LOGITS:
             return self.loss(logits, taught, labels, None)
         own, other = (recorder.take() for recorder in self.recorders)
-        if self.kind == 'features':
+        if self.kind in ('features', 'margins'):
             pairs = zip(*map(self._fit, own, other))
             return self.loss(*pairs, None, None)
         if self.kind == 'class_maps':

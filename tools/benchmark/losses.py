@@ -61,6 +61,7 @@ TRAINED = ('FitNet', 'VID', 'OFD')
 SHAPES = {
     'logits': ['64x100', '512x1000', '1024x81', '4096x1204', '1024x21841'],
     'vectors': ['64x64', '64x256', '256x512'],
+    'margins': ['64x128x16', '64x256x8'],
     'features': ['64x64x8', '64x256x8', '128x512x7'],
     'class_maps': ['64x100x8', '64x1000x7'],
 }
@@ -165,7 +166,7 @@ def draw(case, dtype, device):
             part[torch.arange(samples), labels] += 4
         batch.append(part.to(device, dtype))
     batch[0].requires_grad_()
-    if kind == 'features':
+    if kind in ('features', 'margins'):
         batch = [(part,) for part in batch]
     return *batch, labels.to(device)
 

@@ -17,6 +17,17 @@ def unit_rows(rows: Tensor) -> Tensor:
     return _UnitRows.apply(rows)
 
 
+def scaled_unit_rows(rows: Tensor) -> Tensor:
+    """The same of rows of any scale: only zeros count as zeros.
+
+    The result can be differentiated once.
+    """
+    if not rows.numel():
+        return rows
+    largest = rows.detach().abs().amax(dim=1, keepdim=True)
+    return unit_rows(rows / largest.masked_fill(largest == 0, 1))
+
+
 class _UnitRows(Function):
     """Saves only its result, where autograd would save the input too."""
 

@@ -47,7 +47,7 @@ def choose(
     if missing:
         raise MMKDRuntimeError(
             f'Expected level {missing[0]} among the maps that FeatureTap '
-            f'reads of the {role} but got {level_names(named)}: set `levels` '
+            f'reads of the {role} but got {", ".join(named)}: set `levels` '
             'of the tap to those that student and teacher have'
             f'{"" if role == "student" else ", or `teacher_levels`"}.'
         )
@@ -96,6 +96,16 @@ def cut(part: Tensor, size: Sequence[int], both: Sequence[int]) -> Tensor:
 def read_levels(
     name: str, value: object, different: str = ''
 ) -> tuple[str, ...]:
+    """Read an argument that names levels.
+
+    Args:
+        name: Of the argument, for the message.
+        value: Its value.
+        different: 'different ' if no level may be named twice.
+
+    Raises:
+        TypeError, ValueError: If it is no list of names such as p3.
+    """
     if not isinstance(value, (list, tuple)) or not value:
         raise MMKDTypeError(
             f'Expected argument `{name}` to be a list of names such as p3 '
@@ -108,7 +118,3 @@ def read_levels(
             f'(stride 8) but got {shown(value)}.'
         )
     return tuple(value)
-
-
-def level_names(maps: dict[str, Tensor]) -> str:
-    return ', '.join(maps)

@@ -37,7 +37,7 @@ class OFDTap:
         TypeError, ValueError: If an argument has the wrong type or value.
     """
 
-    kind = 'features'
+    kind = 'margins'
     per_class = False
     # The teacher's images may be of another size than the student's.
     any_size = True

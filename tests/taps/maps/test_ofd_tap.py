@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from mmkd_plugin.distill.terms import build_terms
 from mmkd_plugin.taps import OFDTap
 from mmkd_plugin.taps.maps.margins import margins
 from tests.helpers import tiny_cls
@@ -156,3 +157,15 @@ def test_refused():
         OFDTap().refuse('teacher', build('shufflev1'))
     with pytest.raises(TypeError, match='`batch_statistics` to be True or'):
         OFDTap(batch_statistics=1)
+
+
+def test_maps_without_margins_are_refused():
+    loss = dict(
+        type='OFDLoss',
+        student_channels=[4],
+        teacher_channels=[4],
+        loss_weight=1.0,
+        tap=dict(type='FeatureTap', modules='preactivations'),
+    )
+    with pytest.raises(TypeError, match='FeatureTap, which reads features'):
+        build_terms(dict(loss_ofd=loss))
