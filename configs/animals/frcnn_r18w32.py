@@ -1,0 +1,15 @@
+# The teacher of the small Faster R-CNN on scenes of animals: four times its
+# channels in the backbone, a longer schedule.
+# Run: python tools/train.py configs/animals/frcnn_r18w32.py
+# Prepare: docs/datasets/animals.md
+# Result: not measured yet.
+
+_base_ = './frcnn_r18w8.py'
+
+model = dict(
+    backbone=dict(base_channels=32), neck=dict(in_channels=[32, 64, 128, 256])
+)
+max_epochs = 16
+train_cfg = dict(max_epochs=max_epochs, val_interval=4)
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].T_max = max_epochs

@@ -1,0 +1,14 @@
+# PKD on scenes of animals: a Faster R-CNN with four times the channels teaches
+# a small one. Another method: --cfg-options method=NAME
+# Run: python tools/train.py configs/animals/frcnn_r18w32_r18w8.py
+# Prepare: docs/datasets/animals.md
+# Result: not measured yet.
+
+_base_ = [
+    './frcnn_r18w8.py',
+    '../_base_/teachers/frcnn_animals.py',
+    '../_base_/methods/pkd.py',
+]
+
+method = 'pkd'
+custom_hooks = [dict(teacher=_base_.teacher, **_base_.distill)]
