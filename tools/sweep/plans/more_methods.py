@@ -1,7 +1,7 @@
 # The methods that which_default.py leaves out, and controls, on scenes of
-# animals, three seeds. The verdicts are those of docs/rule.md.
+# plants, three seeds. The verdicts are those of docs/rule.md.
 #
-# First train the teacher, as docs/datasets/animals.md says, then
+# First train the teacher, as docs/datasets/plants.md says, then
 #   python tools/sweep/sweep.py tools/sweep/plans/more_methods.py --jobs 2
 #   python tools/sweep/sweep.py tools/sweep/plans/more_methods.py \
 #       --report-only --metric test/bbox_mAP
@@ -38,12 +38,12 @@ runs = dict(
     student_box2={f'{of_head}.loss_bbox.loss_weight': 2.0},
 )
 runs = {
-    name: dict(config='configs/animals/frcnn_r18w8.py', cfg_options=options)
+    name: dict(config='configs/plants/frcnn_r18w8.py', cfg_options=options)
     for name, options in runs.items()
 }
 for suffix, group in (('', methods), ('_shuffled', controls)):
     for name, options in group.items():
         runs[name + suffix] = dict(
-            config='configs/animals/frcnn_r18w32_r18w8.py',
+            config='configs/plants/frcnn_r18w32_r18w8.py',
             cfg_options={'method': name, **options},
         )

@@ -1,13 +1,13 @@
 # Which setting gains where there is something to gain, and loses nowhere?
-# Three sets: scenes of animals, where classes are hard and places easy; steel
+# Three sets: scenes of plants, where classes are hard and places easy; steel
 # surfaces, with students of 12 epochs; blood cells, where the teacher hardly
 # leads. The verdicts are those of docs/rule.md, which was written before.
 #
-# Settings are looked at on the validation images of animals and of blood cells
+# Settings are looked at on the validation images of plants and of blood cells
 # only; what is claimed are the differences on their test images and on steel.
-# The other methods, on animals: more_methods.py.
+# The other methods, on plants: more_methods.py.
 #
-# First train the teachers, as docs/datasets/{animals,bccd,neu}.md say, that of
+# First train the teachers, as docs/datasets/{plants,bccd,neu}.md say, that of
 # steel with 24 epochs:
 #   python tools/train.py configs/neu/frcnn_r18w32.py \
 #       --work-dir work_dirs/neu_teacher_24e --cfg-options \
@@ -49,7 +49,7 @@ alone = dict(
     },
 )
 pairs = dict(
-    animals='configs/animals/frcnn_r18w32_r18w8.py',
+    plants='configs/plants/frcnn_r18w32_r18w8.py',
     bccd='configs/bccd/frcnn_r18w32_r18w8_ckd.py',
     neu='configs/neu/frcnn_r18w32_r18w8_ckd.py',
 )

@@ -1,20 +1,18 @@
-# Scenes of animals from CIFAR-100: 1000 images for training, 120 for
+# Scenes of plants from CIFAR-100: 1000 images for training, 120 for
 # validation, 180 for the test, 128 x 128. Where they go, and how they are
-# made: docs/datasets/animals.md.
+# made: docs/datasets/plants.md.
 
-data_root = 'data/animals/'
+data_root = 'data/plants/'
 metainfo = dict(
     classes=(
-        'bear',
-        'camel',
-        'cattle',
-        'elephant',
-        'fox',
-        'kangaroo',
-        'leopard',
-        'lion',
-        'tiger',
-        'wolf',
+        'apple',
+        'mushroom',
+        'orange',
+        'orchid',
+        'pear',
+        'poppy',
+        'sunflower',
+        'sweet_pepper',
     )
 )
 scale = (128, 128)

@@ -1,7 +1,7 @@
-# The teacher of the small Faster R-CNN on scenes of animals: four times its
+# The teacher of the small Faster R-CNN on scenes of plants: four times its
 # channels in the backbone, a longer schedule.
-# Run: python tools/train.py configs/animals/frcnn_r18w32.py
-# Prepare: docs/datasets/animals.md
+# Run: python tools/train.py configs/plants/frcnn_r18w32.py
+# Prepare: docs/datasets/plants.md
 # Result: not measured yet.
 
 _base_ = './frcnn_r18w8.py'

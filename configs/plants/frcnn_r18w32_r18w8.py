@@ -1,12 +1,12 @@
-# PKD on scenes of animals: a Faster R-CNN with four times the channels teaches
+# PKD on scenes of plants: a Faster R-CNN with four times the channels teaches
 # a small one. Another method: --cfg-options method=NAME
-# Run: python tools/train.py configs/animals/frcnn_r18w32_r18w8.py
-# Prepare: docs/datasets/animals.md
+# Run: python tools/train.py configs/plants/frcnn_r18w32_r18w8.py
+# Prepare: docs/datasets/plants.md
 # Result: not measured yet.
 
 _base_ = [
     './frcnn_r18w8.py',
-    '../_base_/teachers/frcnn_animals.py',
+    '../_base_/teachers/frcnn_plants.py',
     '../_base_/methods/pkd.py',
 ]
 

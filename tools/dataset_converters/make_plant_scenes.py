@@ -1,17 +1,17 @@
 #!/usr/bin/env python
-"""Make scenes of animals from CIFAR-100, in COCO format.
+"""Make scenes of plants from CIFAR-100, in COCO format.
 
 Each scene is a landscape of CIFAR-100, enlarged, with some photographs of
-animals of ten similar classes pasted on it. Where the animals are is easy to
+fruits, flowers and a mushroom pasted on it. Where the plants are is easy to
 see, which ones they are is not: the opposite of blood cells. Scenes of
 `train` are built from the training images of CIFAR-100, those of `val` and
-`test` from its test images, of which they share none; every photograph of an
-animal is used once.
+`test` from its test images, of which they share none; every photograph of a
+plant is used once.
 
 The same arguments give the same files.
 
-    python tools/dataset_converters/make_animal_scenes.py data/cifar100 \
-        --out data/animals
+    python tools/dataset_converters/make_plant_scenes.py data/cifar100 \
+        --out data/plants
 """
 
 import argparse
@@ -26,16 +26,14 @@ from mmkd_plugin.datasets.cifar100_files import read_cifar100
 from mmkd_plugin.exceptions import MMKDOSError
 
 CLASSES = (
-    'bear',
-    'camel',
-    'cattle',
-    'elephant',
-    'fox',
-    'kangaroo',
-    'leopard',
-    'lion',
-    'tiger',
-    'wolf',
+    'apple',
+    'mushroom',
+    'orange',
+    'orchid',
+    'pear',
+    'poppy',
+    'sunflower',
+    'sweet_pepper',
 )
 LANDSCAPES = ('cloud', 'forest', 'mountain', 'plain', 'road', 'sea')
 # Scenes of a split, the images of CIFAR-100 that it takes, and which part of
@@ -46,13 +44,13 @@ SPLITS = dict(
     test=(180, 'test', 0.4, 1),
 )
 SIDE = 128
-# Animals in a scene, and their height and width in pixels.
-ANIMALS = (2, 6)
-SIZES = (24, 48)
+# Plants in a scene, and their height and width in pixels.
+PLANTS = (4, 9)
+SIZES = (20, 40)
 
 
 def photographs(root, split, begin, end, rng):
-    """Animals in random order, and landscapes, of a part of CIFAR-100.
+    """Plants in random order, and landscapes, of a part of CIFAR-100.
 
     Args:
         root (str): Its folder.
@@ -61,7 +59,7 @@ def photographs(root, split, begin, end, rng):
         rng (np.random.Generator): Decides the order.
 
     Returns:
-        tuple[list, list]: Animals, (class, image) each, and landscapes,
+        tuple[list, list]: Plants, (class, image) each, and landscapes,
         images; images are RGB, uint8 (32, 32, 3).
     """
     images, labels, names = read_cifar100(root, split)
@@ -71,40 +69,40 @@ def photographs(root, split, begin, end, rng):
         found = images[labels == names.index(name)]
         return found[int(begin * len(found)) : int(end * len(found))]
 
-    animals = [
+    plants = [
         (index, image)
         for index, name in enumerate(CLASSES)
         for image in of(name)
     ]
-    rng.shuffle(animals)
-    return animals, [image for name in LANDSCAPES for image in of(name)]
+    rng.shuffle(plants)
+    return plants, [image for name in LANDSCAPES for image in of(name)]
 
 
-def make_scene(rng, animals, landscape):
+def make_scene(rng, plants, landscape):
     """One scene.
 
     Args:
         rng (np.random.Generator): The only source of randomness.
-        animals (list): What :func:`photographs` gives; those that find a
+        plants (list): What :func:`photographs` gives; those that find a
             place are taken from its end.
         landscape (np.ndarray): RGB, (32, 32, 3).
 
     Returns:
         tuple[np.ndarray, list]: RGB, uint8 (SIDE, SIDE, 3); class and box [x,
-        y, width, height] in pixels of each animal.
+        y, width, height] in pixels of each plant.
     """
     canvas = cv2.resize(landscape, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     taken = np.zeros((SIDE, SIDE), bool)
     objects = []
-    for _ in range(rng.integers(*ANIMALS)):
+    for _ in range(rng.integers(*PLANTS)):
         width, height = (int(x) for x in rng.integers(*SIZES, 2))
         x = int(rng.integers(SIDE - width + 1))
         y = int(rng.integers(SIDE - height + 1))
         place = slice(y, y + height), slice(x, x + width)
         # Few photographs cover one another, and only a little.
-        if not animals or taken[place].mean() > 0.1:
+        if not plants or taken[place].mean() > 0.1:
             continue
-        label, image = animals.pop()
+        label, image = plants.pop()
         canvas[place] = cv2.resize(image, (width, height))
         taken[place] = True
         objects.append((label, [x, y, width, height]))
@@ -121,17 +119,17 @@ def make_split(root, out, split, seed):
         seed (int): Of the data set.
 
     Returns:
-        tuple[int, int]: Numbers of scenes and animals.
+        tuple[int, int]: Numbers of scenes and plants.
     """
     count, source, begin, end = SPLITS[split]
     rng = np.random.default_rng([seed, list(SPLITS).index(split)])
-    animals, landscapes = photographs(root, source, begin, end, rng)
+    plants, landscapes = photographs(root, source, begin, end, rng)
     for folder in (out / split, out / 'annotations'):
         folder.mkdir(parents=True, exist_ok=True)
     images, annotations = [], []
     for index in range(1, count + 1):
         landscape = landscapes[rng.integers(len(landscapes))]
-        canvas, objects = make_scene(rng, animals, landscape)
+        canvas, objects = make_scene(rng, plants, landscape)
         path = out / split / f'{index:05d}.png'
         if not cv2.imwrite(str(path), canvas[..., ::-1]):
             raise MMKDOSError(
@@ -168,13 +166,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('cifar100', help='folder of CIFAR-100')
     parser.add_argument(
-        '--out', type=Path, default=Path('data/animals'), help='folder to fill'
+        '--out', type=Path, default=Path('data/plants'), help='folder to fill'
     )
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
     for split in SPLITS:
-        scenes, animals = make_split(args.cifar100, args.out, split, args.seed)
-        print(f'{split}: {scenes} scenes, {animals} animals')
+        scenes, plants = make_split(args.cifar100, args.out, split, args.seed)
+        print(f'{split}: {scenes} scenes, {plants} plants')
 
 
 if __name__ == '__main__':
