@@ -13,7 +13,7 @@ class CKDHook(DistillHook):
     and a weight for detection.  The released weight 0.1 is used together with
     feature distillation; alone, its gradient in the logits is a hundredth of
     that of the cross entropy.  With 10 the two are about equal for any N, see
-    ``docs/results.md``; ``tools/analysis_tools/weigh_terms.py`` measures it.
+    ``docs/evidence.md``; ``tools/analysis_tools/weigh_terms.py`` measures it.
 
     Args:
         teacher: See :class:`DistillHook`.
