@@ -1,6 +1,7 @@
 """One step of distillation, without a runner."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -13,8 +14,11 @@ from ..exceptions import MMKDTypeError, MMKDValueError
 from ..teachers.averaged import AveragedTeachers
 from ..teachers.cache.cached_teacher import CachedTeacher
 from ..teachers.teacher import Teacher
+from . import auto_weight
 from .agreement import AGREEMENT, agreement
+from .auto_weight import AutoWeight, without_auto
 from .measured import is_auto, measured
+from .pulls import Heard, measure, outputs_of
 from .stages import take
 from .task_loss import attached_zero, without_losses
 from .term_guard import SKIPPED, TermGuard, tensors
@@ -38,7 +42,9 @@ class Distiller:
         losses: Name of each term to its loss, an ``nn.Module``, or to its
             config.  A config may have its own ``tap``.  A name must contain
             'loss', because MMEngine back-propagates nothing else.  Losses of
-            features and boxes have a default tap.
+            features and boxes have a default tap.  With
+            ``loss_weight='auto'`` a config leaves its weight to be found in
+            the first steps, see :class:`.AutoWeight`, and may have ``pull``.
         tap: Tap, or its config, for the losses of logits without one; by
             default the first registered one that fits the student.
         on_nonfinite: 'raise' or 'skip' a term that is NaN or Inf.
@@ -51,6 +57,8 @@ class Distiller:
 
     Attributes:
         terms (dict[str, Term]): Loss and tap by name.
+        auto_weights (dict[str, AutoWeight]): Of the terms whose weight sets
+            itself.
         teachers: The attached teachers.
         cached: Those of them that answer from a folder, see :meth:`cache`.
         factor (float): Factor of all terms in the next step; at 0, no
@@ -79,6 +87,21 @@ class Distiller:
                 "Expected argument `log_prefix` not to contain 'loss' but "
                 f'got {log_prefix!r}: MMEngine would back-propagate it.'
             )
+        self.auto_weights: dict[str, AutoWeight] = {}
+        if isinstance(losses, dict):
+            self.auto_weights = {
+                name: AutoWeight(name, cfg.get('pull', 1.0))
+                for name, cfg in losses.items()
+                if auto_weight.is_auto(cfg)
+            }
+            losses = {n: without_auto(n, cfg) for n, cfg in losses.items()}
+        if self.auto_weights and not task_loss:
+            raise MMKDValueError(
+                f'Expected a number as `loss_weight` of `losses.'
+                f'{min(self.auto_weights)}` with `task_loss=False` but got '
+                "'auto', which compares the term with the losses of the "
+                'task: give it a number.'
+            )
         self.terms = build_terms(losses, tap)
         # Losses whose channels are measured once there is a student.
         self._auto = {n: cfg for n, cfg in losses.items() if is_auto(cfg)}
@@ -91,6 +114,8 @@ class Distiller:
         self._teacher: Any = None
         self._handles: list = []
         self._attached: list = []
+        self._outputs: dict[str, list[Tensor]] = {}
+        self._listening = ExitStack()
 
     @property
     def losses(self) -> dict[str, nn.Module]:
@@ -105,7 +130,14 @@ class Distiller:
     @property
     def diagnostics(self) -> list[str]:
         """Names of what is logged in addition to the terms."""
-        return [f'{self.log_prefix}_{name}' for name in (*AGREEMENT, SKIPPED)]
+        names = [f'{self.log_prefix}_{name}' for name in (*AGREEMENT, SKIPPED)]
+        return names + [*map(self._weight_name, self.auto_weights)]
+
+    def _weight_name(self, name: str) -> str:
+        """How the weight of a term is logged."""
+        return (
+            f'{self.log_prefix}_weight_{name.replace("loss", "").strip("_")}'
+        )
 
     @property
     def trainable(self) -> dict[str, nn.Module]:
@@ -190,6 +222,7 @@ class Distiller:
                 lambda *call: self.add(*call), with_kwargs=True
             ),
         ]
+        self._listen(student)
         if not self.task_loss:
             # First of all hooks, so before others have added their terms.
             self._handles.append(
@@ -198,6 +231,18 @@ class Distiller:
                     prepend=True,
                     with_kwargs=True,
                 )
+            )
+
+    def _listen(self, student: nn.Module) -> None:
+        """Record what the weights that are not set yet are measured at."""
+        taps = [
+            self.terms[name].tap
+            for name, weight in self.auto_weights.items()
+            if not weight.is_set
+        ]
+        if taps:
+            self._outputs = self._listening.enter_context(
+                outputs_of(student, taps)
             )
 
     @property
@@ -281,6 +326,8 @@ class Distiller:
             handle.remove()
         for tap in self._attached:
             tap.detach()
+        self._listening.close()
+        self._outputs = {}
         self._handles, self._attached = [], []
         self.teachers, self.cached, self._teacher = [], [], None
 
@@ -324,6 +371,7 @@ class Distiller:
         # In float32: sums over maps, and squares, overflow in half precision.
         with torch.autocast(call['inputs'].device.type, enabled=False):
             added = self._terms(readings, call['inputs'])
+            self._weigh(model, {**output, **added}, added, readings)
         if not self.task_loss:
             name = next(iter(self.terms))
             added[name] = added[name] + attached_zero(model)
@@ -366,6 +414,32 @@ class Distiller:
                     added.update(agreement(*reading, prefix=self.log_prefix))
                 break
         return added
+
+    def _weigh(
+        self, model: nn.Module, output: dict, added: dict, readings: dict
+    ) -> None:
+        """Give the terms in ``added`` the weights that set themselves."""
+        if not (self.factor and self.auto_weights):
+            return
+        waiting = [w for w in self.auto_weights.values() if not w.is_set]
+        device = next(iter(added.values())).device
+        if waiting:
+            stages = {n: readings[tap] for n, (_, tap) in self.terms.items()}
+            found = measure(model, output, Heard(stages, self._outputs), self)
+            self._outputs.clear()
+            pulls = {
+                name: pull.ratio and pull.ratio / self.factor
+                for name, pull in found.items()
+            }
+            for sentence in auto_weight.update(waiting, pulls, device):
+                print_log(sentence, logger='current')
+            if all(weight.is_set for weight in self.auto_weights.values()):
+                self._listening.close()
+        for name, weight in self.auto_weights.items():
+            added[name] = weight.value * added[name]
+            added[self._weight_name(name)] = torch.tensor(
+                weight.value, device=device
+            )
 
     def check(self, values: Mapping[str, float], step: int) -> None:
         """Check the terms of the last step.

@@ -14,7 +14,7 @@ from ..compat import check_versions
 from ..datasets.check import check_data
 from ..datasets.class_names import names_of
 from ..datasets.labels import labels_of
-from ..distill import Distiller
+from ..distill import Distiller, auto_weight
 from ..distill.adopt import NAME, adopt, state_problem
 from ..distill.terms import part_read, settings_of
 from ..engine.finite import FiniteSteps, refuse_nonfinite, saves_now
@@ -244,10 +244,12 @@ class DistillHook(Hook):
 
     def state_problem(self, checkpoint: dict) -> str | None:
         """Why this hook cannot go on from a checkpoint; None if it can."""
-        return state_problem(self.distiller.trainable, checkpoint)
+        return state_problem(
+            self.distiller.trainable, checkpoint
+        ) or auto_weight.state_problem(self.distiller.auto_weights, checkpoint)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Restore the losses with parameters when a training is resumed.
+        """Restore what the losses have learnt when a training is resumed.
 
         Raises:
             ValueError: If the checkpoint does not hold them.
@@ -263,6 +265,8 @@ class DistillHook(Hook):
             )
         for name, loss in self.distiller.trainable.items():
             loss.load_state_dict(checkpoint[NAME][name])
+        for name, weight in self.distiller.auto_weights.items():
+            weight.load(checkpoint[auto_weight.NAME][name])
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add what resuming needs beside the student.
@@ -275,6 +279,9 @@ class DistillHook(Hook):
             for name, loss in self.distiller.trainable.items():
                 state = weights_to_cpu(loss.state_dict())
                 checkpoint.setdefault(NAME, {})[name] = state
+            for name, weight in self.distiller.auto_weights.items():
+                states = checkpoint.setdefault(auto_weight.NAME, {})
+                states[name] = weight.state()
         refuse_nonfinite(runner, checkpoint)
 
     def after_train(self, runner) -> None:

@@ -16,7 +16,6 @@ from tempfile import NamedTemporaryFile, TemporaryDirectory
 import inspect_report as report
 import torch
 from mmengine.runner import Runner
-from pulls import listen, measure
 from random_images import noise_loader
 from readings import detach
 from torch.utils.flop_counter import FlopCounterMode
@@ -29,6 +28,7 @@ from mmkd_plugin.cli.launch import build_parser, check_start, load_config
 from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.datasets.class_names import names_of
 from mmkd_plugin.distill.adopt import adopt
+from mmkd_plugin.distill.pulls import listen, measure
 from mmkd_plugin.teachers.config import build_model
 from mmkd_plugin.teachers.config import load_config as load_teacher_config
 from mmkd_plugin.teachers.metric import check_validation

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 from mmengine.runner import CheckpointLoader, Runner
-from pulls import reads_logits
 
 from mmkd_plugin import DistillHook
 from mmkd_plugin.checkpoints.first_weights import check_first_weights
@@ -19,6 +18,7 @@ from mmkd_plugin.checkpoints.unpickling import safe_loading
 from mmkd_plugin.cli import launch
 from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.datasets.class_names import names_of
+from mmkd_plugin.distill.pulls import reads_logits
 from mmkd_plugin.taps import Reading
 from mmkd_plugin.teachers.teacher import Teacher
 
