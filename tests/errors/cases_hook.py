@@ -8,6 +8,7 @@ from tests.helpers.commands import LOSSES, TEACHER
 from tests.helpers.errors_page import case
 
 CKD = dict(type='CKDHook', teacher=TEACHER)
+AUTO = dict(type='KDLoss', tau=1.0, loss_weight='auto')
 VALIDATION = dict(
     val_dataloader=dict(
         batch_size=2,
@@ -52,6 +53,27 @@ case('tau')(lambda w: w.train(w.loss(type='KDLoss', tau=0)))
 case('loss-weight')(
     lambda w: w.train(w.loss(type='KDLoss', tau=1.0, loss_weight=-1))
 )
+case('pull-alone')(
+    lambda w: w.train(w.loss(type='KDLoss', tau=1.0, loss_weight=1.0, pull=2))
+)
+case('pull')(lambda w: w.train(w.loss(**AUTO, pull=0)))
+case('auto-task-loss')(
+    lambda w: w.train(
+        w.hook(losses=dict(loss_kd=AUTO), task_loss=False),
+    )
+)
+
+
+@case('auto-unmeasured')
+def _(w):
+    w.monkeypatch.setattr('mmkd_plugin.distill.auto_weight.STEPS', 1)
+    w.use('detector')
+    model = w.model()
+    model['roi_head']['bbox_head']['loss_bbox']['loss_weight'] = 0.0
+    loss = w.loss(type='BoxL1Loss', loss_weight='auto')
+    return w.train(loss, model=model)
+
+
 case('place-weights')(
     lambda w: w.train(
         w.loss(type='FitNetLoss', loss_weight=1.0, foreground_weight=1.0)
