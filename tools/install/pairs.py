@@ -46,11 +46,7 @@ PAIRS = {
     'onedl': (
         TRIED,
         Pair((3, 12), standing='a pair that the losses were tried with'),
-        Pair(
-            (3, 12),
-            pins='torch-2.10',
-            cuda='12.8',
-        ),
+        Pair((3, 12), pins='torch-2.10', cuda='12.8'),
     ),
     # Of mmcv 2.1.0, OpenMMLab's wheels end with a torch older than ours.
     'openmmlab': (TRIED,),

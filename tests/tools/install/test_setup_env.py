@@ -225,8 +225,8 @@ def test_the_choice_is_one_line_with_its_reason(env, offers, capsys):
     )
     assert other == (
         '   Python 3.12 with torch 2.10.0, a pair that was not tried: Here '
-        'has a wheel of onedl-mmcv==2.3.6 for it (all is tried with Python 3.11 '
-        'with torch 2.11.0)'
+        'has a wheel of onedl-mmcv==2.3.6 for it (all is tried with Python '
+        '3.11 with torch 2.11.0)'
     )
 
 
