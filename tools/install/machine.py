@@ -104,5 +104,7 @@ def find_python(version):
 
 
 def has_gpu():
-    """Whether NVIDIA's driver is there, as far as is seen without torch."""
+    """Whether mmcv is wanted for a GPU, as far as is seen without torch."""
+    if 'FORCE_CUDA' in os.environ:
+        return os.environ['FORCE_CUDA'] == '1'
     return shutil.which('nvidia-smi') is not None

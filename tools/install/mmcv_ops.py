@@ -56,16 +56,18 @@ class MmcvOps:
         answer = self.env.ask(
             'import sys, torch\n'
             'print(torch.__version__, *sys.version_info[:2],\n'
-            '      torch.cuda.is_available() and torch.version.cuda)'
+            '      torch.version.cuda, torch.cuda.is_available())'
         )
         if answer is None:
             raise SetupError(
                 'torch is installed but does not load: remove '
                 f'{self.env.path} and run it again.'
             )
-        torch, major, minor, cuda = answer.split()
+        torch, major, minor, cuda, available = answer.split()
+        # As FORCE_CUDA says, which mmcv's own build heeds too.
+        force = os.environ.get('FORCE_CUDA', str(int(available == 'True')))
         # CUDA's version, or None where the ops are for the CPU.
-        cuda = None if cuda in ('None', 'False') else cuda
+        cuda = cuda if force == '1' and cuda != 'None' else None
         want = Want(
             pin=self.pin,
             python=(int(major), int(minor)),

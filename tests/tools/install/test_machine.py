@@ -100,3 +100,14 @@ def test_the_package_takes_the_same_pythons():
     assert f">={first[0]}.{first[1]},<{last[0]}.{last[1] + 1}'" in text
     for major, minor in machine.PYTHONS:
         assert f'Python :: {major}.{minor}' in text
+
+
+def test_a_gpu_is_taken_for_there_where_its_driver_is(monkeypatch, tmp_path):
+    monkeypatch.delenv('FORCE_CUDA', raising=False)
+    monkeypatch.setenv('PATH', str(tmp_path))
+    assert not machine.has_gpu()
+    (tmp_path / 'nvidia-smi').touch()
+    (tmp_path / 'nvidia-smi').chmod(0o755)
+    assert machine.has_gpu()
+    monkeypatch.setenv('FORCE_CUDA', '0')
+    assert not machine.has_gpu()

@@ -29,8 +29,8 @@ class FakePip:
             write_wheel(self.env.mmcv.folder / args[-1].rpartition('/')[2])
 
 
-def prepare(env, monkeypatch, torch='2.11.0', cuda='False'):
-    answer = f'{torch} 3 11 {cuda}'
+def prepare(env, monkeypatch, torch='2.11.0', cuda='13.0', gpu=False):
+    answer = f'{torch} 3 11 {cuda} {gpu}'
     monkeypatch.setattr(env, 'ask', lambda code: answer)
     monkeypatch.setattr(mmcv_ops, 'check_compiler', lambda include: None)
     for name in ('FORCE_CUDA', 'MAX_JOBS', 'CFLAGS', 'CUDA_VISIBLE_DEVICES'):
@@ -59,9 +59,22 @@ def offer(index, want=WANT, stack='onedl'):
 # Prebuilt
 
 
-@pytest.mark.parametrize('cuda, device', [('13.0', 'cu130'), ('None', 'cpu')])
-def test_the_index_saves_the_build(env, monkeypatch, index, cuda, device):
-    pip = prepare(env, monkeypatch, torch='2.11.0+cu130', cuda=cuda)
+@pytest.mark.parametrize(
+    'cuda, gpu, force, device',
+    [
+        ('13.0', True, None, 'cu130'),
+        ('13.0', False, None, 'cpu'),
+        ('None', False, None, 'cpu'),
+        ('13.0', True, '0', 'cpu'),
+        ('13.0', False, '1', 'cu130'),  # as while an image is built
+    ],
+)
+def test_the_index_saves_the_build(
+    env, monkeypatch, index, cuda, gpu, force, device
+):
+    pip = prepare(env, monkeypatch, '2.11.0+cu130', cuda, gpu)
+    if force:
+        monkeypatch.setenv('FORCE_CUDA', force)
     monkeypatch.setattr(env, 'run', lambda *_, **__: True)
     offer(index, WANT._replace(device=device))
     wheel = env.mmcv.get()
@@ -197,7 +210,7 @@ def test_a_wheel_that_was_cut_off_is_built_again(env, monkeypatch):
     ],
 )
 def test_which_ops_are_built(env, monkeypatch, capsys, gpu, nvcc, force, cuda):
-    pip = prepare(env, monkeypatch, cuda='13.0' if gpu else 'False')
+    pip = prepare(env, monkeypatch, gpu=gpu)
     monkeypatch.setattr(mmcv_ops, 'find_nvcc', lambda version: nvcc)
     if force is not None:
         monkeypatch.setenv('FORCE_CUDA', force)
