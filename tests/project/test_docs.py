@@ -12,6 +12,7 @@ from tests.helpers.doc_examples import DOCS, examples
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / 'README.md',
+    ROOT / 'README_zh-CN.md',
     ROOT / 'CONTRIBUTING.md',
     ROOT / 'CHANGELOG.md',
     ROOT / 'tools/README.md',
