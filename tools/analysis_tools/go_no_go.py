@@ -77,12 +77,13 @@ def on_validation(cfg):
         )
     model = cfg.model
     losses = LOSSES if 'roi_head' in model else OF_IMAGES
-    if 'roi_head' not in model and 'bbox_head' in model:
+    dense = 'roi_head' not in model and 'bbox_head' in model
+    if dense or 'Cascade' in str(model.get('roi_head', {}).get('type')):
         raise SystemExit(
             'error: This command compares image classifiers and detectors '
-            f'with an RoI head, but {model.type} has dense heads, whose '
-            'samples are places of an image: compare their metrics alone, by '
-            'tools/test.py.'
+            f'with one RoI head, but {model.type} has '
+            f'{"dense heads" if dense else "a cascade of them"}: compare the '
+            'metrics alone, by tools/test.py.'
         )
     cfg.custom_hooks = [
         dict(
@@ -121,12 +122,21 @@ def shown(metrics):
 
     Returns:
         dict[str, float]: Of those, MMPretrain's percentages divided by 100.
+
+    Raises:
+        SystemExit: If there is none of them.
     """
     found = {}
     for end in METRICS:
         for name, value in metrics.items():
             if name.split('/')[-1] == end:
                 found[name] = value / 100 if end == 'top1' else value
+    if not found:
+        raise SystemExit(
+            f'error: The evaluator gives {", ".join(metrics)}, but none that '
+            f'ends with {", ".join(METRICS)}: name another in '
+            '`val_evaluator`.'
+        )
     return found
 
 
@@ -256,7 +266,7 @@ def compare(args):
         found = read(runner, distiller, args.batches)
         places = None
         if 'loss_boxes' in found:
-            head = box_heads(runner.model)[0].head
+            (head,) = (pair.head for pair in box_heads(runner.model))
             places = placement(found['loss_boxes'], head.bbox_coder)
         return dict(
             metrics={who: shown(each) for who, each in metrics.items()},
