@@ -267,8 +267,9 @@ def inspect(cfg, args, folder):
         folder (str): For temporary files.
 
     Returns:
-        tuple[list[str], list[str]]: Paragraphs to print, and what would stop
-        the training, in its order.
+        tuple[list[str], list[str], dict[str, Pull]]: Paragraphs to print,
+        what would stop the training, in its order, and the terms that were
+        computed.
     """
     cfg.work_dir, cfg.log_level, cfg.resume = folder, 'ERROR', False
     problems = []
@@ -309,7 +310,7 @@ def inspect(cfg, args, folder):
         )
     if args.modules:
         told += map(report.list_modules, parts, shapes)
-    return told, problems
+    return told, problems, pulls
 
 
 @explain_errors()
@@ -323,7 +324,7 @@ def main():
         redirect_stdout(sys.stderr),
         safe_loading(args.trust_checkpoint),
     ):
-        found, problems = inspect(cfg, args, folder)
+        found, problems, _ = inspect(cfg, args, folder)
     found = [f'# {args.config}', *found, report.judge(problems)]
     print('\n\n'.join(found))
     return 1 if problems else 0

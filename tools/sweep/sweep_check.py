@@ -1,0 +1,187 @@
+"""Whether the runs of a plan would train, found out before the first does.
+
+Each run is examined as tools/analysis_tools/inspect_config.py does: student
+and teachers are built and connected and see noise. This happens in processes
+of their own, which leave nothing in the memory of a GPU.
+"""
+
+import os
+import signal
+import sys
+import threading
+from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+
+from metric_choice import check_metric
+from sweep_plan import PlanError, parse
+
+from mmkd_plugin.cli.errors import explain
+from mmkd_plugin.cli.launch import check_start, load_config
+from mmkd_plugin.resume.last_checkpoint import last_named
+
+INSPECT = Path(__file__).parents[1] / 'analysis_tools'
+NEEDED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+
+
+def check_jobs(jobs, slots, signals):
+    """Find out whether trainings would run; print a line for each run.
+
+    Args:
+        jobs (list[Job]): Those to do.
+        slots (list[str | None]): The GPU of each process, as trainings get
+            them.
+        signals (list[int]): Signals that end it early, as they come.
+
+    Raises:
+        PlanError: If one would not, with everything that is wrong.
+    """
+    firsts, wrong = {}, []
+    for job in jobs:
+        firsts.setdefault(job.run.name, job)
+    print(f'Checking {len(firsts)} runs on noise', flush=True)
+    with ProcessPoolExecutor(
+        min(len(slots), len(firsts)), get_context('spawn'), _enter, slots[:1]
+    ) as pool:
+        found = {
+            name: pool.submit(examine, job.plan, job.run, job.out)
+            for name, job in firsts.items()
+        }
+        for name, future in found.items():
+            while not future.done() and not signals:
+                wait([future], 0.1)
+            if signals:
+                pool.shutdown(cancel_futures=True)
+                return
+            try:
+                problems, told = future.result()
+            except BrokenProcessPool:
+                raise PlanError(
+                    'A process that checked the runs was killed, as happens '
+                    'when memory is short: free some, or take fewer --jobs.'
+                ) from None
+            print(f'  {name}: {" ".join(problems) or told}', flush=True)
+            if problems:
+                wrong.append(f'{name} ({" ".join(problems)})')
+    if wrong:
+        raise PlanError(
+            f'{len(wrong)} of {len(firsts)} runs would not train, and nothing '
+            f'was started: {", ".join(wrong)}'
+        )
+
+
+def _enter(gpu):
+    """Begin a process, which ends with its parent."""
+    sys.path.append(str(INSPECT))
+    if gpu is not None:
+        os.environ['CUDA_VISIBLE_DEVICES'] = gpu
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def follow():
+        parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def examine(plan, run, out):
+    """Build a run, and give it noise.
+
+    Args:
+        plan (Plan): The plan.
+        run (Run): One of its runs.
+        out (Path): The folder of the sweep.
+
+    Returns:
+        tuple[list[str], str]: What would stop it, and how its terms pull.
+    """
+    quiet = StringIO()
+    with (
+        TemporaryDirectory() as folder,
+        redirect_stdout(quiet),
+        redirect_stderr(quiet),
+    ):
+        try:
+            return _examine(plan, run, out, folder)
+        except SystemExit as error:
+            return [str(error).removeprefix('error: ')], ''
+        except Exception as error:
+            sentence = explain(error)
+            return [sentence or f'{type(error).__name__}: {error}'], ''
+
+
+def _examine(plan, run, out, folder):
+    from inspect_config import inspect
+
+    from mmkd_plugin.checkpoints.unpickling import safe_loading
+
+    args = SimpleNamespace(data=False, size=None, modules=False)
+    with safe_loading(False):
+        checkpoints = {
+            name: _checkpoint(plan, plan.runs[name], out, folder)
+            for name in run.needs
+        }
+        cfg = load_config(parse(run.config, run.arguments(checkpoints)))
+        cfg.work_dir = folder
+        check_start(cfg, *NEEDED)
+        problems = []
+        try:
+            check_metric(cfg, plan.metric)
+        except PlanError as error:
+            problems.append(str(error))
+        _, found, pulls = inspect(cfg, args, folder)
+    problems += found
+    distils = any('teacher' in hook for hook in cfg.get('custom_hooks') or [])
+    if distils and not problems and not any(p.own for p in pulls.values()):
+        problems.append(
+            'no term of its hook gives the student a gradient on noise: '
+            'correct the hook.'
+        )
+    return problems, 'fits' + _told(pulls)
+
+
+def _told(pulls):
+    """How strongly each term pulls, in a few words."""
+    parts = [
+        f'{name} {pull.ratio:.2g} times {pull.what}'
+        for name, pull in pulls.items()
+        if pull.ratio is not None
+    ]
+    return f', pull of {", ".join(parts)}' if parts else ''
+
+
+def _checkpoint(plan, run, out, folder):
+    """The last checkpoint of a run, or one of random weights like it.
+
+    Args:
+        plan (Plan): The plan.
+        run (Run): A run that another needs.
+        out (Path): The folder of the sweep.
+        folder (str): Where a stand-in is written.
+
+    Returns:
+        str: Path of the file.
+    """
+    made = last_named(run.folder(out, run.seeds[0]))
+    if made is not None and Path(made).is_file():
+        return str(made)
+    import torch
+    from mmengine.runner import Runner
+
+    from mmkd_plugin.datasets.class_names import names_of
+
+    names = {name: f'{{runs.{name}}}' for name in run.needs}
+    cfg = load_config(parse(run.config, run.arguments(names)))
+    cfg.work_dir, cfg.log_level, cfg.custom_hooks = folder, 'ERROR', []
+    runner = Runner.from_cfg(cfg)
+    classes = names_of(runner.train_dataloader.dataset)
+    path = Path(folder, f'{run.name}.pth')
+    meta = dict(dataset_meta=dict(classes=classes)) if classes else {}
+    content = dict(state_dict=runner.model.state_dict(), meta=meta)
+    torch.save(content, path)
+    return str(path)
