@@ -22,6 +22,7 @@ from compare_configs import (  # noqa: E402
     check_methods,
     contents_of,
     data_of,
+    epochs_of,
     write_configs,
     write_plan,
 )
@@ -114,18 +115,23 @@ def prepare(args, out):
         epochs=args.epochs,
     )
     record = out / 'compare.json'
-    if record.is_file():
+    if record.is_file() and any(out.glob('*/seed_*/settings.json')):
         then = json.loads(record.read_text())
         for key in FIXED:
             if then[key] != said[key]:
                 raise PlanError(
-                    f'{out} holds a comparison whose {key} is {then[key]}, '
-                    f'not {said[key]}: choose another folder with --out.'
+                    f'{out} holds trainings with {key} = {then[key]}, not '
+                    f'{said[key]}: choose another folder with --out.'
                 )
     metric = args.metric or choose_metric(cfg)
     teacher = dict(config=config, checkpoint=checkpoint)
     contents = contents_of(cfg, teacher, args.methods, args.epochs)
-    paths = write_configs(out, args.student, contents, said['command'])
+    for name, epochs in epochs_of(cfg, contents).items():
+        print(
+            f'note: {name} trains {epochs} epochs, as its fragment says, and '
+            'the student does not: --epochs makes all the same'
+        )
+    paths = write_configs(out, args.student, contents, args.cfg_options)
     path = write_plan(out, paths, args.seeds, metric, args.cfg_options)
     plan = read_plan(str(path))
     write_text(record, json.dumps(said, indent=1) + '\n')

@@ -7,12 +7,14 @@ out what differs. OUT/plan.py is a plan of tools/sweep/sweep.py.
 
 import copy
 import os
+import shlex
 from difflib import get_close_matches
 from pathlib import Path
+from pprint import pformat
 
 from mmengine.config import Config
 from short_schedule import squeeze
-from sweep_plan import PlanError
+from sweep_plan import PlanError, text_of
 
 from mmkd_plugin.checkpoints.atomic import write_text
 from mmkd_plugin.cli.method_option import methods_folder, read_method
@@ -70,10 +72,10 @@ def check_methods(names, data):
     task = f'classifiers ({data})' if data else 'detectors'
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, 3, 0.5)
+            near = get_close_matches(name, known, 4, 0.5)
             hint = f'did you mean {" or ".join(near)}? ' if near else ''
             raise PlanError(
-                f'There is no method {name!r} for {task}: {hint}Known are '
+                f'There is no method {name!r} for {task}: {hint}known are '
                 f'{", ".join(known)}.'
             )
     if len({*names}) < len(names):
@@ -118,28 +120,60 @@ def contents_of(cfg, teacher, methods, epochs=None):
     return found
 
 
-def write_configs(out, student, contents, command):
+def epochs_of(cfg, contents):
+    """How long runs train that do not train as long as the student.
+
+    Args:
+        cfg (Config): The student.
+        contents (dict[str, dict]): As of :func:`contents_of`.
+
+    Returns:
+        dict[str, int]: Epochs by run, if they are not the student's.
+    """
+    own = cfg.train_cfg.get('max_epochs')
+    found = {
+        name: content.get('train_cfg', {}).get('max_epochs', own)
+        for name, content in contents.items()
+    }
+    return {n: count for n, count in found.items() if count != found[STUDENT]}
+
+
+def write_configs(out, student, contents, options):
     """Write the config of each run.
 
     Args:
-        out (Path): The folder of the comparison.
+        out (Path): The folder of the comparison, absolute.
         student (str): Path of the student's config.
         contents (dict[str, dict]): As of :func:`contents_of`.
-        command (str): The command, for the first line.
+        options (dict): Settings to change in all runs.
 
     Returns:
         dict[str, str]: Path of each config.
     """
     folder = out / 'configs'
     folder.mkdir(parents=True, exist_ok=True)
-    base = os.path.relpath(student, folder)
-    paths = {}
+    base, paths = Path(student).resolve(), {}
+    if is_here(base) and is_here(folder):
+        base = os.path.relpath(base, folder)
+    given = [f'{key}={text_of(value)}' for key, value in options.items()]
+    given = ['--cfg-options', *given] if given else []
     for name, content in contents.items():
         path = folder / f'{name}.py'
-        text = Config(content).pretty_text if content else ''
-        write_text(path, f'# {command}\n\n_base_ = {base!r}\n\n{text}')
-        paths[name] = os.path.relpath(path)
+        paths[name] = os.path.relpath(path) if is_here(path) else str(path)
+        command = shlex.join(['tools/train.py', paths[name], *given])
+        text = [
+            f'# {name} of a comparison by tools/compare.py.',
+            f'# Run: python {command}\n',
+            f'_base_ = {str(base)!r}\n',
+            Config(content).pretty_text if content else '',
+        ]
+        write_text(path, '\n'.join(text))
     return paths
+
+
+def is_here(path):
+    """Whether a path lies in the working directory."""
+    return path.is_relative_to(Path.cwd())
 
 
 def write_plan(out, paths, seeds, metric, options):
@@ -162,6 +196,9 @@ def write_plan(out, paths, seeds, metric, options):
         baseline=STUDENT,
         common=options,
     )
-    lines = [f'{key} = {value!r}' for key, value in plan.items()]
-    write_text(out / 'plan.py', '\n'.join(lines) + '\n')
+    # In this order, unlike that of Config.pretty_text.
+    lines = [
+        f'{k} = {pformat(v, sort_dicts=False)}\n' for k, v in plan.items()
+    ]
+    write_text(out / 'plan.py', ''.join(lines))
     return out / 'plan.py'

@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
+from math import inf
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -67,11 +68,12 @@ def check_jobs(jobs, slots, signals):
                 ) from None
             print(f'  {name}: {" ".join(problems) or told}', flush=True)
             if problems:
-                wrong.append(f'{name} ({" ".join(problems)})')
+                wrong.append(name)
     if wrong:
         raise PlanError(
-            f'{len(wrong)} of {len(firsts)} runs would not train, and nothing '
-            f'was started: {", ".join(wrong)}'
+            f'{len(wrong)} of {len(firsts)} runs would not train, so nothing '
+            f'was started: correct what is said above of {", ".join(wrong)}, '
+            'or leave them out.'
         )
 
 
@@ -134,25 +136,36 @@ def _examine(plan, run, out, folder):
             check_metric(cfg, plan.metric)
         except PlanError as error:
             problems.append(str(error))
-        _, found, pulls = inspect(cfg, args, folder)
-    problems += found
-    distils = any('teacher' in hook for hook in cfg.get('custom_hooks') or [])
-    if distils and not problems and not any(p.own for p in pulls.values()):
+        hooks = cfg.get('custom_hooks') or []
+        found = inspect(cfg, args, folder)
+    problems += found.problems
+    distils = any('teacher' in hook for hook in hooks)
+    pulling = any(pull.own for pull in found.pulls.values())
+    if distils and not problems and not pulling:
         problems.append(
             'no term of its hook gives the student a gradient on noise: '
             'correct the hook.'
         )
-    return problems, 'fits' + _told(pulls)
+    return problems, ''.join(['fits', *_pulls(found), *_warmups(cfg, found)])
 
 
-def _told(pulls):
+def _pulls(found):
     """How strongly each term pulls, in a few words."""
-    parts = [
-        f'{name} {pull.ratio:.2g} times {pull.what}'
-        for name, pull in pulls.items()
-        if pull.ratio is not None
-    ]
-    return f', pull of {", ".join(parts)}' if parts else ''
+    for name, pull in found.pulls.items():
+        if pull.ratio is not None:
+            yield f', {name} pulls {pull.ratio:.2g} times {pull.what}'
+
+
+def _warmups(cfg, found):
+    """Warm-ups in iterations that do not end within the training."""
+    parts = cfg.get('param_scheduler') or []
+    for part in [parts] if 'type' in parts else parts:
+        end = part.get('end', 0)
+        if not part.get('by_epoch', True) and found.iterations < end < inf:
+            yield (
+                f'; note that its {part["type"]} of {end} iterations is '
+                f'longer than the training of {found.iterations}'
+            )
 
 
 def _checkpoint(plan, run, out, folder):
