@@ -19,9 +19,10 @@ WARMUPS = ('Constant', 'Linear', 'QuadraticWarmup')
 def squeeze(cfg, epochs):
     """Fit a schedule into another number of epochs.
 
-    Everything that is counted in epochs is moved in proportion, to the
-    nearest epoch; what lies inside the training stays inside, and in its
-    order.  Warm-ups that are counted in iterations are kept.
+    Everything that is counted in epochs is moved in proportion.  What lies
+    inside the training stays inside and in its order, and so may be up to an
+    epoch from its exact place.  Warm-ups that are counted in iterations are
+    kept.
 
     Args:
         cfg (Config): A config.
@@ -92,19 +93,31 @@ class Scale:
             PlanError: If there is no room for them.
         """
         inside = sorted({value for value in values if 0 < value < self.then})
-        moved, bound = [], self.now
-        for value in reversed(inside):
-            bound = min(self.length(value), bound - 1)
-            moved.append(bound)
-        if bound < 1:
+        moved = self._fit(inside, self.now)
+        if moved is None:
+            least = next(
+                now
+                for now in range(self.now, self.then + 1)
+                if self._fit(inside, now)
+            )
             raise PlanError(
                 f'--epochs {self.now} has no room for {name} = '
-                f'{_few(inside)} of {self.then} epochs: take '
-                f'{len(inside) + 1} epochs or more.'
+                f'{", ".join(map(str, inside))} of {self.then} epochs: take '
+                f'{least} or more.'
             )
-        found = dict(zip(reversed(inside), moved))
-        later = self.now + 1
+        found, later = dict(zip(inside, moved)), self.now + 1
         return [0 if v <= 0 else found.get(v, later) for v in values]
+
+    def _fit(self, inside, now):
+        """Points of N epochs, at most 1 from their places; None if none."""
+        moved, bound = [], now
+        for value in reversed(inside):
+            exact = value * now / self.then
+            bound = min(max(round(exact), 1), bound - 1)
+            if bound < 1 or exact - bound > 1:
+                return None
+            moved.append(bound)
+        return moved[::-1]
 
     def point(self, value, name):
         """A point in time; 0 and E are moved to 0 and N."""
@@ -223,7 +236,3 @@ def _walk(value, scale, name):
                 'leave --epochs out, or take this hook out of the config.'
             )
     return value
-
-
-def _few(values):
-    return ', '.join(map(str, values))

@@ -17,8 +17,8 @@ class Progress:
         job (Job): The training.
 
     Attributes:
-        values (dict[int, float]): Its metric by epoch, or by iteration where
-            the training counts iterations.
+        unit (str): 'epoch' or 'iteration', by which it counts.
+        values (dict[int, float]): Its metric by epoch or iteration.
         position (str): Such as 'epoch 2 of 10'; empty if nothing is logged.
         share (float): How much of the training is done, in [0, 1].
         first_share (float): That when its process was started.
@@ -26,6 +26,8 @@ class Progress:
 
     def __init__(self, job):
         self.job = job
+        self.loop = job.settings['config'].get('train_cfg') or {}
+        self.unit = 'epoch' if self.loop.get('max_epochs') else 'iteration'
         self.values = {}
         self.position = ''
         self.share = self.first_share = 0.0
@@ -41,13 +43,12 @@ class Progress:
         self._sizes = sizes
         records = read_records(folder)
         self.values = series(records, self.job.plan.metric)
-        loop = self.job.settings['config'].get('train_cfg') or {}
         trained = [record for record in records if 'iter' in record]
         if not trained:
             return
-        last, whole = trained[-1]['iter'], loop.get('max_iters')
-        if loop.get('max_epochs'):
-            epoch, epochs = trained[-1].get('epoch', 0), loop['max_epochs']
+        last, whole = trained[-1]['iter'], self.loop.get('max_iters')
+        if self.loop.get('max_epochs'):
+            epoch, epochs = trained[-1]['epoch'], self.loop['max_epochs']
             self.position = f'epoch {epoch} of {epochs}'
             whole = (self._iterations_per_epoch() or 0) * epochs
         elif whole:

@@ -110,17 +110,16 @@ class View:
         for step in sorted(progress.values.keys() - self._told[job]):
             self._told[job].add(step)
             if not self.is_live:
-                where = f'epoch {step}'
-                if not progress.position.startswith('epoch'):
-                    where = f'step {step}'
-                self.say(f'{job.name}, {where}: {self._compare(job, step)}')
+                what = self._compare(job, step)
+                self.say(f'{job.name}, {progress.unit} {step}: {what}')
 
     def _compare(self, job, step):
         """A value, and how far it is from the baseline at the same step."""
         value, gain = self._values(job, step)
         text = f'{job.plan.metric} {value:.4g}'
         if gain is not None:
-            text += f', {gain:+.4g} to {job.run.baseline} at the same step'
+            unit = self.progress[job].unit
+            text += f', {gain:+.4g} to {job.run.baseline} at the same {unit}'
         return text
 
     def _values(self, job, step):
