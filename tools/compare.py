@@ -89,21 +89,21 @@ def parse_args():
     return args
 
 
-def prepare(args, out):
+def prepare(args, cfg, out):
     """Write the configs and the plan of a comparison.
 
     Args:
         args (argparse.Namespace): The options.
-        out (Path): Its folder, locked.
+        cfg (Config): The student.
+        out (Path): The folder, locked.
 
     Returns:
         Plan: The plan.
 
     Raises:
-        PlanError: If something does not fit; nothing was written then.
+        PlanError: If the folder holds other trainings, or an option cannot
+            be given to them.
     """
-    cfg = config_of(args.student, 'student')
-    check_methods(args.methods, data_of(cfg))
     config, checkpoint = args.teacher
     said = dict(
         command=shlex.join(['python', 'tools/compare.py', *sys.argv[1:]]),
@@ -144,8 +144,10 @@ def main():
     name = Path(args.student).stem
     out = (args.out or Path('work_dirs', 'compare', name)).resolve()
     try:
+        cfg = config_of(args.student, 'student')
+        check_methods(args.methods, data_of(cfg))
         with locked(out) as lock:
-            code = run_plan(prepare(args, out), out, lock, args)
+            code = run_plan(prepare(args, cfg, out), out, lock, args)
     except PlanError as error:
         raise SystemExit(f'error: {error}') from error
     sys.exit(code)

@@ -108,21 +108,23 @@ def examine(plan, run, out):
         redirect_stdout(quiet),
         redirect_stderr(quiet),
     ):
+        problems = []
         try:
-            return _examine(plan, run, out, folder)
+            told = _examine(plan, run, out, folder, problems)
         except SystemExit as error:
-            return [str(error).removeprefix('error: ')], ''
+            problems.append(str(error).removeprefix('error: '))
         except Exception as error:
-            sentence = explain(error)
-            return [sentence or f'{type(error).__name__}: {error}'], ''
+            sentence = explain(error) or f'{type(error).__name__}: {error}'
+            problems.append(sentence)
+        return problems, '' if problems else told
 
 
-def _examine(plan, run, out, folder):
+def _examine(plan, run, out, folder, problems):
     from inspect_config import inspect
+    from random_images import find_size
 
     from mmkd_plugin.checkpoints.unpickling import safe_loading
 
-    args = SimpleNamespace(data=False, size=None, modules=False)
     with safe_loading(False):
         checkpoints = {
             name: _checkpoint(plan, plan.runs[name], out, folder)
@@ -131,22 +133,24 @@ def _examine(plan, run, out, folder):
         cfg = load_config(parse(run.config, run.arguments(checkpoints)))
         cfg.work_dir = folder
         check_start(cfg, *NEEDED)
-        problems = []
         try:
             check_metric(cfg, plan.metric)
         except PlanError as error:
             problems.append(str(error))
         hooks = cfg.get('custom_hooks') or []
+        # Real images where nothing tells the size of noise.
+        real = find_size(cfg.train_dataloader.dataset) is None
+        args = SimpleNamespace(data=real, size=None, modules=False)
         found = inspect(cfg, args, folder)
     problems += found.problems
     distils = any('teacher' in hook for hook in hooks)
     pulling = any(pull.own for pull in found.pulls.values())
     if distils and not problems and not pulling:
         problems.append(
-            'no term of its hook gives the student a gradient on noise: '
-            'correct the hook.'
+            'No term of its hook gives the student a gradient: correct the '
+            'hook.'
         )
-    return problems, ''.join(['fits', *_pulls(found), *_warmups(cfg, found)])
+    return ''.join(['fits', *_pulls(found), *_warmups(cfg, found)])
 
 
 def _pulls(found):
