@@ -13,7 +13,9 @@ A plan is a config file of these names:
     common    optional, settings to change in all runs
 
 In the settings, '{runs.NAME}' stands for the last checkpoint of the run NAME,
-which must have one seed; it is then trained first.
+which must have one seed; it is then trained first, as a teacher for example:
+
+    cfg_options={'custom_hooks.0.teacher.checkpoint': '{runs.NAME}'}
 """
 
 import re
