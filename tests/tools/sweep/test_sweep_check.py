@@ -155,9 +155,9 @@ def test_in_processes_of_their_own(tmp_path, capsys):
 @pytest.mark.slow
 def test_a_process_that_is_killed(tmp_path, monkeypatch):
     run = Run('kd', str(tmp_path / 'c.py'), {}, [0], None)
-    (tmp_path / 'c.py').write_text(
-        'import os, signal\nos.kill(os.getpid(), 9)'
-    )
+    (tmp_path / 'c.py').write_text("custom_imports = dict(imports='kills')")
+    (tmp_path / 'kills.py').write_text('import os\nos.kill(os.getpid(), 9)')
+    monkeypatch.syspath_prepend(str(tmp_path))
     jobs = [Job(Plan('m', dict(kd=run)), run, 0, tmp_path, {})]
     with pytest.raises(PlanError, match='memory is short'):
         check_jobs(jobs, [None], [])
