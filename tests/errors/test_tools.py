@@ -14,6 +14,9 @@ ALONE = {'make_model_index'}
 # Tool -> options that name what is not there.
 NOWHERE = {
     'analyze_teacher': ['nowhere.py'],
+    'compare': [
+        *('nowhere.py', '--teacher', 'a.py', 'a.pth', '--methods', 'ckd')
+    ],
     'convert_cifar_teachers': ['nowhere'],
     'export_onnx': ['nowhere.py', 'nowhere.pth'],
     'inspect_config': ['nowhere.py'],
