@@ -116,6 +116,7 @@ class Distiller:
         self._attached: list = []
         self._outputs: dict[str, list[Tensor]] = {}
         self._listening = ExitStack()
+        self._task: set[str] = set()
 
     @property
     def losses(self) -> dict[str, nn.Module]:
@@ -244,6 +245,17 @@ class Distiller:
             self._outputs = self._listening.enter_context(
                 outputs_of(student, taps)
             )
+            # Before the terms of other hooks are among the losses.
+            handle = student.register_forward_hook(
+                lambda model, args, output: self._note_task(output),
+                prepend=True,
+            )
+            self._listening.callback(handle.remove)
+
+    def _note_task(self, output: Any) -> None:
+        """Note the names of the student's own losses."""
+        if isinstance(output, dict):
+            self._task = {*output}
 
     @property
     def unmeasured(self) -> bool:
@@ -371,7 +383,7 @@ class Distiller:
         # In float32: sums over maps, and squares, overflow in half precision.
         with torch.autocast(call['inputs'].device.type, enabled=False):
             added = self._terms(readings, call['inputs'])
-            self._weigh(model, {**output, **added}, added, readings)
+            self._weigh(model, output, added, readings)
         if not self.task_loss:
             name = next(iter(self.terms))
             added[name] = added[name] + attached_zero(model)
@@ -425,8 +437,16 @@ class Distiller:
         device = next(iter(added.values())).device
         if waiting:
             stages = {n: readings[tap] for n, (_, tap) in self.terms.items()}
-            found = measure(model, output, Heard(stages, self._outputs), self)
+            own = {
+                name: value
+                for name, value in output.items()
+                # The first of several hooks has given it this name.
+                if name in self._task or name == 'loss_cls'
+            }
+            heard = Heard(stages, self._outputs)
+            found = measure(model, {**own, **added}, heard, self)
             self._outputs.clear()
+            self.guard.forget_gradients()
             pulls = {
                 name: pull.ratio and pull.ratio / self.factor
                 for name, pull in found.items()

@@ -208,7 +208,6 @@ def measure(
         stages = [
             (factor, reading)
             for _, factor, reading in heard.stages.get(name, ())
-            if len(_tensors(reading.student)[0])
         ]
         if not stages:
             continue
@@ -227,12 +226,16 @@ def measure(
         # Not the maps that the term leaves out, nor the head's other output.
         reached = [part for part, grad in zip(at, own) if grad is not None]
         by_row = reads_logits(tap) or reads_deltas(tap)
-        found[name] = Pull(
+        pull = Pull(
             output[name].item(),
             _norm(own, by_row),
             _norm(_grads(task, reached), by_row),
             what,
         )
+        # Measured on all ranks alike, for a backward pass may exchange
+        # something; those without rows have nothing to say.
+        if any(len(_tensors(reading.student)[0]) for _, reading in stages):
+            found[name] = pull
     return found
 
 
@@ -240,6 +243,7 @@ def _cross_entropy(stages: list[tuple]) -> Any:
     return sum(
         factor * F.cross_entropy(reading.student.float(), reading.labels)
         for factor, reading in stages
+        if len(reading.student)
     )
 
 

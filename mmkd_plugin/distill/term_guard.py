@@ -58,6 +58,10 @@ class TermGuard:
         self._counts: dict[str, Tensor] = {}
         self._finite: dict[str, Tensor] = {}
 
+    def forget_gradients(self) -> None:
+        """Forget what another pass than that of the engine has shown."""
+        self._gradients.clear()
+
     def term(
         self, name: str, loss, factor: float, stages: Sequence[tuple]
     ) -> Tensor:

@@ -1,6 +1,7 @@
 """`loss_weight='auto'`: the weight with which a term pulls as wanted."""
 
 import math
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -10,6 +11,9 @@ from torch import distributed as dist
 from mmkd_plugin import Distiller
 from mmkd_plugin.distill import auto_weight, pulls
 from mmkd_plugin.distill.auto_weight import AutoWeight, update
+from mmkd_plugin.distill.terms import Term
+from mmkd_plugin.losses import CKDLoss
+from mmkd_plugin.taps import Reading, RoIHeadTap
 from mmkd_plugin.teachers.teacher import Teacher
 from tests.helpers import adopted, tiny, tiny_cls
 from tests.helpers.group import everywhere, group  # noqa: F401
@@ -151,6 +155,61 @@ def test_gradients_too_small_for_half_precision():
     torch.testing.assert_close(
         found, torch.full((2, 3), 1e-8), rtol=0.01, atol=0
     )
+
+
+def test_terms_of_other_hooks_are_no_task(detector):
+    student, teacher, data = detector
+    other = Distiller(dict(loss_y=dict(type='PKDLoss', loss_weight=1e4)))
+    other.attach(student, [Teacher(**teacher)], None)
+    torch.manual_seed(0)
+    output, distiller = step(*detector, dict(loss_x=TERMS['maps']))[1:]
+    assert output['loss_y'] > 1
+    other.detach()
+    torch.manual_seed(0)
+    alone = step(*detector, dict(loss_x=TERMS['maps']))[2]
+    weights = [d.auto_weights['loss_x'].value for d in (distiller, alone)]
+    assert weights[0] == pytest.approx(weights[1], rel=0.05)
+
+
+def test_measuring_is_no_proof_of_a_backward_pass(detector):
+    distiller = Distiller(dict(loss_x=TERMS['logits']))
+    student, teacher, data = detector
+    distiller.attach(student, [Teacher(**teacher)], None)
+    student(**data, mode='loss')
+    message = 'the largest gradient that it gives .* is none'
+    with pytest.raises(RuntimeError, match=message):
+        distiller.check({'loss_x': 1.0}, 1)
+    distiller.detach()
+
+
+class Terms(NamedTuple):
+    """Stands for a distiller."""
+
+    terms: dict
+
+
+def check_rank_without_rows():
+    """Collectives of the backward pass, and one rank that has no RoIs."""
+    loss = CKDLoss(tau=1.0, loss_weight=1.0, gather=True)
+    rows = 5 if dist.get_rank() == 0 else 0
+    student = torch.randn(rows, 4, requires_grad=True)
+    labels = torch.zeros(rows, dtype=torch.long)
+    reading = Reading(student, torch.randn(rows, 4), labels, torch.ones(rows))
+    heard = pulls.Heard(dict(loss_x=[('', 1.0, reading)]), {})
+    terms = Terms(dict(loss_x=Term(loss, RoIHeadTap())))
+    found = pulls.measure(None, dict(loss_x=loss(*reading)), heard, terms)
+    assert [*found] == (['loss_x'] if rows else [])
+    weight = AutoWeight('loss_x')
+    ratios = {name: pull.ratio for name, pull in found.items()}
+    update([weight], ratios, 'cpu')
+    first, second = everywhere(weight.state())
+    assert first == second
+    assert len(first['logs']) == 1
+
+
+@pytest.mark.slow
+def test_rank_without_rows(group):  # noqa: F811
+    group(2).run(check_rank_without_rows)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ directory. The forecast is a rule of thumb, drawn from few measured cases.
 
 import copy
 import json
+import math
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -30,6 +31,8 @@ from mmkd_plugin.teachers.metric import teacher_metrics
 
 # By the ends of their names; the first that there is is the lead.
 METRICS = ('bbox_mAP', 'mAP', 'top1', 'bbox_mAP_50', 'bbox_mAP_75')
+# Logarithm of the largest factor of a size, as in MMDetection's coder.
+LARGEST = math.log(1000 / 16)
 # What reads RoIs and their boxes; the losses themselves do not matter.
 LOSSES = dict(
     loss_logits=dict(
@@ -42,6 +45,7 @@ LOSSES = dict(
     ),
 )
 OF_IMAGES = dict(loss_logits=dict(type='KDLoss', tau=1.0))
+MAPS = dict(loss_maps=dict(type='PKDLoss', loss_weight=1.0))
 
 
 def on_validation(cfg):
@@ -70,28 +74,41 @@ def on_validation(cfg):
         data.pipeline = inner.pipeline
     cfg.train_dataloader.dataset = data
     hooks = [hook for hook in cfg.get('custom_hooks', []) if 'teacher' in hook]
-    if len(hooks) != 1:
+    teachers = hooks[0]['teacher'] if len(hooks) == 1 else []
+    teachers = teachers if isinstance(teachers, list) else [teachers]
+    if len(teachers) != 1:
         raise SystemExit(
-            f'error: The config has {len(hooks)} hooks with a teacher, of '
-            'which this command needs one: give a config with a teacher.'
-        )
-    model = cfg.model
-    losses = LOSSES if 'roi_head' in model else OF_IMAGES
-    dense = 'roi_head' not in model and 'bbox_head' in model
-    if dense or 'Cascade' in str(model.get('roi_head', {}).get('type')):
-        raise SystemExit(
-            'error: This command compares image classifiers and detectors '
-            f'with one RoI head, but {model.type} has '
-            f'{"dense heads" if dense else "a cascade of them"}: compare the '
-            'metrics alone, by tools/test.py.'
+            f'error: The config has {len(hooks)} hooks with a teacher and '
+            f'{len(teachers)} teachers, but this command compares one with '
+            'the student: give a config with one.'
         )
     cfg.custom_hooks = [
         dict(
             type='DistillHook',
-            teacher=hooks[0]['teacher'],
-            losses=copy.deepcopy(losses),
+            teacher=teachers[0],
+            losses=copy.deepcopy(losses_for(cfg.model)),
         )
     ]
+    sampler = cfg.model.get('train_cfg', {}).get('rcnn', {})
+    if isinstance(sampler, dict) and 'sampler' in sampler:
+        # Of boxes of the ground truth there is nothing to learn.
+        sampler.sampler.add_gt_as_proposals = False
+
+
+def losses_for(model):
+    """What can be read of a student, as the losses of a hook.
+
+    Args:
+        model (dict): Its config.
+
+    Returns:
+        dict: Of RoIs, of images, or, of heads that have neither, just maps.
+    """
+    if 'Cascade' in str(model.get('roi_head', {}).get('type')):
+        return MAPS
+    if 'roi_head' in model:
+        return LOSSES
+    return MAPS if 'bbox_head' in model else OF_IMAGES
 
 
 def student_metrics(runner):
@@ -133,9 +150,10 @@ def shown(metrics):
                 found[name] = value / 100 if end == 'top1' else value
     if not found:
         raise SystemExit(
-            f'error: The evaluator gives {", ".join(metrics)}, but none that '
-            f'ends with {", ".join(METRICS)}: name another in '
-            '`val_evaluator`.'
+            f'error: The evaluator gives {", ".join(metrics) or "no metric"}, '
+            f'but none that ends with {", ".join(METRICS)}: name another in '
+            '`val_evaluator`, or train the student longer if it detects '
+            'nothing yet.'
         )
     return found
 
@@ -183,7 +201,8 @@ def boxes_of(deltas, coder):
     """
     means, stds = (deltas.new_tensor(x) for x in (coder.means, coder.stds))
     moved = deltas * stds + means
-    centre, size = 0.5 + moved[:, :2], moved[:, 2:].exp()
+    sizes = moved[:, 2:].clamp(-LARGEST, LARGEST)
+    centre, size = 0.5 + moved[:, :2], sizes.exp()
     return torch.cat([centre - size / 2, centre + size / 2], dim=1)
 
 
@@ -236,7 +255,11 @@ def read(runner, distiller, batches):
     Returns:
         dict[str, Reading]: By term, of all samples together, on the CPU.
     """
-    model = runner.model.train()
+    # In training mode it samples RoIs; its layers are as in a validation.
+    model = runner.model.eval()
+    model.training = True
+    if hasattr(model, 'roi_head'):
+        model.roi_head.training = True
     with ExitStack() as stack:
         found = {
             name: stack.enter_context(readings.listen(distiller, term.tap))
@@ -255,22 +278,24 @@ def compare(args):
         args (argparse.Namespace): As of ``readings.build_parser``.
 
     Returns:
-        dict: ``metrics`` of both; ``knowledge``; ``placement``, None of
-        images; ``work_dir``.
+        dict: ``metrics`` of both; ``knowledge``, None of dense heads and
+        cascades; ``placement``, None of images too; ``work_dir``.
     """
     with readings.connect(args, on_validation) as (runner, distiller):
         metrics = dict(
             teacher=teacher_metrics(runner, distiller.teachers[0]),
             student=student_metrics(runner),
         )
-        found = read(runner, distiller, args.batches)
-        places = None
+        found, known, places = {}, None, None
+        if 'loss_logits' in distiller.terms:
+            found = read(runner, distiller, args.batches)
+            known = knowledge(found['loss_logits'])
         if 'loss_boxes' in found:
             (head,) = (pair.head for pair in box_heads(runner.model))
             places = placement(found['loss_boxes'], head.bbox_coder)
         return dict(
             metrics={who: shown(each) for who, each in metrics.items()},
-            knowledge=knowledge(found['loss_logits']),
+            knowledge=known,
             placement=places,
             work_dir=runner.work_dir,
         )
@@ -294,15 +319,16 @@ def report(found, config):
         for name, value in teacher.items()
     ]
     known = found['knowledge']
-    what = 'images' if found['placement'] is None else 'foreground RoIs'
-    rows += [
-        [f'right, of {known["rows"]} {what}']
-        + [f'{known[x]:.3f}' for x in ('teacher', 'student')]
-        + [f'{known["teacher"] - known["student"]:+.3f}'],
-        ['right where the other is wrong']
-        + [f'{known[x]:.3f}' for x in ('teacher_alone', 'student_alone')]
-        + [''],
-    ]
+    if known:
+        what = 'images' if found['placement'] is None else 'foreground RoIs'
+        rows += [
+            [f'right, of {known["rows"]} {what}']
+            + [f'{known[x]:.3f}' for x in ('teacher', 'student')]
+            + [f'{known["teacher"] - known["student"]:+.3f}'],
+            ['right where the other is wrong']
+            + [f'{known[x]:.3f}' for x in ('teacher_alone', 'student_alone')]
+            + [''],
+        ]
     if found['placement']:
         fit = found['placement']
         rows.append(
@@ -333,7 +359,7 @@ def difference(found):
     known, fit = found['knowledge'], found['placement']
     return Difference(
         lead=teacher[name] - student[name],
-        knowledge=known['teacher'] - known['student'],
+        knowledge=known and known['teacher'] - known['student'],
         places=fit and fit['teacher'] - fit['student'],
     )
 
