@@ -5,10 +5,9 @@ A rule of thumb drawn from the cases in :data:`CASES`; no law.
 
 from typing import NamedTuple
 
-# Leads of the teacher below these showed nothing in the cases.
-LEAST_LEAD = 0.03  # of the metric
+# Where the teacher leads by less, nothing was shown to help.
+LEAST_LEAD = 0.05  # of the metric
 LEAST_KNOWLEDGE = 0.05  # of the foreground, see Difference
-LEAST_PLACES = 0.02  # of the mean IoU
 
 
 class Difference(NamedTuple):
@@ -36,8 +35,12 @@ class Case(NamedTuple):
     gains: str
 
 
-# One line each, from this command's own output.
-CASES = ()
+# One line each, from this command's own output, seed 0.
+CASES = (
+    Case('plants', Difference(0.227, 0.234, 0.039), 'CrossKD, CKD, RLD'),
+    Case('steel, 12 epochs', Difference(0.068, 0.115, 0.023), 'STEEL'),
+    Case('blood cells', Difference(0.044, -0.028, 0.040), 'nothing'),
+)
 
 
 def case_rows():
@@ -60,8 +63,7 @@ def forecast(found):
         found (Difference): Of teacher and student.
 
     Returns:
-        str: A sentence that begins with 'Nothing', 'Logits', 'Maps' and so
-        on.
+        str: A sentence.
     """
     if found.lead < LEAST_LEAD:
         return (
@@ -75,35 +77,19 @@ def forecast(found):
             'compare both.'
         )
     classes = found.knowledge >= LEAST_KNOWLEDGE
-    places = (found.places or 0) >= LEAST_PLACES
-    known = f'{100 * found.knowledge:+.0f} % of the foreground'
     if found.places is None:
-        known = f'{100 * found.knowledge:+.0f} % of the images'
+        known = f'knows {100 * found.knowledge:+.0f} % of the images more'
         if classes:
-            return (
-                f'Logits are likely to help: the teacher knows {known} more.'
-            )
-        return (
-            f'Little is likely to help: the teacher knows only {known} more.'
-        )
-    better = f'its boxes are better by {found.places:+.3f} in IoU'
-    if classes and places:
-        return (
-            'Maps and crossed heads (PKD, CrossKD) are likely to help most, '
-            f'and logits too: the teacher knows {known} more, and {better}.'
-        )
+            return f'Logits are likely to help: the teacher {known}.'
+        return f'Little is likely to help: the teacher only {known}.'
+    known = f'knows {100 * found.knowledge:+.0f} % of the foreground more'
+    better = f'makes boxes that are better by {found.places:+.3f} in IoU'
     if classes:
         return (
-            'Logits (CKD, RLD) and the crossed head (CrossKD) are likely to '
-            f'help, and maps are not: the teacher knows {known} more, but '
-            f'{better} only.'
-        )
-    if places:
-        return (
-            'Maps and boxes (PKD, CrossKD, Box) may help, and logits are not '
-            f'likely to: {better}, but the teacher knows only {known} more.'
+            'The crossed head (CrossKD) is likely to help, and logits (CKD, '
+            f'RLD) may: the teacher {known}, and {better}.'
         )
     return (
-        f'It is not clear that anything helps: the teacher leads by '
-        f'{found.lead:.3f}, but knows only {known} more, and {better} only.'
+        'Logits are not likely to help, and of boxes and maps (CrossKD, PKD, '
+        f'Box) it is not known: the teacher {known}, but {better}.'
     )

@@ -22,6 +22,8 @@ from pathlib import Path
 import readings
 import torch
 from forecast import Difference, case_rows, forecast
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from mmkd_plugin.checkpoints.atomic import write_text
 from mmkd_plugin.cli.errors import explain_errors
@@ -256,10 +258,10 @@ def read(runner, distiller, batches):
         dict[str, Reading]: By term, of all samples together, on the CPU.
     """
     # In training mode it samples RoIs; its layers are as in a validation.
-    model = runner.model.eval()
-    model.training = True
-    if hasattr(model, 'roi_head'):
-        model.roi_head.training = True
+    model = runner.model.train()
+    for module in model.modules():
+        if isinstance(module, (_BatchNorm, _DropoutNd)):
+            module.eval()
     with ExitStack() as stack:
         found = {
             name: stack.enter_context(readings.listen(distiller, term.tap))
