@@ -2,7 +2,7 @@
 # a small one. Another method: --cfg-options method=NAME
 # Run: python tools/train.py configs/plants/frcnn_r18w32_r18w8.py
 # Prepare: docs/datasets/plants.md
-# Result: not measured yet.
+# Result: not measured yet (docs/evidence.md has one seed of PKD).
 
 _base_ = [
     './frcnn_r18w8.py',
