@@ -168,18 +168,23 @@ def make_table(rows, metric):
 
 
 def write_report(plan, out, metric=None):
-    """Write results.md, results.json and results.png; print the first.
+    """Write results.md, .json and .png and report.html; print the first.
 
     Args:
         plan (Plan): The plan.
         out (Path): The folder of the sweep.
         metric (str, optional): Another validated metric than the plan's; the
-            files are then called results_METRIC, with _ for /.
+            files are then called results_METRIC and report_METRIC, with _
+            for /.
     """
-    stem = 'results'
+    # Not above: what is in `page` reads plans and numbers as this does.
+    from page import write_page
+
+    suffix = ''
     if metric not in (None, plan.metric):
         plan = replace(plan, metric=metric)
-        stem += '_' + metric.replace('/', '_')
+        suffix = '_' + metric.replace('/', '_')
+    stem = f'results{suffix}'
     rows = collect(plan, out)
     table = make_table(rows, plan.metric)
     out.mkdir(parents=True, exist_ok=True)
@@ -188,3 +193,4 @@ def write_report(plan, out, metric=None):
     (out / f'{stem}.json').write_text(json.dumps(content, indent=1) + '\n')
     draw(out / f'{stem}.png', rows, plan.metric)
     print(f'\n{table}\n\n{out}/{stem}.md', flush=True)
+    print(write_page(plan, out, rows, f'report{suffix}.html'), flush=True)
