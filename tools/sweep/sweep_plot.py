@@ -17,12 +17,13 @@ def draw(path, rows, metric):
         pyplot().close(figure)
 
 
-def make_figure(rows, metric):
+def make_figure(rows, metric, width=6):
     """Plot the paired differences, a panel per baseline.
 
     Args:
         rows (dict[str, dict]): As :func:`collect` returns them.
         metric (str): Name of the metric.
+        width (float): Inches.
 
     Returns:
         Figure | None: None without any difference.
@@ -41,7 +42,7 @@ def make_figure(rows, metric):
         1,
         squeeze=False,
         sharex=True,
-        figsize=(6, 0.9 + 0.42 * sum(counts) + 0.5 * len(counts)),
+        figsize=(width, 0.9 + 0.42 * sum(counts) + 0.5 * len(counts)),
         height_ratios=[count + 0.6 for count in counts],
         layout='constrained',
     )

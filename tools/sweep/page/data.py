@@ -68,7 +68,7 @@ class Data:
 
         Args:
             baseline (str): A baseline.
-            most (int): Largest number.
+            most (int | None): Largest number; None: all.
 
         Returns:
             list[str]: The baseline, the best methods, and controls if there

@@ -63,7 +63,7 @@ def make_examples(data, baseline):
         method=method,
         task=own['task'],
         threshold=THRESHOLD,
-        **_classes(found, method, baseline),
+        **_classes(found, method, baseline, data.drawn(baseline, MOST)),
     )
     try:
         result |= _pictures(data, baseline, method, seed, found)
@@ -109,7 +109,7 @@ def _pictures(data, baseline, method, seed, found):
     )
 
 
-def _classes(found, method, baseline):
+def _classes(found, method, baseline, order):
     """The figure and the table of classes."""
     scale = 100 if found[baseline]['task'] == 'detection' else 1
     values = {
@@ -131,6 +131,7 @@ def _classes(found, method, baseline):
             for name, own in values.items()
         },
         UNITS[found[baseline]['task']],
+        order,
     )
     table = [
         [one, *(f'{own[one]:.1f}' for own in values.values())] for one in known

@@ -64,7 +64,7 @@ def make_title(headline, data):
         other = next(iter(data.groups))
         better, worse = _listed(names[GAIN]), _listed(names[LOSS])
     else:
-        other, better, worse = 'its baseline', None, None
+        other, better, worse = 'the baseline', None, None
     parts = []
     for kind, told in ((GAIN, better), (LOSS, worse)):
         count = len(names[kind])
@@ -95,7 +95,8 @@ def _detail(data, row):
     if gain['low'] is not None:
         low, high = (number(gain[k], digits, '+') for k in ('low', 'high'))
         text += f', 95 % interval {low} to {high}'
-    count = len(gain['values'])
-    text += f', {count} seed{"s" if count > 1 else ""}'
     reason = row['verdict']['reason']
+    if row['verdict']['kind'] == FEW:
+        return f'{text}, seeds: {reason}'
+    text += f', {len(gain["values"])} seeds'
     return f'{text}: {reason}' if reason else text

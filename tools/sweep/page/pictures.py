@@ -31,11 +31,9 @@ def choose(alone, other):
     then by that in F1; labels by the change in the probability of the true
     one, among those whose label turned right or wrong.
     """
-    changes = (
-        _changes_of_boxes(alone, other)
-        if alone['task'] == 'detection'
-        else _changes_of_labels(alone, other)
-    )
+    is_detection = alone['task'] == 'detection'
+    find = _changes_of_boxes if is_detection else _changes_of_labels
+    changes = [*find(alone, other)]
     better = sorted((c for c in changes if c[0] > 0), reverse=True)
     worse = sorted(c for c in changes if c[0] < 0)
     return dict(

@@ -15,6 +15,7 @@ from .theme import (
     LINES,
     MARKERS,
     MUTED,
+    PAPER,
     SERIES,
     inline,
     inline_svg,
@@ -22,6 +23,8 @@ from .theme import (
 )
 
 MOST = len(SERIES)
+# Inches; about what a page has.
+WIDTH = 9.5
 # For a screen: larger than in print.
 SCREEN = {
     **STYLE,
@@ -49,7 +52,7 @@ def plot_differences(data):
         Markup | None: None if nothing can be compared.
     """
     with pyplot().rc_context(SCREEN):
-        figure = sweep_plot.make_figure(data.rows, data.plan.metric)
+        figure = sweep_plot.make_figure(data.rows, data.plan.metric, WIDTH)
     if figure is None:
         return None
     return inline(
@@ -87,12 +90,14 @@ def plot_metric(data, baseline):
         return None
     plt = pyplot()
     with plt.rc_context(SCREEN):
-        figure, axis = plt.subplots(figsize=(7, 3.4), layout='constrained')
+        figure, axis = plt.subplots(figsize=(WIDTH, 3.6), layout='constrained')
         for index, (name, seeds) in enumerate(found.items()):
             _draw_line(axis, index, name, seeds)
         axis.set_xlabel('epoch' if in_epochs else 'iteration')
-        axis.set_title(data.plan.metric, loc='left')
-        figure.legend(loc='outside right upper', frameon=False, handlelength=3)
+        axis.set_ylabel(data.plan.metric)
+        figure.legend(
+            loc='outside upper left', ncols=len(names), handlelength=3
+        )
         return inline(
             figure,
             f'{data.plan.metric} over the training of '
@@ -155,13 +160,15 @@ def plot_losses(data, baseline):
     ), seed
 
 
-def plot_classes(results, unit):
+def plot_classes(results, unit, order):
     """The quality of each class, a bar for each run.
 
     Args:
         results (dict[str, dict[str, float]]): By run and class, in the order
             in which they are shown.
         unit (str): What the values are.
+        order (list[str]): The runs of the other figures, whose colours and
+            marks are used.
 
     Returns:
         Markup: The figure.
@@ -171,13 +178,16 @@ def plot_classes(results, unit):
     high = 0.8 / len(results)
     tall = max(0.16 * len(results), 0.3) * len(classes) + 0.9
     with plt.rc_context({**SCREEN, 'axes.grid.axis': 'x'}):
-        figure, axis = plt.subplots(figsize=(7, tall), layout='constrained')
-        for index, (name, values) in enumerate(results.items()):
+        figure, axis = plt.subplots(
+            figsize=(WIDTH, tall), layout='constrained'
+        )
+        for place, (name, values) in enumerate(results.items()):
             places = [
-                at + (index - (len(results) - 1) / 2) * high
+                at + (place - (len(results) - 1) / 2) * high
                 for at in range(len(classes))
             ]
             widths = [values[one] for one in classes]
+            index = order.index(name)
             axis.barh(places, widths, 0.8 * high, color=SERIES[index])
             # The mark at the end tells runs apart without colours.
             axis.plot(
@@ -186,7 +196,8 @@ def plot_classes(results, unit):
                 linestyle='',
                 marker=MARKERS[index],
                 color=SERIES[index],
-                markersize=5,
+                markeredgecolor=PAPER,
+                markersize=8,
                 label=label_of(name),
             )
         axis.set_yticks(range(len(classes)), classes)
@@ -194,7 +205,7 @@ def plot_classes(results, unit):
         axis.set_xlim(left=0)
         axis.tick_params(axis='y', length=0)
         axis.set_xlabel(unit)
-        figure.legend(loc='outside right upper', frameon=False)
+        figure.legend(loc='outside upper left', ncols=len(results))
         return inline(
             figure,
             f'{unit} of each class for {", ".join(results)}. The numbers are '

@@ -1,11 +1,11 @@
 """What a trained model predicts on validation images; kept in a file."""
 
 import json
+from contextlib import suppress
 
 import numpy as np
 import torch
 from mmengine.device import get_device
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch.utils.data import Subset
 
@@ -16,7 +16,7 @@ from mmkd_plugin.model_config import model_of
 from mmkd_plugin.reports.detections import evaluate
 from mmkd_plugin.reports.samples import read_detections, read_truth
 
-from .validation import Unusable, checkpoint_of, read_config
+from .validation import Unusable, checkpoint_of, dataset_of, read_config
 
 # A larger validation set is represented by evenly spaced images.
 MOST_IMAGES = dict(detection=500, classification=10000)
@@ -51,7 +51,7 @@ def predict(folder):
     time = checkpoint.stat().st_mtime_ns
     key = [VERSION, checkpoint.name, time, MOST_IMAGES, THRESHOLD]
     path = folder / 'predictions.json'
-    if path.is_file():
+    with suppress(OSError, ValueError, LookupError, TypeError):
         kept = json.loads(path.read_text())
         if kept['key'] == key:
             return kept
@@ -64,13 +64,12 @@ def predict(folder):
 
 @torch.no_grad()
 def _predict(cfg, checkpoint):
-    init_default_scope(cfg.get('default_scope') or 'mmengine')
     device = get_device()
     model = model_of(cfg).eval()
     state, _ = read_checkpoint(str(checkpoint))
     load_strictly(model, state, str(checkpoint), 'student')
     model.to(device)
-    dataset = Runner.build_dataloader(cfg.val_dataloader).dataset
+    dataset = dataset_of(cfg)
     total = len(dataset)
     first = next(iter(_load(cfg, dataset, [0])))
     kind = _kind(model.val_step(first)[0])

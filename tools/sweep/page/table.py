@@ -1,7 +1,7 @@
 """The table of the page: quality, differences and costs of each run."""
 
 import json
-from statistics import median
+from statistics import mean, median
 
 from sweep_numbers import digits_of, number
 
@@ -97,20 +97,14 @@ def _beside(data):
 
 
 def _mean(data, name, metric, digits):
-    """Mean and standard deviation, as text."""
+    """Mean and, of what is compared, standard deviation, as text."""
+    row = data.rows[name]
     if metric == data.plan.metric:
-        values = list(data.rows[name]['last'].values())
-    else:
-        found = [series(r, metric) for r in data.logs[name].values()]
-        values = [by_step[max(by_step)] for by_step in found if by_step]
-    if not values:
-        return ''
-    mean = sum(values) / len(values)
-    if len(values) < 2:
-        return number(mean, digits)
-    squares = sum((value - mean) ** 2 for value in values)
-    std = (squares / (len(values) - 1)) ** 0.5
-    return f'{number(mean, digits)} ± {number(std, digits)}'
+        spread = number(row['std'], digits)
+        return number(row['mean'], digits) + (spread and f' ± {spread}')
+    found = [series(log, metric) for log in data.logs[name].values()]
+    values = [by_step[max(by_step)] for by_step in found if by_step]
+    return number(mean(values), digits) if values else ''
 
 
 def _role(data, name):

@@ -54,7 +54,7 @@ def inline_svg(text, alt):
         alt (str): What it shows.
 
     Returns:
-        Markup: An ``svg`` element as wide as its box at most.
+        Markup: An ``svg`` element, as wide as the style sheet says.
     """
     text = text[text.index('<svg') :]
     text = re.sub(r'<metadata>.*?</metadata>', '', text, flags=re.S)
@@ -62,12 +62,8 @@ def inline_svg(text, alt):
     text = re.sub(r'<g id="[^"]*"', '<g', text)
     for color, variable in VARIABLES.items():
         text = re.sub(rf'{color}\b', variable, text)
-    width = float(re.search(r'width="([\d.]+)pt"', text)[1])
-    head = (
-        f'<svg role="img" aria-label="{escape(alt)}" '
-        f'style="width:{width / 72 * 96:.0f}px" '
-    )
     text = re.sub(r'(width|height)="[\d.]+pt" ?', '', text, count=2)
+    head = f'<svg role="img" aria-label="{escape(alt)}" '
     return Markup(text.replace('<svg ', head, 1))
 
 

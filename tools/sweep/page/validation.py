@@ -1,6 +1,7 @@
 """The checkpoint, the config and the images that a training validated with."""
 
-from io import BytesIO
+from contextlib import redirect_stdout
+from io import BytesIO, StringIO
 from pathlib import Path
 
 from mmengine.config import Config
@@ -55,6 +56,14 @@ def read_config(folder):
     return Config.fromfile(paths[-1])
 
 
+def dataset_of(cfg):
+    """Build the validation set of a config, and enter its scope."""
+    init_default_scope(cfg.get('default_scope') or 'mmengine')
+    # Of pycocotools, which tells how it reads a file.
+    with redirect_stdout(StringIO()):
+        return Runner.build_dataloader(cfg.val_dataloader).dataset
+
+
 def open_images(folder, indices):
     """Open images of a validation set.
 
@@ -65,9 +74,7 @@ def open_images(folder, indices):
     Returns:
         list[Image]: In RGB.
     """
-    cfg = read_config(folder)
-    init_default_scope(cfg.get('default_scope') or 'mmengine')
-    dataset = Runner.build_dataloader(cfg.val_dataloader).dataset
+    dataset = dataset_of(read_config(folder))
     return [_open(dataset.get_data_info(index)) for index in indices]
 
 

@@ -1,4 +1,4 @@
-"""From the folder of a sweep to its page."""
+"""From the folder of a sweep to the text of its page."""
 
 from datetime import datetime, timezone
 from pathlib import Path
@@ -6,51 +6,29 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from verdict import rule_of
 
-from mmkd_plugin.checkpoints.atomic import write_text
-
 from . import settings
 from .data import Data
 from .examples import make_examples
 from .gaps import find_gaps
 from .headline import make_headline, make_title
-from .plots import plot_differences, plot_losses, plot_metric
+from .plots import MOST, plot_differences, plot_losses, plot_metric
 from .table import make_table
 
 TEMPLATE = 'report.html.j2'
 
 
-def write_page(plan, out, rows, name='report.html'):
-    """Write the page of a sweep; never fail, since it is written last.
+def render(plan, out, rows):
+    """Make the page of a sweep.
 
     Args:
         plan (Plan): The plan.
         out (Path): The folder of the sweep.
         rows (dict[str, dict]): As ``sweep_report.collect`` returns them.
-        name (str): Name of the file.
-
-    Returns:
-        str: The path, or a sentence that says why there is none. A page of
-        an earlier time is then removed, because it would be wrong.
-    """
-    path = out / name
-    try:
-        write_text(path, render(Data(plan, out, rows)))
-    except Exception as error:  # the numbers are written, and must stay
-        path.unlink(missing_ok=True)
-        text = ' '.join(str(error).split()) or 'no message'
-        return f'{path} was not written: {type(error).__name__}: {text}'
-    return str(path)
-
-
-def render(data):
-    """Make the page.
-
-    Args:
-        data (Data): The sweep.
 
     Returns:
         str: HTML.
     """
+    data = Data(plan, out, rows)
     headline = make_headline(data)
     metrics, lines = make_table(data)
     environment = Environment(
@@ -60,29 +38,32 @@ def render(data):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    groups = [
-        dict(
-            baseline=baseline,
-            curve=plot_metric(data, baseline),
-            losses=plot_losses(data, baseline),
-            examples=make_examples(data, baseline),
-        )
-        for baseline in data.groups
-    ]
     return environment.get_template(TEMPLATE).render(
-        name=data.out.name,
-        metric=data.plan.metric,
+        name=out.name,
+        metric=plan.metric,
         title=make_title(headline, data),
         headline=headline,
         gaps=find_gaps(data),
-        rule=rule_of(data.plan.metric),
+        rule=rule_of(plan.metric),
         metrics=metrics,
         lines=lines,
         differences=plot_differences(data),
-        groups=groups,
+        groups=[_group(data, baseline) for baseline in data.groups],
         environments=settings.environments(data),
         packages=settings.packages(),
         runs=settings.make_settings(data),
         commands=settings.make_commands(data),
         time=datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
+    )
+
+
+def _group(data, baseline):
+    """What is shown of the runs with one baseline."""
+    finished = data.drawn(baseline, None)
+    return dict(
+        baseline=baseline,
+        curve=plot_metric(data, baseline),
+        losses=plot_losses(data, baseline),
+        left_out=finished[MOST:],
+        examples=make_examples(data, baseline),
     )
