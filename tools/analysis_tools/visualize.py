@@ -36,41 +36,10 @@ from mmkd_plugin.cli.launch import build_parser, check_start, load_config
 from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.datasets.class_names import names_of
 from mmkd_plugin.reports.detections import evaluate, f1, match
+from mmkd_plugin.reports.samples import read_detections, read_truth
 from mmkd_plugin.teachers.teacher import Teacher
 
 MODELS = ('teacher', 'student alone', 'distilled student')
-
-
-def read_truth(dataset):
-    """The annotations of a data set.
-
-    Args:
-        dataset (Dataset): A detection data set of MMDetection.
-
-    Returns:
-        dict: Like the content of a COCO file, but `category_id` is the label,
-        and images have `path` instead of `file_name`.
-    """
-    images, annotations = [], []
-    for index in range(len(dataset)):
-        info = dataset.get_data_info(index)
-        images.append(dict(id=info['img_id'], path=info['img_path']))
-        for item in info['instances']:
-            left, top, right, bottom = item['bbox']
-            box = [left, top, right - left, bottom - top]
-            annotations.append(
-                dict(
-                    id=len(annotations) + 1,
-                    image_id=info['img_id'],
-                    category_id=item['bbox_label'],
-                    bbox=box,
-                    area=box[2] * box[3],
-                    iscrowd=item.get('ignore_flag', 0),
-                )
-            )
-    names = names_of(dataset, 'val')
-    categories = [dict(id=i, name=name) for i, name in enumerate(names)]
-    return dict(images=images, annotations=annotations, categories=categories)
 
 
 def find_all(models, loader):
@@ -90,20 +59,8 @@ def find_all(models, loader):
         for name, model in models.items():
             # Read at once: all models write into the same samples.
             for sample in model(data):
-                found[name] += _read_sample(sample)
+                found[name] += read_detections(sample)
     return found
-
-
-def _read_sample(sample):
-    objects = sample.pred_instances.cpu()
-    boxes = objects.bboxes.clone()
-    boxes[:, 2:] -= boxes[:, :2]
-    return [
-        dict(image_id=sample.img_id, category_id=label, bbox=box, score=score)
-        for label, box, score in zip(
-            objects.labels.tolist(), boxes.tolist(), objects.scores.tolist()
-        )
-    ]
 
 
 def judge(truth, found, threshold):
@@ -260,11 +217,11 @@ def visualize(args):
     loader = runner.val_loop.dataloader
     with torch.no_grad():
         found = find_all(models, loader)
-    truth = read_truth(loader.dataset)
+    classes = names_of(loader.dataset, 'val')
+    truth = read_truth(loader.dataset, classes)
     images = judge(truth, found, args.score_thr)
     results = {name: evaluate(truth, found[name]) for name in found}
     out = args.out or Path(cfg.work_dir, 'pictures')
-    classes = names_of(loader.dataset, 'val')
     drawn = draw_all(out, images, results, classes, args.num)
     images.sort(key=lambda image: -image['gain'])
     numbers = dict(

@@ -7,6 +7,7 @@ A plan is a config file of these names:
                   cfg_options  optional, settings to change
                   seeds        optional, instead of the plan's
                   baseline     optional, instead of the plan's
+                  controls     optional, names of runs that a gain must exceed
     seeds     every run is trained once with each of them
     metric    what is compared: 'accuracy/top1', 'coco/bbox_mAP'
     baseline  optional, name of the run that others are compared with
@@ -19,7 +20,7 @@ which must have one seed; it is then trained first, as a teacher for example:
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from mmengine.config import Config
 from mmkd_plugin.cli.launch import build_parser
 
 KEYS = ('runs', 'seeds', 'metric', 'baseline', 'common')
-RUN_KEYS = ('config', 'cfg_options', 'seeds', 'baseline')
+RUN_KEYS = ('config', 'cfg_options', 'seeds', 'baseline', 'controls')
 REFERENCE = re.compile(r'\{runs\.([^{}]+)\}')
 
 
@@ -45,6 +46,7 @@ class Run:
     cfg_options: dict
     seeds: list[int]
     baseline: str | None
+    controls: list[str] = field(default_factory=list)
 
     @property
     def needs(self):
@@ -169,6 +171,7 @@ def read_plan(path):
             options,
             list(entry.get('seeds', content['seeds'])),
             entry.get('baseline', content.get('baseline')),
+            entry.get('controls', []),
         )
     plan = Plan(content['metric'], runs)
     for run in runs.values():
@@ -183,6 +186,15 @@ def _check(run, runs):
         raise PlanError(
             f'The baseline {run.baseline!r} of the run {run.name!r} is none '
             f'of the runs: choose one of {", ".join(runs)}.'
+        )
+    others = [name for name in runs if name != run.name]
+    if not isinstance(run.controls, (list, tuple)) or not all(
+        name in others for name in run.controls
+    ):
+        raise PlanError(
+            f'Expected `controls` of the run {run.name!r} to be a list of '
+            f'other runs ({", ".join(others) or "there are none"}) but got '
+            f'{run.controls!r}.'
         )
     if len({*run.seeds}) != len(run.seeds) or not all(
         type(seed) is int and seed >= 0 for seed in run.seeds

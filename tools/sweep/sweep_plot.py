@@ -1,13 +1,32 @@
 """The figure of a sweep."""
 
+from mmkd_plugin.reports.drawing import pyplot
+
 
 def draw(path, rows, metric):
-    """Plot the paired differences, if there are any, a panel per baseline.
+    """Write the figure, if there is anything to compare.
 
     Args:
         path (Path): The file to write; its suffix decides the format.
         rows (dict[str, dict]): As :func:`collect` returns them.
         metric (str): Name of the metric.
+    """
+    figure = make_figure(rows, metric)
+    if figure is not None:
+        figure.savefig(path, dpi=200)
+        pyplot().close(figure)
+
+
+def make_figure(rows, metric, width=6):
+    """Plot the paired differences, a panel per baseline.
+
+    Args:
+        rows (dict[str, dict]): As :func:`collect` returns them.
+        metric (str): Name of the metric.
+        width (float): Inches.
+
+    Returns:
+        Figure | None: None without any difference.
     """
     panels = {}
     for name, row in rows.items():
@@ -15,19 +34,15 @@ def draw(path, rows, metric):
             gain = row['difference']
             panels.setdefault(gain['baseline'], {})[name] = gain
     if not panels:
-        return
-    import matplotlib
-
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-
+        return None
+    plt = pyplot()
     counts = [len(panel) for panel in panels.values()]
     figure, axes = plt.subplots(
         len(panels),
         1,
         squeeze=False,
         sharex=True,
-        figsize=(6, 0.9 + 0.42 * sum(counts) + 0.5 * len(counts)),
+        figsize=(width, 0.9 + 0.42 * sum(counts) + 0.5 * len(counts)),
         height_ratios=[count + 0.6 for count in counts],
         layout='constrained',
     )
@@ -78,5 +93,4 @@ def draw(path, rows, metric):
         ncols=2,
         frameon=False,
     )
-    figure.savefig(path, dpi=200)
-    plt.close(figure)
+    return figure

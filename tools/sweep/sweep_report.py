@@ -4,7 +4,9 @@ import json
 from dataclasses import replace
 
 import numpy as np
+from sweep_numbers import digits_of, number
 from sweep_plot import draw
+from verdict import judge
 
 from mmkd_plugin.reports import tables
 from mmkd_plugin.reports.run_log import read_metric
@@ -58,9 +60,9 @@ def collect(plan, out):
         dict[str, dict]: By run, in the order of the plan: the planned
         ``seeds``; ``last`` and ``best`` by finished seed; ``mean`` and
         ``std`` (n - 1) of the last, None where there are too few; ``commits``
-        of the code; and ``difference``: its ``baseline``, ``values`` by seed
-        that both have, ``mean``, ``low`` and ``high``; None without a common
-        seed.
+        of the code; ``difference``: its ``baseline``, ``values`` by seed
+        that both have, ``mean``, ``low`` and ``high``, None without a common
+        seed; and ``verdict``, see :func:`verdict.judge`.
     """
     rows = {}
     for name, run in plan.runs.items():
@@ -107,6 +109,9 @@ def collect(plan, out):
                 low=low,
                 high=high,
             )
+    for name, run in plan.runs.items():
+        controls = {other: rows[other]['last'] for other in run.controls}
+        rows[name]['verdict'] = judge(plan.metric, rows[name], controls)
     return rows
 
 
@@ -120,33 +125,29 @@ def make_table(rows, metric):
     Returns:
         str: The table and how to read it.
     """
-    digits = _digits(rows)
-
-    def number(value, sign=''):
-        return '' if value is None else f'{value:{sign}.{digits}f}'
-
-    cells = [
-        ['run', 'seeds', 'mean', 'std', 'difference', '95 % interval', 'to']
-    ]
+    digits = digits_of(rows)
+    head = 'run|seeds|mean|std|difference|95 % interval|to|verdict'
+    cells = [head.split('|')]
     for name, row in rows.items():
         done, all_seeds = len(row['last']), len(row['seeds'])
         line = [
             name,
             str(done) if done == all_seeds else f'{done} of {all_seeds}',
-            number(row['mean']),
-            number(row['std']),
+            number(row['mean'], digits),
+            number(row['std'], digits),
         ]
         gain = row['difference']
         if gain is None:
-            line += ['', '', '']
+            line += ['', '', '', '']
         else:
-            ends = [number(gain[end], '+') for end in ('low', 'high')]
+            ends = [number(gain[end], digits, '+') for end in ('low', 'high')]
             pairs = len(gain['values'])
             line += [
-                number(gain['mean'], '+'),
+                number(gain['mean'], digits, '+'),
                 f'{ends[0]} to {ends[1]}' if ends[0] else '',
                 gain['baseline']
                 + (f' ({pairs} of {done} seeds)' if pairs < done else ''),
+                ': '.join(filter(None, row['verdict'].values())),
             ]
         cells.append(line)
     commits = {commit for row in rows.values() for commit in row['commits']}
@@ -154,37 +155,36 @@ def make_table(rows, metric):
         [
             f'{metric} at the last validation.',
             '',
-            *tables.make_table(cells, left=(0, 6)),
+            *tables.make_table(cells, left=(0, 6, 7)),
             '',
             'std: standard deviation over seeds (n - 1). difference: mean of '
             'the differences to the',
             'baseline with equal seed, with the 95 % interval of the t '
             'distribution, not corrected for',
-            'the number of runs compared.',
+            'the number of runs compared. verdict: by docs/rule.md.',
             f'Code: {", ".join(sorted(commits)) or "nothing was run"}.',
         ]
     )
 
 
-def _digits(rows):
-    """Decimals to show: 2 for percentages, 4 for fractions."""
-    values = [value for row in rows.values() for value in row['last'].values()]
-    return 2 if max(map(abs, values), default=0) > 1.5 else 4
-
-
 def write_report(plan, out, metric=None):
-    """Write results.md, results.json and results.png; print the first.
+    """Write results.md, .json and .png and report.html; print the first.
 
     Args:
         plan (Plan): The plan.
         out (Path): The folder of the sweep.
         metric (str, optional): Another validated metric than the plan's; the
-            files are then called results_METRIC, with _ for /.
+            files are then called results_METRIC and report_METRIC, with _
+            for /.
     """
-    stem = 'results'
+    # Not above: what is in `page` reads plans and numbers as this does.
+    from page import write_page
+
+    suffix = ''
     if metric not in (None, plan.metric):
         plan = replace(plan, metric=metric)
-        stem += '_' + metric.replace('/', '_')
+        suffix = '_' + metric.replace('/', '_')
+    stem = f'results{suffix}'
     rows = collect(plan, out)
     table = make_table(rows, plan.metric)
     out.mkdir(parents=True, exist_ok=True)
@@ -193,3 +193,4 @@ def write_report(plan, out, metric=None):
     (out / f'{stem}.json').write_text(json.dumps(content, indent=1) + '\n')
     draw(out / f'{stem}.png', rows, plan.metric)
     print(f'\n{table}\n\n{out}/{stem}.md', flush=True)
+    print(write_page(plan, out, rows, f'report{suffix}.html'), flush=True)

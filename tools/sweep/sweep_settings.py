@@ -45,30 +45,46 @@ def settings_of(run, plan):
     return json.loads(text.replace(f'{Path.cwd()}/', ''))
 
 
-def first_difference(then, now, name=''):
+def first_difference(then, now):
     """Find the first difference between two settings.
+
+    Args:
+        then: Dict, list or plain value.
+        now: The same.
+
+    Returns:
+        str | None: Path and both values, None if they are equal.
+    """
+    for name, old, new in differences(then, now):
+        if isinstance(old, list) and isinstance(new, list):
+            return f'{name} has {len(old)} items then, {len(new)} now'
+        return f'{name} was {old!r} and is {new!r}'
+    return None
+
+
+def differences(then, now, name=''):
+    """Find all differences between two settings.
 
     Args:
         then: Dict, list or plain value.
         now: The same.
         name (str): Path of both within the settings.
 
-    Returns:
-        str | None: Path and both values, None if they are equal.
+    Yields:
+        tuple[str, object, object]: Path and both values, None for what is
+        missing; lists of unequal length are one difference.
     """
     if isinstance(then, list) and isinstance(now, list):
         if len(then) != len(now):
-            return f'{name} has {len(then)} items then, {len(now)} now'
+            yield name, then, now
+            return
         then, now = dict(enumerate(then)), dict(enumerate(now))
     if isinstance(then, dict) and isinstance(now, dict):
         for key in {**then, **now}:
-            found = first_difference(
-                then.get(key), now.get(key), f'{name}.{key}'.lstrip('.')
-            )
-            if found:
-                return found
-        return None
-    return None if then == now else f'{name} was {then!r} and is {now!r}'
+            inner = f'{name}.{key}'.lstrip('.')
+            yield from differences(then.get(key), now.get(key), inner)
+    elif then != now:
+        yield name, then, now
 
 
 def _strings(value):

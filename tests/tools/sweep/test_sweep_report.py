@@ -58,10 +58,10 @@ def test_report_of_an_unfinished_sweep(do):
         [cell.strip() for cell in line.split('|')[1:-1]] for line in lines[4:6]
     ]
     assert cells == [
-        ['student', '3', '72.00', '2.65', '', '', ''],
+        ['student', '3', '72.00', '2.65', '', '', '', ''],
         [
             'kd', '2 of 3', '74.50', '2.12', '+2.00', '-10.71 to +14.71',
-            'student',
+            'student', 'too few seeds: 2 of 3',
         ],
     ]  # fmt: skip
     assert lines[-1] == 'Code: abc.'
@@ -73,7 +73,28 @@ def test_report_says_how_few_the_pairs_are(do):
     assert do(PLAN, '--report-only') == 0
     line = out('results.md').read_text().splitlines()[5]
     cells = [cell.strip() for cell in line.split('|')[1:-1]]
-    assert cells[4:] == ['+0.0125', '', 'student (1 of 2 seeds)']
+    assert cells[4:7] == ['+0.0125', '', 'student (1 of 2 seeds)']
+    assert cells[7] == 'too few seeds: 1 of 3'
+
+
+def test_report_says_what_was_shown(do):
+    write_results(
+        dict(
+            student={0: 70.0, 1: 71.0, 2: 75.0},
+            kd={0: 71.0, 1: 71.9, 2: 76.1},
+            doubled={0: 71.0, 1: 71.9, 2: 76.1},
+        )
+    )
+    assert do(PLAN, '--report-only') == 0
+    assert '| gain ' in out('results.md').read_text()
+    plan = PLAN.replace(
+        "'fake.gain': 1.5}", "'fake.gain': 1.5}, controls=['doubled']"
+    ).replace('student=', "doubled=dict(config='c.py'),\n    student=")
+    assert do(plan, '--report-only') == 0
+    assert report()['doubled']['verdict'] == dict(kind='gain', reason='')
+    assert report()['kd']['verdict'] == dict(
+        kind='no difference shown', reason='not above the control doubled'
+    )
 
 
 def test_report_of_nothing(do):

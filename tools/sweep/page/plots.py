@@ -1,0 +1,213 @@
+"""The figures of the page."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import sweep_plot
+
+from mmkd_plugin.reports import curves
+from mmkd_plugin.reports.drawing import STYLE, pyplot
+from mmkd_plugin.reports.run_log import epoch_length
+
+from .theme import (
+    GRID,
+    INK,
+    LINES,
+    MARKERS,
+    MUTED,
+    PAPER,
+    SERIES,
+    inline,
+    inline_svg,
+    label_of,
+)
+
+MOST = len(SERIES)
+# Inches; about what a page has.
+WIDTH = 9.5
+# For a screen: larger than in print.
+SCREEN = {
+    **STYLE,
+    'font.size': 9,
+    'axes.titlesize': 10,
+    'axes.edgecolor': MUTED,
+    'xtick.color': MUTED,
+    'ytick.color': MUTED,
+    'xtick.labelcolor': INK,
+    'ytick.labelcolor': INK,
+    'grid.color': GRID,
+    'grid.alpha': 0.5,
+    # A name may have a dollar sign.
+    'text.parse_math': False,
+}
+
+
+def plot_differences(data):
+    """Differences to the baselines, as in results.png.
+
+    Args:
+        data (Data): The sweep.
+
+    Returns:
+        Markup | None: None if nothing can be compared.
+    """
+    with pyplot().rc_context(SCREEN):
+        figure = sweep_plot.make_figure(data.rows, data.plan.metric, WIDTH)
+    if figure is None:
+        return None
+    return inline(
+        figure,
+        f'Difference in {data.plan.metric} to the baseline for every run, '
+        'with its 95 % interval and single seeds. The numbers are in the '
+        'table.',
+    )
+
+
+def plot_metric(data, baseline):
+    """The metric over the training: means over seeds, single seeds faint.
+
+    Args:
+        data (Data): The sweep.
+        baseline (str): The group to show.
+
+    Returns:
+        Markup | None: None if no run was validated more than once.
+    """
+    names = data.drawn(baseline, MOST)
+    in_epochs = all(
+        epoch_length(records)
+        for name in names
+        for records in data.logs[name].values()
+    )
+    found = {
+        name: [
+            dict(zip(*curves.points(records, data.plan.metric, in_epochs)))
+            for records in data.logs[name].values()
+        ]
+        for name in names
+    }
+    if max((len(s) for seeds in found.values() for s in seeds), default=0) < 2:
+        return None
+    plt = pyplot()
+    with plt.rc_context(SCREEN):
+        figure, axis = plt.subplots(figsize=(WIDTH, 3.6), layout='constrained')
+        for index, (name, seeds) in enumerate(found.items()):
+            _draw_line(axis, index, name, seeds)
+        axis.set_xlabel('epoch' if in_epochs else 'iteration')
+        axis.set_ylabel(data.plan.metric)
+        figure.legend(
+            loc='outside upper left', ncols=len(names), handlelength=3
+        )
+        return inline(
+            figure,
+            f'{data.plan.metric} over the training of '
+            f'{", ".join(names)}; the last values are in the table.',
+        )
+
+
+def _draw_line(axis, index, name, seeds):
+    """Draw the seeds of one run, and their mean where all have a value."""
+    color = SERIES[index]
+    if len(seeds) > 1:
+        for values in seeds:
+            axis.plot(*_xy(values), color=color, linewidth=0.8, alpha=0.3)
+    shared = set.intersection(*map(set, seeds))
+    mean = {
+        step: sum(values[step] for values in seeds) / len(seeds)
+        for step in sorted(shared)
+    }
+    axis.plot(
+        *_xy(mean),
+        color=color,
+        linestyle=LINES[index],
+        marker=MARKERS[index],
+        markersize=4.5,
+        markevery=max(len(mean) // 12, 1),
+        linewidth=1.6,
+        label=label_of(name),
+    )
+
+
+def _xy(values):
+    return [*values.keys()], [*values.values()]
+
+
+def plot_losses(data, baseline):
+    """The terms of the loss and the rates of one seed of each run.
+
+    Args:
+        data (Data): The sweep.
+        baseline (str): The group to show.
+
+    Returns:
+        tuple[Markup, int] | None: The figure and the seed, the first that
+        the baseline has finished; None if nothing was logged with it.
+    """
+    seed = min(data.logs[baseline], default=None)
+    runs = {
+        label_of(name): data.logs[name][seed]
+        for name in data.drawn(baseline, MOST)
+        if data.logs[name].get(seed)
+    }
+    if not any('loss' in record for log in runs.values() for record in log):
+        return None
+    with TemporaryDirectory() as folder, pyplot().rc_context(SCREEN):
+        path = Path(folder, 'losses.svg')
+        curves.draw([path], runs)
+        text = path.read_text()
+    return inline_svg(
+        text, f'Terms of the training loss with seed {seed}'
+    ), seed
+
+
+def plot_classes(results, unit, order):
+    """The quality of each class, a bar for each run.
+
+    Args:
+        results (dict[str, dict[str, float]]): By run and class, in the order
+            in which they are shown.
+        unit (str): What the values are.
+        order (list[str]): The runs of the other figures, whose colours and
+            marks are used.
+
+    Returns:
+        Markup: The figure.
+    """
+    plt = pyplot()
+    classes = list(next(iter(results.values())))
+    high = 0.8 / len(results)
+    tall = max(0.16 * len(results), 0.3) * len(classes) + 0.9
+    with plt.rc_context({**SCREEN, 'axes.grid.axis': 'x'}):
+        figure, axis = plt.subplots(
+            figsize=(WIDTH, tall), layout='constrained'
+        )
+        for place, (name, values) in enumerate(results.items()):
+            places = [
+                at + (place - (len(results) - 1) / 2) * high
+                for at in range(len(classes))
+            ]
+            widths = [values[one] for one in classes]
+            index = order.index(name)
+            axis.barh(places, widths, 0.8 * high, color=SERIES[index])
+            # The mark at the end tells runs apart without colours.
+            axis.plot(
+                widths,
+                places,
+                linestyle='',
+                marker=MARKERS[index],
+                color=SERIES[index],
+                markeredgecolor=PAPER,
+                markersize=8,
+                label=label_of(name),
+            )
+        axis.set_yticks(range(len(classes)), classes)
+        axis.set_ylim(len(classes) - 0.45, -0.55)
+        axis.set_xlim(left=0)
+        axis.tick_params(axis='y', length=0)
+        axis.set_xlabel(unit)
+        figure.legend(loc='outside upper left', ncols=len(results))
+        return inline(
+            figure,
+            f'{unit} of each class for {", ".join(results)}. The numbers are '
+            'in the table below.',
+        )
