@@ -46,4 +46,5 @@ for suffix, group in (('', methods), ('_shuffled', controls)):
         runs[name + suffix] = dict(
             config='configs/plants/frcnn_r18w32_r18w8.py',
             cfg_options={'method': name, **options},
+            controls=['student_cls2', 'student_box2'],
         )

@@ -75,6 +75,7 @@ for data, pair in pairs.items():
             config=pair,
             cfg_options={**options, **teacher, **schedule},
             baseline=f'{data}_student',
+            controls=[f'{data}_student_both2'],
         )
 # To save time: on steel the three that differ most.
 for name in ('rld', 'crosskd'):
