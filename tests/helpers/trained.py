@@ -19,13 +19,11 @@ class ShownPictures(tiny_cls.Pictures):
         return dict(img=pixels, gt_label=index % 3)
 
 
-def write_detector(folder, data, seed, count=2):
-    """Write a training of a tiny detector.
+def coco_dataset(data, count=2):
+    """Write images with a box each; return the config of a data set.
 
     Args:
-        folder (Path): Its folder.
-        data (Path): Folder of the images, which are written if missing.
-        seed (int): Of the weights.
+        data (Path): Their folder.
         count (int): Number of images.
     """
     data.mkdir(exist_ok=True)
@@ -51,7 +49,7 @@ def write_detector(folder, data, seed, count=2):
     content = dict(images=images, annotations=boxes, categories=names)
     (data / 'a.json').write_text(json.dumps(content))
     metas = ('img_id', 'ori_shape', 'img_shape', 'scale_factor')
-    dataset = dict(
+    return dict(
         type='CocoDataset',
         data_root=str(data),
         ann_file='a.json',
@@ -64,10 +62,21 @@ def write_detector(folder, data, seed, count=2):
             dict(type='PackDetInputs', meta_keys=metas),
         ],
     )
+
+
+def write_detector(folder, data, seed, count=2):
+    """Write a training of a tiny detector.
+
+    Args:
+        folder (Path): Its folder.
+        data (Path): Folder of its images, see :func:`coco_dataset`.
+        seed (int): Of the weights.
+        count (int): Number of images.
+    """
     _write(
         folder,
         dict(default_scope='mmdet', model=tiny.detector_cfg()),
-        dataset,
+        coco_dataset(data, count),
         tiny.build_detector(seed),
     )
 

@@ -25,6 +25,7 @@ def test_spread():
         assert (found[0], found[-1]) == (0, total - 1)
 
 
+@pytest.mark.slow
 def test_detector(tmp_path, monkeypatch):
     monkeypatch.setattr(predictions, 'THRESHOLD', 0.2)
     write_detector(tmp_path / 'a', tmp_path / 'data', seed=1, count=3)
