@@ -10,9 +10,9 @@ import torch
 import visualize
 from mmengine.config import Config
 from mmengine.structures import InstanceData
-from PIL import Image
 
 from tests.helpers import tiny
+from tests.helpers.trained import coco_dataset
 
 
 def item(left, category=0, image=7, **more):
@@ -71,32 +71,6 @@ def test_gain_is_that_of_f1():
 @pytest.fixture
 def config(tmp_path):
     """A config with two images and a teacher."""
-    images, boxes = [], []
-    for index in range(2):
-        name = f'{index}.png'
-        pixels = tiny.Boxes()[index]['inputs'].permute(1, 2, 0).numpy()
-        Image.fromarray(pixels).save(tmp_path / name)
-        height, width = pixels.shape[:2]
-        images.append(
-            dict(id=index, file_name=name, height=height, width=width)
-        )
-        boxes.append(
-            dict(
-                id=index + 1,
-                image_id=index,
-                category_id=4,
-                bbox=[5, 6, 30, 20],
-                area=600,
-                iscrowd=0,
-            )
-        )
-    names = [dict(id=i, name=n) for i, n in zip((2, 4, 9), tiny.CLASSES)]
-    content = dict(images=images, annotations=boxes, categories=names)
-    (tmp_path / 'a.json').write_text(json.dumps(content))
-    last = dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'ori_shape', 'img_shape', 'scale_factor'),
-    )
     cfg = dict(
         default_scope='mmdet',
         model=tiny.detector_cfg(),
@@ -110,19 +84,7 @@ def config(tmp_path):
             batch_size=2,
             num_workers=0,
             sampler=dict(type='DefaultSampler', shuffle=False),
-            dataset=dict(
-                type='CocoDataset',
-                data_root=str(tmp_path),
-                ann_file='a.json',
-                data_prefix=dict(img=''),
-                metainfo=dict(classes=tiny.CLASSES),
-                test_mode=True,
-                pipeline=[
-                    dict(type='LoadImageFromFile'),
-                    dict(type='Resize', scale=(64, 64), keep_ratio=True),
-                    last,
-                ],
-            ),
+            dataset=coco_dataset(tmp_path),
         ),
         val_cfg=dict(),
         val_evaluator=dict(

@@ -26,7 +26,8 @@ def find_gaps(data):
             alone = sorted(row['last'].keys() - gain['values'])
             found.append(
                 f'{name}: {_seeds(alone, "is", "are")} not compared, because '
-                f'{gain["baseline"]} has no result with it.'
+                f'{gain["baseline"]} has no result with '
+                f'{"it" if len(alone) == 1 else "them"}.'
             )
     for baseline, names in data.groups.items():
         steps = {name: _last_steps(data, name) for name in (baseline, *names)}

@@ -10,7 +10,7 @@ from mmkd_plugin.reports.drawing import PALETTE
 
 from .validation import open_images
 
-MOST = 3
+MOST = dict(detection=3, classification=5)
 WIDTH, LEAST = 360, 128
 LINE, RIM = 2, '#ffffffb0'
 
@@ -23,9 +23,9 @@ def choose(alone, other):
         other (dict): Those of a method, on the same images.
 
     Returns:
-        dict[str, list[int]]: Positions in the predictions, at most
-        :data:`MOST` of what ``improved`` and of what was ``harmed``, the
-        largest change first; and ``counts``, how many changed each way.
+        dict: Positions in the predictions, at most :data:`MOST` of what
+        ``improved`` and of what was ``harmed``, the largest change first; and
+        ``counts``, how many changed each way.
 
     Detections are ranked by the change in the number of matched annotations,
     then by that in F1; labels by the change in the probability of the true
@@ -34,11 +34,12 @@ def choose(alone, other):
     is_detection = alone['task'] == 'detection'
     find = _changes_of_boxes if is_detection else _changes_of_labels
     changes = [*find(alone, other)]
+    most = MOST[alone['task']]
     better = sorted((c for c in changes if c[0] > 0), reverse=True)
     worse = sorted(c for c in changes if c[0] < 0)
     return dict(
-        improved=[at for *_, at in better[:MOST]],
-        harmed=[at for *_, at in worse[:MOST]],
+        improved=[at for *_, at in better[:most]],
+        harmed=[at for *_, at in worse[:most]],
         counts=(len(better), len(worse)),
     )
 

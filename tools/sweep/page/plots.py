@@ -96,7 +96,7 @@ def plot_metric(data, baseline):
         axis.set_xlabel('epoch' if in_epochs else 'iteration')
         axis.set_ylabel(data.plan.metric)
         figure.legend(
-            loc='outside upper left', ncols=len(names), handlelength=3
+            loc='outside upper left', ncols=min(len(names), 4), handlelength=3
         )
         return inline(
             figure,
@@ -151,7 +151,9 @@ def plot_losses(data, baseline):
     }
     if not any('loss' in record for log in runs.values() for record in log):
         return None
-    with TemporaryDirectory() as folder, pyplot().rc_context(SCREEN):
+    # Other names of definitions than in the other figures of the page.
+    screen = {**SCREEN, 'svg.hashsalt': f'losses {baseline}'}
+    with TemporaryDirectory() as folder, pyplot().rc_context(screen):
         path = Path(folder, 'losses.svg')
         curves.draw([path], runs)
         text = path.read_text()
@@ -205,7 +207,7 @@ def plot_classes(results, unit, order):
         axis.set_xlim(left=0)
         axis.tick_params(axis='y', length=0)
         axis.set_xlabel(unit)
-        figure.legend(loc='outside upper left', ncols=len(results))
+        figure.legend(loc='outside upper left', ncols=min(len(results), 4))
         return inline(
             figure,
             f'{unit} of each class for {", ".join(results)}. The numbers are '

@@ -75,11 +75,15 @@ def open_images(folder, indices):
         list[Image]: In RGB.
     """
     dataset = dataset_of(read_config(folder))
-    return [_open(dataset.get_data_info(index)) for index in indices]
+    return [_open(dataset, index).convert('RGB') for index in indices]
 
 
-def _open(info):
+def _open(dataset, index):
     """An image of a file or, in data sets such as CIFAR's, of an array."""
+    if not hasattr(dataset, 'get_data_info'):
+        pixels = dataset[index]['inputs']
+        return Image.fromarray(pixels.permute(1, 2, 0).numpy())
+    info = dataset.get_data_info(index)
     if info.get('img_path'):
-        return Image.open(BytesIO(get(info['img_path']))).convert('RGB')
-    return Image.fromarray(info['img']).convert('RGB')
+        return Image.open(BytesIO(get(info['img_path'])))
+    return Image.fromarray(info['img'])
