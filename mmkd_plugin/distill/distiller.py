@@ -15,8 +15,9 @@ from ..teachers.averaged import AveragedTeachers
 from ..teachers.cache.cached_teacher import CachedTeacher
 from ..teachers.teacher import Teacher
 from . import auto_weight
-from .agreement import AGREEMENT, agreement
+from .agreement import AGREEMENT, FOREGROUND, agreement
 from .auto_weight import AutoWeight, without_auto
+from .diagnostics import asked, log_name, named
 from .measured import is_auto, measured
 from .pulls import Heard, measure, outputs_of
 from .stages import take
@@ -30,10 +31,16 @@ class Distiller:
 
     Once attached, every ``model(inputs, data_samples, mode='loss')`` in
     training mode returns its dict of losses with the terms added, along with
-    ``kd_agreement``, the fraction of samples for which student and teacher
-    predict the same class, and ``kd_teacher_acc``, the fraction for which the
-    teacher predicts the label (of mixed labels, the largest); both in [0, 1].
-    A term of a cascade is the sum over its stages; these two numbers are those
+    ``kd_agreement``, for how many samples student and teacher predict the same
+    class, and ``kd_teacher_acc``, for how many the teacher predicts the label
+    (of mixed labels, the largest); both in percent, as the accuracies that
+    MMDetection and MMPretrain log.  Of an RoI head, ``kd_fg_agreement`` and
+    ``kd_fg_teacher_acc`` are those of the foreground RoIs alone.  They are NaN
+    in a step without a sample to count, and the hook then logs none.
+    A loss may have diagnostics of its own, see
+    :func:`~mmkd_plugin.distill.diagnostics.asked`: ``kd_gap_ckd`` is that of
+    CKD.
+    A term of a cascade is the sum over its stages; all these numbers are those
     of the first stage, whose RoIs are the proposals, as of a Faster R-CNN.
     MMPretrain's ``loss`` is renamed to ``loss_cls``, because MMEngine logs
     the sum of all terms as ``loss``.
@@ -49,7 +56,7 @@ class Distiller:
             default the first registered one that fits the student.
         on_nonfinite: 'raise' or 'skip' a term that is NaN or Inf.
         log_prefix: Prefix of the names of the agreement, the teacher's
-            accuracy and the fraction of skipped terms.
+            accuracy, the percentage of skipped terms, and so on.
         task_loss: Whether the student's own losses train it too.  False: only
             the terms do, those of all hooks; its own losses are logged with
             'task' in place of 'loss', as ``kd_task`` for MMPretrain's
@@ -117,6 +124,7 @@ class Distiller:
         self._outputs: dict[str, list[Tensor]] = {}
         self._listening = ExitStack()
         self._task: set[str] = set()
+        self._told: set[str] = set()
 
     @property
     def losses(self) -> dict[str, nn.Module]:
@@ -131,14 +139,16 @@ class Distiller:
     @property
     def diagnostics(self) -> list[str]:
         """Names of what is logged in addition to the terms."""
-        names = [f'{self.log_prefix}_{name}' for name in (*AGREEMENT, SKIPPED)]
-        return names + [*map(self._weight_name, self.auto_weights)]
+        names = [
+            f'{self.log_prefix}_{name}'
+            for name in (*AGREEMENT, *FOREGROUND, SKIPPED)
+        ]
+        weights = [*map(self._weight_name, self.auto_weights)]
+        return names + weights + sorted(self._told)
 
     def _weight_name(self, name: str) -> str:
         """How the weight of a term is logged."""
-        return (
-            f'{self.log_prefix}_weight_{name.replace("loss", "").strip("_")}'
-        )
+        return log_name(self.log_prefix, 'weight', name)
 
     @property
     def trainable(self) -> dict[str, nn.Module]:
@@ -405,11 +415,16 @@ class Distiller:
     def _terms(self, readings: dict, inputs: Tensor) -> dict[str, Tensor]:
         """The terms, and what is logged in addition to them."""
         self.guard.clear()
-        added = {}
+        added, notes = {}, {}
         for name, (loss, tap) in self.terms.items():
             stages = readings[tap]
             if self.factor and stages:
-                added[name] = self.guard.term(name, loss, self.factor, stages)
+                with asked(loss) as found:
+                    added[name] = self.guard.term(
+                        name, loss, self.factor, stages
+                    )
+                if found:
+                    notes.update(named(found[0], self.log_prefix, name))
                 continue
             # Attached: without RoIs, nothing else uses the classifier, and
             # without a reading nothing uses the parameters of the loss.
@@ -418,12 +433,20 @@ class Distiller:
             added[name] = sum(
                 (x[:0].sum() for x in used), inputs.new_zeros(())
             )
+        self._told.update(notes)
+        added.update(notes)
         added.update(self.guard.skipped())
         for tap, stages in readings.items():
             if _compares_classes(tap) and self.factor and stages:
                 reading = stages[0][2]
                 if len(reading.student):
-                    added.update(agreement(*reading, prefix=self.log_prefix))
+                    added.update(
+                        agreement(
+                            *reading,
+                            prefix=self.log_prefix,
+                            background=tap.background,
+                        )
+                    )
                 break
         return added
 

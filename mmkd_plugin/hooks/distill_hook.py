@@ -16,6 +16,7 @@ from ..datasets.class_names import names_of
 from ..datasets.labels import labels_of
 from ..distill import Distiller, auto_weight
 from ..distill.adopt import NAME, adopt, state_problem
+from ..distill.diagnostics import leave_out_old
 from ..distill.terms import part_read, settings_of
 from ..engine.finite import FiniteSteps, refuse_nonfinite, saves_now
 from ..engine.lost_rank import exchange_identities
@@ -215,18 +216,16 @@ class DistillHook(Hook):
         """Set the factor of this iteration; raise if the last one failed."""
         self._steps.check()
         self.distiller.factor = self.schedule.factor_now(runner)
-        if self.distiller.factor == 0:
-            # Otherwise the log would repeat the last value.
-            for name in self.distiller.diagnostics:
-                runner.message_hub.log_scalars.pop(f'train/{name}', None)
 
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
         """Check the terms of this iteration on all ranks."""
+        scalars = runner.message_hub.log_scalars
+        diagnostics = self.distiller.diagnostics
+        leave_out_old(scalars, diagnostics, outputs or {})
         with self._steps.step(runner.iter + 1):
-            scalars = runner.message_hub.log_scalars
-            names = [*self.distiller.terms, *self.distiller.diagnostics]
+            names = [*self.distiller.terms, *diagnostics]
             self.distiller.check(
                 {
                     name: scalars[f'train/{name}'].current()

@@ -1,7 +1,8 @@
 """Arguments of the hooks, and of what they build."""
 
-from mmengine.registry import TASK_UTILS
+from mmengine.registry import MODELS, TASK_UTILS
 
+from mmkd_plugin.losses import KDLoss
 from mmkd_plugin.taps import ClsHeadTap
 from tests.helpers import tiny_cls
 from tests.helpers.commands import LOSSES, TEACHER
@@ -151,6 +152,20 @@ case('two-hooks')(
         w.hook(), w.hook(losses=dict(loss_two=LOSSES['loss_kd']))
     )
 )
+
+
+@MODELS.register_module()
+class TellingLoss(KDLoss):
+    """Tells a number under a name that MMEngine would back-propagate."""
+
+    diagnostics = None
+
+    def forward(self, *reading):
+        self.diagnostics.append(dict(loss_raw=reading[0].mean().detach()))
+        return super().forward(*reading)
+
+
+case('diagnostic-name')(lambda w: w.train(w.loss(type='TellingLoss', tau=1.0)))
 
 
 @case('epochs')
