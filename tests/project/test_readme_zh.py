@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project.test_docs import FENCED, SPAN, links
+from tests.helpers.markdown import FENCED, SPAN, links
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / 'README.md', ROOT / 'README_zh-CN.md')
