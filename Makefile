@@ -9,8 +9,9 @@
 #
 #   STACK=openmmlab   OpenMMLab's own last releases, in .venv-openmmlab
 #                     (the default, STACK=onedl, lives in .venv)
-#   MMKD_WHEELS=DIR   take mmcv from a prebuilt wheel in DIR (or at a URL)
-#   PYTHON=python3.X  the interpreter to build the environment from
+#   MMKD_WHEELS=DIR   take mmcv from a prebuilt wheel below DIR (or at a URL)
+#   PYTHON=python3.X  the interpreter to build the environment from (the
+#                     default: one that mmcv has a wheel for, else python3)
 #   ARGS='...'        passed on to the script, to pytest
 
 STACK ?= onedl
@@ -18,6 +19,8 @@ ARGS ?=
 VENV := $(if $(filter onedl,$(STACK)),.venv,.venv-$(STACK))
 
 SUITED := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))
+# A PYTHON that was asked for is kept.
+KEEP := $(if $(PYTHON),--keep-python)
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
 	$$p -c '$(SUITED)' 2>/dev/null && echo $$p && exit; done; echo python3)
 
@@ -27,7 +30,7 @@ help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
 
 setup:
-	@$(PYTHON) tools/install/setup_env.py --stack $(STACK) --venv $(VENV)
+	@$(PYTHON) tools/install/setup_env.py --stack $(STACK) --venv $(VENV) $(KEEP)
 
 quickstart: setup
 	$(VENV)/bin/python tools/quickstart/quickstart.py $(ARGS)

@@ -93,7 +93,7 @@ setup(
         'Programming Language :: Python :: 3.12',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
-    python_requires='>=3.10',
+    python_requires='>=3.10,<3.13',
     packages=find_packages(include=['mmkd_plugin', 'mmkd_plugin.*']),
     # Two families of distributions provide the modules mmengine, mmcv,
     # mmdet and mmpretrain; naming either here would pull it in beside the

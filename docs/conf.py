@@ -44,6 +44,7 @@ datasets/*
 ../CONTRIBUTING
 ../CHANGELOG
 ../README
+../README_zh-CN
 ```
 """
 

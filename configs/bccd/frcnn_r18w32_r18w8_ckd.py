@@ -1,5 +1,6 @@
 # CKD on blood cells (BCCD): a Faster R-CNN with four times the channels
 # teaches a small one.
+# Another method: --cfg-options method=NAME
 # Run: python tools/train.py configs/bccd/frcnn_r18w32_r18w8_ckd.py
 # Prepare: docs/datasets/bccd.md
 # Result: mAP 0.458 +- 0.010 over seeds 0 to 4, where the student alone has
@@ -11,4 +12,5 @@ _base_ = [
     '../_base_/methods/ckd.py',
 ]
 
+method = 'ckd'
 custom_hooks = [dict(teacher=_base_.teacher, **_base_.distill)]

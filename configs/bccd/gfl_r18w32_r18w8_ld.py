@@ -2,7 +2,7 @@
 # small one.
 # Run: python tools/train.py configs/bccd/gfl_r18w32_r18w8_ld.py
 # Prepare: docs/datasets/bccd.md
-# Result: not measured over several seeds; seed 0 is in docs/results.md.
+# Result: not measured over several seeds; seed 0 is in docs/evidence.md.
 
 _base_ = [
     './gfl_r18w8.py',

@@ -38,8 +38,7 @@ def use_method(cfg: Config, name: str) -> None:
         )
     cfg.method = name
     own = Path(cfg.filename)
-    other = _find(own.parent.name, name)
-    other.merge_from_dict(other.pop('pairs', {}).get(own.stem, {}))
+    other = read_method(name, own.parent.name, own.stem)
     hooks[found[0]] = dict(
         teacher=hooks[found[0]].teacher, **other.pop('distill')
     )
@@ -47,21 +46,40 @@ def use_method(cfg: Config, name: str) -> None:
     cfg.merge_from_dict(other.to_dict())
 
 
-def _find(data: str, name: str) -> Config:
-    """The file of a method, for a data set if there is one."""
-    folders = [PACKAGE / '.mim', PACKAGE.parent]
-    methods = next(
-        folder / 'configs' / '_base_' / 'methods'
-        for folder in folders
-        if folder.joinpath('configs').is_dir()
-    )
-    for path in (methods / f'{data}_{name}.py', methods / f'{name}.py'):
+def read_method(name: str, data: str, pair: str) -> Config:
+    """The fragment of a method, for a data set and a pair of models.
+
+    Args:
+        name: Of the method.
+        data: Of the data set, as the files of its fragments begin.
+        pair: Name of the config of the pair, a key of ``pairs``.
+
+    Returns:
+        ``distill``, the hook without its teacher, and what else the method
+        changes.
+
+    Raises:
+        ValueError: If there is no such method.
+    """
+    folder = methods_folder()
+    for path in (folder / f'{data}_{name}.py', folder / f'{name}.py'):
         if path.is_file():
-            return Config.fromfile(path)
+            method = Config.fromfile(path)
+            method.merge_from_dict(method.pop('pairs', {}).get(pair, {}))
+            return method
     known = sorted(
-        {path.stem.removeprefix(f'{data}_') for path in methods.glob('*.py')}
+        {path.stem.removeprefix(f'{data}_') for path in folder.glob('*.py')}
     )
     raise MMKDValueError(
         f'Expected method={name} of --cfg-options to be one of the methods in '
-        f'{methods}, {", ".join(known)}: correct it.'
+        f'{folder}, {", ".join(known)}: correct it.'
+    )
+
+
+def methods_folder() -> Path:
+    """Where the fragments are, in a checkout or in an installed package."""
+    return next(
+        folder / 'configs' / '_base_' / 'methods'
+        for folder in (PACKAGE / '.mim', PACKAGE.parent)
+        if folder.joinpath('configs').is_dir()
     )

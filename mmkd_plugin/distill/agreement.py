@@ -8,6 +8,8 @@ from torch import Tensor
 
 # Suffixes of the names in the log.
 AGREEMENT = ('agreement', 'teacher_acc')
+# Of the foreground alone.
+FOREGROUND = tuple(f'fg_{name}' for name in AGREEMENT)
 
 
 @torch.no_grad()
@@ -18,6 +20,7 @@ def agreement(
     weights: Tensor,
     *,
     prefix: str,
+    background: int = 0,
 ) -> dict[str, Tensor]:
     """Agreement and teacher accuracy, over the samples with weight > 0.
 
@@ -28,20 +31,28 @@ def agreement(
             is taken.
         weights: (N,).
         prefix: Prefix of the names.
+        background: Number of columns that are background, the last ones.
 
     Returns:
-        Scalars in [0, 1]. ``{prefix}_agreement``: student and teacher predict
-        the same class. ``{prefix}_teacher_acc``: the teacher predicts the
-        label.
+        Scalars in percent, 0 to 100, and NaN where no sample counts.
+        ``{prefix}_agreement``: student and teacher predict the same class.
+        ``{prefix}_teacher_acc``: the teacher predicts the label.  With a
+        ``background``, both also over the samples of which the label is none,
+        as ``{prefix}_fg_agreement`` and ``{prefix}_fg_teacher_acc``.
     """
-    counted = (weights > 0).float()
-    total = counted.sum().clamp(min=1)
     if labels.ndim == 2:
         labels = labels.argmax(1)
     predicted = teacher.argmax(1)
-    same = ((predicted == student.argmax(1)) * counted).sum()
-    right = ((predicted == labels) * counted).sum()
-    return {
-        f'{prefix}_{name}': count / total
-        for name, count in zip(AGREEMENT, (same, right))
-    }
+    hits = torch.stack([predicted == student.argmax(1), predicted == labels])
+    counted = weights > 0
+    found = dict(zip(AGREEMENT, _percent(hits, counted)))
+    if background:
+        counted = counted & (labels < student.shape[1] - background)
+        found.update(zip(FOREGROUND, _percent(hits, counted)))
+    return {f'{prefix}_{name}': value for name, value in found.items()}
+
+
+def _percent(hits: Tensor, counted: Tensor) -> Tensor:
+    """How many of the samples that count are hits, (2,) of (2, N)."""
+    # 0 / 0 is NaN: asking whether any counts would synchronize the GPU.
+    return 100 * (hits & counted).sum(1) / counted.sum()

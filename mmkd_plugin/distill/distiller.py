@@ -1,6 +1,7 @@
 """One step of distillation, without a runner."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -13,8 +14,12 @@ from ..exceptions import MMKDTypeError, MMKDValueError
 from ..teachers.averaged import AveragedTeachers
 from ..teachers.cache.cached_teacher import CachedTeacher
 from ..teachers.teacher import Teacher
-from .agreement import AGREEMENT, agreement
+from . import auto_weight
+from .agreement import AGREEMENT, FOREGROUND, agreement
+from .auto_weight import AutoWeight, without_auto
+from .diagnostics import asked, log_name, named
 from .measured import is_auto, measured
+from .pulls import Heard, measure, outputs_of
 from .stages import take
 from .task_loss import attached_zero, without_losses
 from .term_guard import SKIPPED, TermGuard, tensors
@@ -26,10 +31,16 @@ class Distiller:
 
     Once attached, every ``model(inputs, data_samples, mode='loss')`` in
     training mode returns its dict of losses with the terms added, along with
-    ``kd_agreement``, the fraction of samples for which student and teacher
-    predict the same class, and ``kd_teacher_acc``, the fraction for which the
-    teacher predicts the label (of mixed labels, the largest); both in [0, 1].
-    A term of a cascade is the sum over its stages; these two numbers are those
+    ``kd_agreement``, for how many samples student and teacher predict the same
+    class, and ``kd_teacher_acc``, for how many the teacher predicts the label
+    (of mixed labels, the largest); both in percent, as the accuracies that
+    MMDetection and MMPretrain log.  Of an RoI head, ``kd_fg_agreement`` and
+    ``kd_fg_teacher_acc`` are those of the foreground RoIs alone.  They are NaN
+    in a step without a sample to count, and the hook then logs none.
+    A loss may have diagnostics of its own, see
+    :func:`~mmkd_plugin.distill.diagnostics.asked`: ``kd_gap_ckd`` is that of
+    CKD.
+    A term of a cascade is the sum over its stages; all these numbers are those
     of the first stage, whose RoIs are the proposals, as of a Faster R-CNN.
     MMPretrain's ``loss`` is renamed to ``loss_cls``, because MMEngine logs
     the sum of all terms as ``loss``.
@@ -38,12 +49,14 @@ class Distiller:
         losses: Name of each term to its loss, an ``nn.Module``, or to its
             config.  A config may have its own ``tap``.  A name must contain
             'loss', because MMEngine back-propagates nothing else.  Losses of
-            features and boxes have a default tap.
+            features and boxes have a default tap.  With
+            ``loss_weight='auto'`` a config leaves its weight to be found in
+            the first steps, see :class:`.AutoWeight`, and may have ``pull``.
         tap: Tap, or its config, for the losses of logits without one; by
             default the first registered one that fits the student.
         on_nonfinite: 'raise' or 'skip' a term that is NaN or Inf.
         log_prefix: Prefix of the names of the agreement, the teacher's
-            accuracy and the fraction of skipped terms.
+            accuracy, the percentage of skipped terms, and so on.
         task_loss: Whether the student's own losses train it too.  False: only
             the terms do, those of all hooks; its own losses are logged with
             'task' in place of 'loss', as ``kd_task`` for MMPretrain's
@@ -51,6 +64,8 @@ class Distiller:
 
     Attributes:
         terms (dict[str, Term]): Loss and tap by name.
+        auto_weights (dict[str, AutoWeight]): Of the terms whose weight sets
+            itself.
         teachers: The attached teachers.
         cached: Those of them that answer from a folder, see :meth:`cache`.
         factor (float): Factor of all terms in the next step; at 0, no
@@ -79,6 +94,21 @@ class Distiller:
                 "Expected argument `log_prefix` not to contain 'loss' but "
                 f'got {log_prefix!r}: MMEngine would back-propagate it.'
             )
+        self.auto_weights: dict[str, AutoWeight] = {}
+        if isinstance(losses, dict):
+            self.auto_weights = {
+                name: AutoWeight(name, cfg.get('pull', 1.0))
+                for name, cfg in losses.items()
+                if auto_weight.is_auto(cfg)
+            }
+            losses = {n: without_auto(n, cfg) for n, cfg in losses.items()}
+        if self.auto_weights and not task_loss:
+            raise MMKDValueError(
+                f'Expected a number as `loss_weight` of `losses.'
+                f'{min(self.auto_weights)}` with `task_loss=False` but got '
+                "'auto', which compares the term with the losses of the "
+                'task: give it a number.'
+            )
         self.terms = build_terms(losses, tap)
         # Losses whose channels are measured once there is a student.
         self._auto = {n: cfg for n, cfg in losses.items() if is_auto(cfg)}
@@ -91,6 +121,10 @@ class Distiller:
         self._teacher: Any = None
         self._handles: list = []
         self._attached: list = []
+        self._outputs: dict[str, list[Tensor]] = {}
+        self._listening = ExitStack()
+        self._task: set[str] = set()
+        self._told: set[str] = set()
 
     @property
     def losses(self) -> dict[str, nn.Module]:
@@ -105,7 +139,16 @@ class Distiller:
     @property
     def diagnostics(self) -> list[str]:
         """Names of what is logged in addition to the terms."""
-        return [f'{self.log_prefix}_{name}' for name in (*AGREEMENT, SKIPPED)]
+        names = [
+            f'{self.log_prefix}_{name}'
+            for name in (*AGREEMENT, *FOREGROUND, SKIPPED)
+        ]
+        weights = [*map(self._weight_name, self.auto_weights)]
+        return names + weights + sorted(self._told)
+
+    def _weight_name(self, name: str) -> str:
+        """How the weight of a term is logged."""
+        return log_name(self.log_prefix, 'weight', name)
 
     @property
     def trainable(self) -> dict[str, nn.Module]:
@@ -190,6 +233,7 @@ class Distiller:
                 lambda *call: self.add(*call), with_kwargs=True
             ),
         ]
+        self._listen(student)
         if not self.task_loss:
             # First of all hooks, so before others have added their terms.
             self._handles.append(
@@ -199,6 +243,29 @@ class Distiller:
                     with_kwargs=True,
                 )
             )
+
+    def _listen(self, student: nn.Module) -> None:
+        """Record what the weights that are not set yet are measured at."""
+        taps = [
+            self.terms[name].tap
+            for name, weight in self.auto_weights.items()
+            if not weight.is_set
+        ]
+        if taps:
+            self._outputs = self._listening.enter_context(
+                outputs_of(student, taps)
+            )
+            # Before the terms of other hooks are among the losses.
+            handle = student.register_forward_hook(
+                lambda model, args, output: self._note_task(output),
+                prepend=True,
+            )
+            self._listening.callback(handle.remove)
+
+    def _note_task(self, output: Any) -> None:
+        """Note the names of the student's own losses."""
+        if isinstance(output, dict):
+            self._task = {*output}
 
     @property
     def unmeasured(self) -> bool:
@@ -281,6 +348,8 @@ class Distiller:
             handle.remove()
         for tap in self._attached:
             tap.detach()
+        self._listening.close()
+        self._outputs = {}
         self._handles, self._attached = [], []
         self.teachers, self.cached, self._teacher = [], [], None
 
@@ -324,6 +393,7 @@ class Distiller:
         # In float32: sums over maps, and squares, overflow in half precision.
         with torch.autocast(call['inputs'].device.type, enabled=False):
             added = self._terms(readings, call['inputs'])
+            self._weigh(model, output, added, readings)
         if not self.task_loss:
             name = next(iter(self.terms))
             added[name] = added[name] + attached_zero(model)
@@ -345,11 +415,16 @@ class Distiller:
     def _terms(self, readings: dict, inputs: Tensor) -> dict[str, Tensor]:
         """The terms, and what is logged in addition to them."""
         self.guard.clear()
-        added = {}
+        added, notes = {}, {}
         for name, (loss, tap) in self.terms.items():
             stages = readings[tap]
             if self.factor and stages:
-                added[name] = self.guard.term(name, loss, self.factor, stages)
+                with asked(loss) as found:
+                    added[name] = self.guard.term(
+                        name, loss, self.factor, stages
+                    )
+                if found:
+                    notes.update(named(found[0], self.log_prefix, name))
                 continue
             # Attached: without RoIs, nothing else uses the classifier, and
             # without a reading nothing uses the parameters of the loss.
@@ -358,14 +433,56 @@ class Distiller:
             added[name] = sum(
                 (x[:0].sum() for x in used), inputs.new_zeros(())
             )
+        self._told.update(notes)
+        added.update(notes)
         added.update(self.guard.skipped())
         for tap, stages in readings.items():
             if _compares_classes(tap) and self.factor and stages:
                 reading = stages[0][2]
                 if len(reading.student):
-                    added.update(agreement(*reading, prefix=self.log_prefix))
+                    added.update(
+                        agreement(
+                            *reading,
+                            prefix=self.log_prefix,
+                            background=tap.background,
+                        )
+                    )
                 break
         return added
+
+    def _weigh(
+        self, model: nn.Module, output: dict, added: dict, readings: dict
+    ) -> None:
+        """Give the terms in ``added`` the weights that set themselves."""
+        if not (self.factor and self.auto_weights):
+            return
+        waiting = [w for w in self.auto_weights.values() if not w.is_set]
+        device = next(iter(added.values())).device
+        if waiting:
+            stages = {n: readings[tap] for n, (_, tap) in self.terms.items()}
+            own = {
+                name: value
+                for name, value in output.items()
+                # The first of several hooks has given it this name.
+                if name in self._task or name == 'loss_cls'
+            }
+            heard = Heard(stages, self._outputs)
+            found = measure(model, {**own, **added}, heard, self)
+            self._outputs.clear()
+            self.guard.forget_gradients()
+            pulls = {
+                name: pull.ratio and pull.ratio / self.factor
+                for name, pull in found.items()
+            }
+            for sentence in auto_weight.update(waiting, pulls, device):
+                print_log(sentence, logger='current')
+            if all(weight.is_set for weight in self.auto_weights.values()):
+                self._listening.close()
+        for name, weight in self.auto_weights.items():
+            added[name] = weight.value * added[name]
+            added[self._weight_name(name)] = torch.tensor(
+                weight.value, device=device
+            )
 
     def check(self, values: Mapping[str, float], step: int) -> None:
         """Check the terms of the last step.

@@ -33,7 +33,7 @@ class TermGuard:
     Args:
         on_nonfinite: What to do with a term that is NaN or Inf: 'raise', or
             'skip' it in that step.
-        log_name: Name in the log of the fraction of skipped terms.
+        log_name: Name in the log of the percentage of skipped terms.
 
     Raises:
         ValueError: If ``on_nonfinite`` is something else.
@@ -57,6 +57,10 @@ class TermGuard:
         self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
         self._counts: dict[str, Tensor] = {}
         self._finite: dict[str, Tensor] = {}
+
+    def forget_gradients(self) -> None:
+        """Forget what another pass than that of the engine has shown."""
+        self._gradients.clear()
 
     def term(
         self, name: str, loss, factor: float, stages: Sequence[tuple]
@@ -139,11 +143,11 @@ class TermGuard:
         return note
 
     def skipped(self) -> dict[str, Tensor]:
-        """Fraction of skipped terms of this step, for the log."""
+        """Percentage of skipped terms of this step, for the log."""
         if not self._finite:
             return {}
         finite = torch.stack(list(self._finite.values())).float()
-        return {self.log_name: 1 - finite.mean()}
+        return {self.log_name: 100 * (1 - finite.mean())}
 
     def check(
         self, values: Mapping[str, float], losses: Mapping, step: int

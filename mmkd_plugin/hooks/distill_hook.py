@@ -14,8 +14,9 @@ from ..compat import check_versions
 from ..datasets.check import check_data
 from ..datasets.class_names import names_of
 from ..datasets.labels import labels_of
-from ..distill import Distiller
+from ..distill import Distiller, auto_weight
 from ..distill.adopt import NAME, adopt, state_problem
+from ..distill.diagnostics import leave_out_old
 from ..distill.terms import part_read, settings_of
 from ..engine.finite import FiniteSteps, refuse_nonfinite, saves_now
 from ..engine.lost_rank import exchange_identities
@@ -215,18 +216,16 @@ class DistillHook(Hook):
         """Set the factor of this iteration; raise if the last one failed."""
         self._steps.check()
         self.distiller.factor = self.schedule.factor_now(runner)
-        if self.distiller.factor == 0:
-            # Otherwise the log would repeat the last value.
-            for name in self.distiller.diagnostics:
-                runner.message_hub.log_scalars.pop(f'train/{name}', None)
 
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
         """Check the terms of this iteration on all ranks."""
+        scalars = runner.message_hub.log_scalars
+        diagnostics = self.distiller.diagnostics
+        leave_out_old(scalars, diagnostics, outputs or {})
         with self._steps.step(runner.iter + 1):
-            scalars = runner.message_hub.log_scalars
-            names = [*self.distiller.terms, *self.distiller.diagnostics]
+            names = [*self.distiller.terms, *diagnostics]
             self.distiller.check(
                 {
                     name: scalars[f'train/{name}'].current()
@@ -244,10 +243,12 @@ class DistillHook(Hook):
 
     def state_problem(self, checkpoint: dict) -> str | None:
         """Why this hook cannot go on from a checkpoint; None if it can."""
-        return state_problem(self.distiller.trainable, checkpoint)
+        return state_problem(
+            self.distiller.trainable, checkpoint
+        ) or auto_weight.state_problem(self.distiller.auto_weights, checkpoint)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Restore the losses with parameters when a training is resumed.
+        """Restore what the losses have learnt when a training is resumed.
 
         Raises:
             ValueError: If the checkpoint does not hold them.
@@ -263,6 +264,8 @@ class DistillHook(Hook):
             )
         for name, loss in self.distiller.trainable.items():
             loss.load_state_dict(checkpoint[NAME][name])
+        for name, weight in self.distiller.auto_weights.items():
+            weight.load(checkpoint[auto_weight.NAME][name])
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add what resuming needs beside the student.
@@ -275,6 +278,9 @@ class DistillHook(Hook):
             for name, loss in self.distiller.trainable.items():
                 state = weights_to_cpu(loss.state_dict())
                 checkpoint.setdefault(NAME, {})[name] = state
+            for name, weight in self.distiller.auto_weights.items():
+                states = checkpoint.setdefault(auto_weight.NAME, {})
+                states[name] = weight.state()
         refuse_nonfinite(runner, checkpoint)
 
     def after_train(self, runner) -> None:

@@ -21,9 +21,11 @@ class RLDHook(DistillHook):
         beta: Weight of masked correlation distillation, >= 0.
         tau_scd: Temperature of sample confidence distillation, > 0.
         tau_mcd: Temperature of masked correlation distillation, > 0.
-        loss_weight: Weight of the sum of both, >= 0.
+        loss_weight: Weight of the sum of both, >= 0, or 'auto'.
         standardize: Whether to standardise both logits first, see
             :class:`~mmkd_plugin.losses.RLDLoss`.
+        pull: With ``loss_weight='auto'``, how hard the term shall pull,
+            see :class:`.AutoWeight`; by default as hard as the task.
         **kwargs: The other arguments of :class:`DistillHook`.
 
     References:
@@ -38,8 +40,9 @@ class RLDHook(DistillHook):
         beta: float = 0.25,
         tau_scd: float = 1.0,
         tau_mcd: float = 1.0,
-        loss_weight: float = 1.0,
+        loss_weight: float | str = 1.0,
         standardize: bool = False,
+        pull: float | None = None,
         **kwargs,
     ) -> None:
         loss = dict(
@@ -51,4 +54,6 @@ class RLDHook(DistillHook):
             loss_weight=loss_weight,
             standardize=standardize,
         )
+        if pull is not None:
+            loss['pull'] = pull
         super().__init__(teacher, losses=dict(loss_rld=loss), **kwargs)

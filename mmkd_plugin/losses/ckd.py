@@ -4,6 +4,8 @@ Shapes: N samples (images or sampled RoIs), C classes (K + 1 for an RoI head,
 background last).
 """
 
+from functools import partial
+
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -22,6 +24,9 @@ from .common.reduction import (
 from .common.unit_rows import unit_rows
 
 __all__ = ['CKDLoss', 'ckd_loss']
+
+# With less between chance and the teacher, there is nothing to tell apart.
+LEAST_ROOM = 1e-4
 
 
 def ckd_loss(
@@ -93,6 +98,30 @@ def ckd_loss(
     return losses if valid is None else losses.masked_fill(~valid, 0)
 
 
+@torch.no_grad()
+def ckd_gap(value: Tensor, teacher: Tensor, chance: Tensor) -> Tensor:
+    """How much of what the teacher tells apart the student does not.
+
+    The value of CKD alone cannot be read: chance is ln N, and where samples
+    have similar logits of the teacher, even a perfect student is near it.
+
+    Args:
+        value: Mean of :func:`ckd_loss`.
+        teacher: The same with the teacher as its own student.
+        chance: The same with a student that gives all samples one row, the
+            mean of ln N.
+
+    Returns:
+        ``(value - teacher) / (chance - teacher)``: 0 for the logits of the
+        teacher, up to the length of each row; 1 for a student that tells no
+        sample from another; above 1 for one that is worse than that. It may
+        fall a little below 0. NaN if the teacher tells nothing apart.
+    """
+    room = chance - teacher
+    gap = (value - teacher) / room
+    return gap.masked_fill(room < LEAST_ROOM, torch.nan)
+
+
 @MODELS.register_module()
 class CKDLoss(nn.Module):
     """``loss_weight`` times the mean of :func:`ckd_loss`.
@@ -121,6 +150,8 @@ class CKDLoss(nn.Module):
 
     # It compares directions, whichever activation the logits are for.
     kinds = ('logits', 'sigmoid')
+    # Asked for by a Distiller, which puts a list here: 'gap', see `ckd_gap`.
+    diagnostics: list | None = None
     extra_repr = numbers_in_use
 
     def __init__(
@@ -166,7 +197,7 @@ class CKDLoss(nn.Module):
         Raises:
             TypeError, ValueError: ``labels`` are used but are not class ids.
         """
-        valid = negatives = class_ids = None
+        valid = negatives = teacher_negatives = class_ids = None
         if weights is not None:
             check_weights(weights, student)
             valid = weights > 0
@@ -179,22 +210,32 @@ class CKDLoss(nn.Module):
             kept: slice | Tensor = slice(None)
             if valid is not None:
                 kept = valid.nonzero().squeeze(1)
-            negatives = other_ranks(gather_rows(student[kept]))
+            both = torch.cat([student, teacher], dim=1)
+            others = other_ranks(gather_rows(both[kept]))
+            negatives, teacher_negatives = others.chunk(2, dim=1)
             if class_ids is not None:
                 other_labels = other_ranks(gather_rows(class_ids[kept]))
                 class_ids = torch.cat([class_ids, other_labels])
-        losses = ckd_loss(
-            student,
-            teacher,
+        compare = partial(
+            ckd_loss,
+            teacher=teacher,
             tau=self.tau,
             valid=valid,
-            negatives=negatives,
             labels=class_ids,
         )
+        columns = [compare(student, negatives=negatives)]
+        if self.diagnostics is not None:
+            with torch.no_grad():
+                columns.append(compare(teacher, negatives=teacher_negatives))
+                blank = negatives if negatives is None else 0 * negatives
+                columns.append(compare(0 * student, negatives=blank))
         if self.gather:
             if weights is None:
-                weights = torch.ones_like(losses)
-            rows = torch.stack([losses, weights.to(losses)], dim=1)
-            losses, weights = torch.cat(gather_rows(rows)).unbind(1)
+                weights = torch.ones_like(columns[0])
+            table = torch.stack([*columns, weights.to(columns[0])], dim=1)
+            *columns, weights = torch.cat(gather_rows(table)).unbind(1)
             weights = weights.detach()
-        return self.loss_weight * weighted_mean(losses, weights)
+        means = [weighted_mean(column, weights) for column in columns]
+        if self.diagnostics is not None:
+            self.diagnostics.append({'gap': ckd_gap(*means)})
+        return self.loss_weight * means[0]

@@ -60,7 +60,7 @@ def test_taps_share_what_the_teacher_computes(student, teacher, taps):
     assert own.any()
     assert losses['loss_all'] > 0 and losses['loss_own'] > 0
     # Of the first tap that reads logits.
-    assert 0 <= losses['kd_agreement'] <= 1
+    assert 0 <= losses['kd_agreement'] <= 100
 
 
 def test_terms_train_the_student(student, teacher):

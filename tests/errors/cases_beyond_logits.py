@@ -398,6 +398,20 @@ def resume(w, act):
 
 
 case('resume-loss')(lambda w: resume(w, lambda c: c.pop('distill')))
+
+
+@case('resume-weight')
+def _(w):
+    config = w.loss(type='KDLoss', tau=1.0, loss_weight='auto')
+    ended = w.train(config)
+    assert ended.code == 0, ended.output
+    whole = Path('work').rename('before') / 'epoch_1.pth'
+    content = torch.load(whole, weights_only=False)
+    del content['distill_weights']
+    changed = w.save(whole.with_name('changed.pth'), content)
+    return w.train(config, options=['--resume', changed])
+
+
 case('resume-loss-shape')(
     lambda w: resume(
         w,

@@ -1,13 +1,15 @@
 """Arguments of the hooks, and of what they build."""
 
-from mmengine.registry import TASK_UTILS
+from mmengine.registry import MODELS, TASK_UTILS
 
+from mmkd_plugin.losses import KDLoss
 from mmkd_plugin.taps import ClsHeadTap
 from tests.helpers import tiny_cls
 from tests.helpers.commands import LOSSES, TEACHER
 from tests.helpers.errors_page import case
 
 CKD = dict(type='CKDHook', teacher=TEACHER)
+AUTO = dict(type='KDLoss', tau=1.0, loss_weight='auto')
 VALIDATION = dict(
     val_dataloader=dict(
         batch_size=2,
@@ -52,6 +54,27 @@ case('tau')(lambda w: w.train(w.loss(type='KDLoss', tau=0)))
 case('loss-weight')(
     lambda w: w.train(w.loss(type='KDLoss', tau=1.0, loss_weight=-1))
 )
+case('pull-alone')(
+    lambda w: w.train(w.loss(type='KDLoss', tau=1.0, loss_weight=1.0, pull=2))
+)
+case('pull')(lambda w: w.train(w.loss(**AUTO, pull=0)))
+case('auto-task-loss')(
+    lambda w: w.train(
+        w.hook(losses=dict(loss_kd=AUTO), task_loss=False),
+    )
+)
+
+
+@case('auto-unmeasured')
+def _(w):
+    w.monkeypatch.setattr('mmkd_plugin.distill.auto_weight.STEPS', 1)
+    w.use('detector')
+    model = w.model()
+    model['roi_head']['bbox_head']['loss_bbox']['loss_weight'] = 0.0
+    loss = w.loss(type='BoxL1Loss', loss_weight='auto')
+    return w.train(loss, model=model)
+
+
 case('place-weights')(
     lambda w: w.train(
         w.loss(type='FitNetLoss', loss_weight=1.0, foreground_weight=1.0)
@@ -129,6 +152,20 @@ case('two-hooks')(
         w.hook(), w.hook(losses=dict(loss_two=LOSSES['loss_kd']))
     )
 )
+
+
+@MODELS.register_module()
+class TellingLoss(KDLoss):
+    """Tells a number under a name that MMEngine would back-propagate."""
+
+    diagnostics = None
+
+    def forward(self, *reading):
+        self.diagnostics.append(dict(loss_raw=reading[0].mean().detach()))
+        return super().forward(*reading)
+
+
+case('diagnostic-name')(lambda w: w.train(w.loss(type='TellingLoss', tau=1.0)))
 
 
 @case('epochs')

@@ -14,10 +14,15 @@ ALONE = {'make_model_index'}
 # Tool -> options that name what is not there.
 NOWHERE = {
     'analyze_teacher': ['nowhere.py'],
+    'compare': [
+        *('nowhere.py', '--teacher', 'a.py', 'a.pth', '--methods', 'ckd')
+    ],
     'convert_cifar_teachers': ['nowhere'],
     'export_onnx': ['nowhere.py', 'nowhere.pth'],
+    'go_no_go': ['nowhere.py', '--student', 'nowhere.pth'],
     'inspect_config': ['nowhere.py'],
     'make_digits': ['--out', '/dev/null/x', '--splits', 'val'],
+    'make_plant_scenes': ['nowhere', '--out', 'x'],
     'plot_run': ['nowhere', '--out', 'x.png'],
     'publish_student': ['nowhere.pth', 'out'],
     'quickstart': ['--data', '/dev/null/x'],

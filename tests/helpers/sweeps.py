@@ -13,6 +13,9 @@ REPO = Path(__file__).parents[2]
 
 import sweep  # noqa: E402
 import sweep_job  # noqa: E402
+import sweep_queue  # noqa: E402
+import sweep_run  # noqa: E402
+import sweep_view  # noqa: E402
 
 # Takes the arguments of tools/train.py; `fake` in the config tells what to
 # do. The file `journal` gets a line for each start.
@@ -81,7 +84,10 @@ def place(tmp_path, monkeypatch):
     (tmp_path / 'fake.py').write_text(FAKE)
     (tmp_path / 'c.py').write_text(CONFIG)
     monkeypatch.setattr(sweep_job, 'TRAIN', tmp_path / 'fake.py')
-    monkeypatch.setattr(sweep, 'PAUSE', 0.01)
+    monkeypatch.setattr(sweep_queue, 'PAUSE', 0.01)
+    monkeypatch.setattr(sweep_view, 'INTERVAL', 0)
+    # Pretended configs have no model.
+    monkeypatch.setattr(sweep_run, 'check_jobs', lambda *args: None)
     return tmp_path
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, DefaultScope
 
 import mmkd_plugin
@@ -136,6 +137,50 @@ def test_factor_zero_runs_no_teacher_and_clears_log(tmp_path, teacher):
         False
     ] * 5
     assert 'train/kd_agreement' not in scalars
+
+
+@pytest.mark.slow
+def test_the_log_repeats_no_number_of_an_earlier_step(tmp_path, teacher):
+    """Step 2 reads nothing, step 3 background alone, the others all."""
+    logged = []
+
+    class Watch(Hook):
+        priority = 'LOW'  # after the hook, as LoggerHook is
+
+        def after_train_iter(self, runner, *args, **kwargs):
+            scalars = runner.message_hub.log_scalars
+            logged.append({n for n in scalars if n.startswith('train/kd_')})
+
+    runner = make_runner(
+        tmp_path,
+        [dict(type='CKDHook', teacher=teacher, tap=dict(type='RoIHeadTap'))],
+    )
+    runner.register_hook(Watch())
+    hook = next(h for h in runner.hooks if type(h).__name__ == 'CKDHook')
+    (tap,) = hook.distiller.taps
+    take = tap.take
+
+    def altered(teacher):
+        reading = take(teacher)
+        if len(logged) == 1:
+            return None
+        if len(logged) == 2:
+            background = torch.full_like(reading.labels, len(tiny.CLASSES))
+            reading = reading._replace(labels=background)
+        return reading
+
+    tap.take = altered
+    runner.train()
+    everywhere = {
+        f'train/kd_{name}' for name in ('agreement', 'teacher_acc', 'gap_ckd')
+    }
+    foreground = {'train/kd_fg_agreement', 'train/kd_fg_teacher_acc'}
+    assert logged == [
+        everywhere | foreground,
+        set(),
+        everywhere,
+        everywhere | foreground,
+    ]
 
 
 @pytest.mark.slow
@@ -272,7 +317,8 @@ def test_same_model_as_teacher_gives_zero(tmp_path):
     losses = losses_of(model, 0, 1)
     assert losses['loss_kd'].item() == pytest.approx(0, abs=1e-6)
     assert losses['loss_dkd'].item() == pytest.approx(0, abs=1e-6)
-    assert losses['kd_agreement'].item() == 1
+    assert losses['kd_agreement'].item() == 100
+    assert losses['kd_fg_agreement'].item() == 100
 
 
 def test_predict_and_eval_are_untouched(hook, teacher):

@@ -28,7 +28,11 @@ LOSSES = dict(
     loss_rld=dict(type='RLDLoss', beta=8.0, tau_scd=1.0, tau_mcd=4.0),
     loss_ckd=dict(type='CKDLoss', tau=1.0, loss_weight=1.0),
 )
-NUMBERS = [*LOSSES, 'kd_agreement', 'kd_teacher_acc', 'kd_skipped']
+NUMBERS = {
+    *LOSSES,
+    *('kd_agreement', 'kd_teacher_acc', 'kd_skipped', 'kd_gap_ckd'),
+}
+FOREGROUND = {'kd_fg_agreement', 'kd_fg_teacher_acc'}
 # So that the teacher's images and classes are converted.
 OWN_INPUT = dict(mean=[0.0] * 3, std=[1.0] * 3)
 OTHER_ORDER = tiny.CLASSES[::-1]
@@ -80,7 +84,7 @@ def third_iteration(runner, monkeypatch):
     return waits, calls, set(runner.message_hub.log_scalars)
 
 
-def compare(package, small, tmp_path, monkeypatch, **kwargs):
+def compare(package, small, tmp_path, monkeypatch, numbers, **kwargs):
     """Waits of a step alone and distilled, and calls of the latter."""
     teacher = small.save_teacher(
         tmp_path / 't.pth', width=16, **kwargs.pop('teacher', {}), **OWN_INPUT
@@ -118,7 +122,7 @@ def compare(package, small, tmp_path, monkeypatch, **kwargs):
     assert alone['_local_scalar_dense'] >= 1
     # MMEngine reads what is logged, after it has waited for the task's loss.
     more = {name.removeprefix('train/') for name in many - few}
-    assert more - {'loss_cls'} == set(NUMBERS)
+    assert more - {'loss_cls'} == numbers
     distilled.subtract(_local_scalar_dense=len(more))
     return alone, distilled, calls
 
@@ -131,6 +135,7 @@ def test_detector(tmp_path, monkeypatch, mask):
         tiny,
         tmp_path,
         monkeypatch,
+        NUMBERS | FOREGROUND,
         tap=dict(type='RoIHeadTap', background_weight=0.5),
         teacher=dict(mask=mask),
         mask=mask,
@@ -161,6 +166,7 @@ def test_classifier(tmp_path, monkeypatch):
         tiny_cls,
         tmp_path,
         monkeypatch,
+        NUMBERS,
         dataset=dict(type='Pictures', length=6),
     )
     assert +distilled == alone
@@ -218,7 +224,7 @@ def test_nothing_is_read_or_copied(tmp_path, monkeypatch, teachers):
                 student, (), dict(call, mode='loss'), {}
             )
             sum(found[name] for name in LOSSES).backward()
-    assert set(found) == set(NUMBERS)
+    assert set(found) == NUMBERS
     assert seen.ops['convolution'] > 5 * teachers
     assert not seen.waits
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import distributed as dist
 
+from mmkd_plugin.distill.diagnostics import asked
 from mmkd_plugin.losses import CKDLoss, ckd_loss
 from tests.helpers.group import train_layer
 from tests.helpers.loss_cases import LABELS, PINNED, STUDENT, TEACHER, draw
@@ -225,7 +226,90 @@ def test_classes_are_needed_to_tell_them_apart(labels, error):
         ).isfinite()
 
 
+def gap_of(student, teacher, labels=None, weights=None, **changes):
+    """Value of a loss, and the gap that it tells a distiller."""
+    loss = CKDLoss(**{**dict(tau=0.5, loss_weight=3.0), **changes})
+    with asked(loss) as found:
+        value = loss(student, teacher, labels, weights)
+    return value, found[0]['gap']
+
+
+def test_gap_is_0_for_the_teacher_and_1_for_no_information():
+    for tau in (0.1, 1.0, 10.0):
+        _, gap = gap_of(5 * TEACHER, TEACHER, tau=tau)
+        assert gap.item() == pytest.approx(0, abs=1e-3)
+        _, gap = gap_of(torch.ones_like(TEACHER), TEACHER, tau=tau)
+        assert gap.item() == pytest.approx(1, abs=1e-3)
+        _, gap = gap_of(-TEACHER, TEACHER, tau=tau)
+        assert gap > 1
+
+
+@pytest.mark.parametrize('weights', [None, torch.tensor([1.0, 0, 2, 0.5, 1])])
+@pytest.mark.parametrize('same', [True, False])
+def test_gap_equals_its_formula(weights, same):
+    labels = torch.tensor([0, 2, 0, 1, 2])
+    value, gap = gap_of(
+        STUDENT, TEACHER, labels, weights, same_class_negatives=same
+    )
+    rows = torch.arange(5) if weights is None else weights.nonzero().flatten()
+    other = labels[rows, None] != labels[rows]
+    chance = (other.sum(1) + 1).log() if not same else math.log(len(rows))
+    chance = torch.ones(5)[rows] * chance
+    teacher = ckd_loss(
+        TEACHER[rows],
+        TEACHER[rows],
+        tau=0.5,
+        labels=None if same else labels[rows],
+    )
+    factor = torch.ones(5)[rows] if weights is None else weights[rows]
+    chance, teacher = (factor * chance).mean(), (factor * teacher).mean()
+    wanted = (value / 3 - teacher) / (chance - teacher)
+    torch.testing.assert_close(gap, wanted)
+
+
+def test_gap_needs_something_to_tell_apart():
+    one, alike = TEACHER[:1], TEACHER[:1].expand(5, -1)
+    for teacher in (one, alike, one[:0]):
+        _, gap = gap_of(STUDENT[: len(teacher)], teacher)
+        assert gap.isnan()
+    _, gap = gap_of(STUDENT, TEACHER, weights=torch.zeros(5))
+    assert gap.isnan()
+
+
+def test_asking_changes_no_value_and_no_gradient():
+    student = STUDENT.clone().requires_grad_()
+    value, gap = gap_of(student, TEACHER)
+    value.backward()
+    twin = STUDENT.clone().requires_grad_()
+    expected = CKDLoss(tau=0.5, loss_weight=3.0)(twin, TEACHER, None)
+    expected.backward()
+    assert torch.equal(value, expected)
+    assert torch.equal(student.grad, twin.grad)
+    assert not gap.requires_grad
+
+
 # Bodies of each of four processes.
+
+
+def gap_of_the_whole():
+    student, teacher, labels = draw(20, 7, seed=2)
+    weights = torch.tensor([1.0, 0.0, 2.0, 0.5, 1.0] * 4)
+    ends = [0, 9, 9, 16, 20]
+    own = slice(*ends[dist.get_rank() : dist.get_rank() + 2])
+    for weight in (None, weights):
+        for same in (True, False):
+            part, whole = (
+                gap_of(
+                    student[rows],
+                    teacher[rows],
+                    labels[rows],
+                    None if weight is None else weight[rows],
+                    gather=gather,
+                    same_class_negatives=same,
+                )
+                for rows, gather in ((own, True), (slice(None), False))
+            )
+            torch.testing.assert_close(part, whole)
 
 
 def ragged_shares():
@@ -293,7 +377,14 @@ def not_finite():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    'check', [ragged_shares, nothing_at_all, half_precision, not_finite]
+    'check',
+    [
+        ragged_shares,
+        gap_of_the_whole,
+        nothing_at_all,
+        half_precision,
+        not_finite,
+    ],
 )
 def test_gathering_in_four_processes(group, check):
     group(4).run(check)

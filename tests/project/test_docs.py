@@ -8,29 +8,23 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.doc_examples import DOCS, examples
+from tests.helpers.markdown import FENCED, SPAN, links
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / 'README.md',
+    ROOT / 'README_zh-CN.md',
     ROOT / 'CONTRIBUTING.md',
     ROOT / 'CHANGELOG.md',
     ROOT / 'tools/README.md',
     *sorted(DOCS.rglob('*.md')),
 ]
-FENCED = re.compile(r'^ *(`{3,}).*?^ *\1 *$', re.MULTILINE | re.DOTALL)
-SPAN = re.compile(r'(`+)(?!`).+?(?<!`)\1(?!`)', re.DOTALL)
-LINK = re.compile(r'\]\(\s*([^)\s]+)')
 HEADING = re.compile(r'^#+ +(.*?) *$', re.MULTILINE)
 ANCHOR = re.compile(r'<a id="([^"]+)">')
 
 
 def name_of(page):
     return str(page.relative_to(ROOT))
-
-
-def links(text):
-    """Targets of the links of a page, those in code left out."""
-    return LINK.findall(SPAN.sub('', FENCED.sub('', text)))
 
 
 def anchors(text):

@@ -20,7 +20,7 @@ INDEX = load(ROOT / 'model-index.yml')
 METHODS = INDEX['Collections']
 MODELS = INDEX['Models']
 MEASURED = [model for model in MODELS if 'Results' in model]
-# Plan and data in the index -> where docs/results.md has its table.
+# Plan and data in the index -> where docs/evidence.md has its table.
 TABLES = {
     ('neu', 'NEU-DET'): '\nSteel surfaces:\n',
     ('bccd', 'BCCD'): '\nBlood cells:\n',
@@ -71,8 +71,8 @@ def result_of(config):
 
 @functools.cache
 def table_of(plan, data):
-    """Method -> box AP in percent, of a table in docs/results.md."""
-    text = (ROOT / 'docs' / 'results.md').read_text()
+    """Method -> box AP in percent, of a table in docs/evidence.md."""
+    text = (ROOT / 'docs' / 'evidence.md').read_text()
     table = text.split(TABLES[plan, data])[1].strip().split('\n\n')[0]
     cells = [line.split('|') for line in table.splitlines()[2:]]
     return {

@@ -1,5 +1,6 @@
 """What an install, an editable install, a wheel and an sdist contain."""
 
+import email
 import importlib.metadata
 import json
 import os
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = (
+    'README.md',
     'mmkd_plugin',
     'configs',
     'docs',
@@ -150,13 +152,22 @@ def test_version_is_the_one_of_the_package(sdist):
     assert sdist.name == f'mmkd_plugin-{mmkd_plugin.__version__}.tar.gz'
 
 
+def test_the_package_index_gets_the_readme_and_the_pythons(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        name = next(n for n in names if n.endswith('/METADATA'))
+        metadata = email.message_from_bytes(archive.read(name))
+    assert metadata['Description-Content-Type'] == 'text/markdown'
+    assert metadata.get_payload(decode=True).decode().strip() == (
+        (ROOT / 'README.md').read_text().strip()
+    )
+    assert metadata['Requires-Python'] == '>=3.10,<3.13'
+    assert metadata['License-File'] == 'LICENSE'
+
+
 @pytest.fixture(scope='module')
 def installed(wheel, tmp_path_factory):
     """Runs Python where the wheel is installed, apart from the sources."""
-    try:
-        importlib.metadata.version('openmim')
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip('openmim is not installed')
     site = tmp_path_factory.mktemp('site')
     options = ('--quiet', '--no-deps', '--no-index', '--target', str(site))
     subprocess.run(
@@ -176,13 +187,29 @@ def installed(wheel, tmp_path_factory):
     return run
 
 
-def test_mim_searches_the_models(installed):
+@pytest.fixture(scope='module')
+def with_mim(installed):
+    try:
+        importlib.metadata.version('openmim')
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip('openmim is not installed')
+    return installed
+
+
+def test_an_installed_wheel_is_imported(installed):
+    code = 'import mmkd_plugin; print(mmkd_plugin.__file__)'
+    result = installed('-c', code)
+    assert result.returncode == 0, result.stderr
+    assert Path(result.stdout.strip()).parents[1].name.startswith('site')
+
+
+def test_mim_searches_the_models(with_mim):
     code = (
         'import json\n'
         'from mim.commands.search import get_model_info\n'
         "print(json.dumps(get_model_info('mmkd_plugin', to_dict=True)))\n"
     )
-    result = installed('-c', code)
+    result = with_mim('-c', code)
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout.splitlines()[-1])
     models = load(ROOT / 'model-index.yml')['Models']
@@ -196,11 +223,11 @@ def test_mim_searches_the_models(installed):
             assert info[key] == result['Metrics']['box AP']
 
 
-def test_mim_starts_our_tools_with_our_configs(installed):
+def test_mim_starts_our_tools_with_our_configs(with_mim):
     """Our tool refuses the option before it loads anything."""
     options = ('--cfg-options', 'trian_cfg.max_epochs=1')
     command = ('train', 'mmkd_plugin', f'{DEMO}.py', *options)
-    result = installed('-m', 'mim', *command)
+    result = with_mim('-m', 'mim', *command)
     assert '/mmkd_plugin/.mim/tools/train.py' in result.stdout
     assert f'/mmkd_plugin/.mim/configs/demo/{DEMO}.py' in result.stderr
     assert 'did you mean train_cfg?' in result.stderr

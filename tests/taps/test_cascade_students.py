@@ -302,7 +302,8 @@ def test_term_is_the_weighted_sum_over_the_stages(student, tmp_path):
     with torch.no_grad():
         logits, _ = head_of(teacher, maps, seen[0]['rois'], 0)
     same = logits.argmax(1) == seen[0]['logits'].argmax(1)
-    assert found['kd_agreement'] == pytest.approx(same.float().mean().item())
+    percent = 100 * same.float().mean().item()
+    assert found['kd_agreement'] == pytest.approx(percent)
     (found['loss_kd'] + found['loss_box']).backward()
     for head in student.roi_head.bbox_head:
         assert head.fc_cls.weight.grad.abs().sum() > 0
@@ -358,7 +359,7 @@ def test_nonfinite_stage_is_skipped_alone(student, tmp_path):
     kept = [0, 2]
     wanted = sum(FACTORS[i] * seen[i]['logits'].square().mean() for i in kept)
     torch.testing.assert_close(found['loss_bad'], wanted)
-    assert found['kd_skipped'] == pytest.approx(1 / 3)
+    assert found['kd_skipped'] == pytest.approx(100 / 3)
     found['loss_bad'].backward()
     assert student.neck.fpn_convs[0].conv.weight.grad.isfinite().all()
 

@@ -12,11 +12,11 @@ error message, and the exit code is then 1; it is 0 if the config would train.
 import sys
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from tempfile import NamedTemporaryFile, TemporaryDirectory
+from typing import NamedTuple
 
 import inspect_report as report
 import torch
 from mmengine.runner import Runner
-from pulls import listen, measure
 from random_images import noise_loader
 from readings import detach
 from torch.utils.flop_counter import FlopCounterMode
@@ -29,6 +29,7 @@ from mmkd_plugin.cli.launch import build_parser, check_start, load_config
 from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.datasets.class_names import names_of
 from mmkd_plugin.distill.adopt import adopt
+from mmkd_plugin.distill.pulls import listen, measure
 from mmkd_plugin.teachers.config import build_model
 from mmkd_plugin.teachers.config import load_config as load_teacher_config
 from mmkd_plugin.teachers.metric import check_validation
@@ -258,6 +259,22 @@ def step(model, data, hooks, problems):
     return given, pulls
 
 
+class Found(NamedTuple):
+    """What :func:`inspect` finds out.
+
+    Attributes:
+        told (list[str]): Paragraphs to print.
+        problems (list[str]): What would stop the training, in its order.
+        pulls (dict[str, Pull]): The terms that were computed.
+        iterations (int): Of the whole training, if there is no problem.
+    """
+
+    told: list
+    problems: list
+    pulls: dict
+    iterations: int
+
+
 def inspect(cfg, args, folder):
     """Find out what a config would distil.
 
@@ -267,8 +284,7 @@ def inspect(cfg, args, folder):
         folder (str): For temporary files.
 
     Returns:
-        tuple[list[str], list[str]]: Paragraphs to print, and what would stop
-        the training, in its order.
+        Found: What was found out.
     """
     cfg.work_dir, cfg.log_level, cfg.resume = folder, 'ERROR', False
     problems = []
@@ -309,7 +325,7 @@ def inspect(cfg, args, folder):
         )
     if args.modules:
         told += map(report.list_modules, parts, shapes)
-    return told, problems
+    return Found(told, problems, pulls, runner.max_iters)
 
 
 @explain_errors()
@@ -323,10 +339,10 @@ def main():
         redirect_stdout(sys.stderr),
         safe_loading(args.trust_checkpoint),
     ):
-        found, problems = inspect(cfg, args, folder)
-    found = [f'# {args.config}', *found, report.judge(problems)]
-    print('\n\n'.join(found))
-    return 1 if problems else 0
+        found = inspect(cfg, args, folder)
+    told = [f'# {args.config}', *found.told, report.judge(found.problems)]
+    print('\n\n'.join(told))
+    return 1 if found.problems else 0
 
 
 if __name__ == '__main__':

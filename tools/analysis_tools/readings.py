@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 from mmengine.runner import CheckpointLoader, Runner
-from pulls import reads_logits
 
 from mmkd_plugin import DistillHook
 from mmkd_plugin.checkpoints.first_weights import check_first_weights
@@ -19,6 +18,7 @@ from mmkd_plugin.checkpoints.unpickling import safe_loading
 from mmkd_plugin.cli import launch
 from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.datasets.class_names import names_of
+from mmkd_plugin.distill.pulls import reads_logits
 from mmkd_plugin.taps import Reading
 from mmkd_plugin.teachers.teacher import Teacher
 
@@ -173,11 +173,12 @@ def collect(args):
 
 
 @contextmanager
-def connect(args):
+def connect(args, change=None):
     """Build runner and teacher, and connect them.
 
     Args:
         args (argparse.Namespace): Options of :func:`build_parser`.
+        change (Callable, optional): Given the config, which it changes.
 
     Yields:
         tuple: The runner and its distiller, attached.  What data sets print
@@ -187,11 +188,13 @@ def connect(args):
         See :func:`collect`.
     """
     with safe_loading(args.trust_checkpoint), redirect_stdout(sys.stderr):
-        yield _connect(args)
+        yield _connect(args, change)
 
 
-def _connect(args):
+def _connect(args, change=None):
     cfg = launch.load_config(args)
+    if change is not None:
+        change(cfg)
     launch.check_start(
         cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper'
     )

@@ -27,12 +27,12 @@ from itertools import islice
 from statistics import fmean
 from typing import NamedTuple
 
-import pulls
 import readings
 import torch
 from torch.nn import functional as F
 
 from mmkd_plugin.cli.errors import explain_errors
+from mmkd_plugin.distill import pulls
 from mmkd_plugin.distill.terms import settings_of
 
 

@@ -46,11 +46,13 @@ class BareTerm:
             )
         self.loss, self.models = loss, (student, teacher)
         self.resize = getattr(tap, 'resize', 'keep')
-        own = getattr(tap, 'modules', ())
-        named = own, getattr(tap, 'teacher_modules', own)
+        shared = getattr(tap, 'shared', lambda model: ())
+        taught = shared(teacher)
+        if hasattr(tap, 'teacher_modules'):
+            taught = places(teacher, tap.teacher_modules)
         self.recorders = [
-            Recorder(model, places(model, names), 'model')
-            for model, names in zip(self.models, named)
+            Recorder(model, names, 'model')
+            for model, names in ((student, shared(student)), (teacher, taught))
         ]
 
     def open(self):

@@ -9,7 +9,7 @@ Compared with the teacher without options, in the student's precision:
 * ratio: of the times, per round;
 * largest change: of a logit; and relative to the largest logit;
 * other choice: fraction of samples whose top-1 class changes;
-* kd_agreement: the change in what the hook logs.
+* agreement: the change of it, as a fraction; the hook logs it in percent.
 
 With --size the images are noise, otherwise the training data of the config.
 A teacher whose checkpoint is missing gets random weights, with batch
@@ -97,7 +97,7 @@ def changes(found, wanted, readings):
         largest_change=change,
         relative=change / largest,
         other_choice=other.double().mean().item(),
-        kd_agreement=agreement(found, readings) - agreement(wanted, readings),
+        agreement=agreement(found, readings) - agreement(wanted, readings),
     )
 
 
@@ -186,7 +186,7 @@ def measure(args, folder):
         batches=[list(request.inputs.shape) for request in requests],
         samples=sum(len(reading.student) for reading in readings),
         rounds=args.rounds,
-        kd_agreement=agreement(logits['none'], readings),
+        agreement=agreement(logits['none'], readings),
         rows=rows,
         refused=refused,
     )
@@ -199,11 +199,11 @@ def report(found):
         f'{found["teacher"]}, {len(found["batches"])} batches such as '
         f'{list(sizes[0])}, {found["samples"]} samples, on '
         f'{found["device"]} with {found["threads"]} threads, torch '
-        f'{found["torch"]}, {found["rounds"]} rounds, kd_agreement '
-        f'{found["kd_agreement"]:.4f}\n'
+        f'{found["torch"]}, {found["rounds"]} rounds, agreement '
+        f'{found["agreement"]:.4f}\n'
     )
     print('| options | ms per batch | ratio | quartiles ', end='')
-    print('| largest change | relative | other choice | kd_agreement |')
+    print('| largest change | relative | other choice | agreement |')
     print('|---|--:|--:|--:|--:|--:|--:|--:|')
     for name, row in found['rows'].items():
         low, high = row['ratio']['quartiles']
@@ -211,7 +211,7 @@ def report(found):
             f'| {name} | {row["milliseconds"]["median"]:.2f} '
             f'| {row["ratio"]["median"]:.3f} | {low:.3f} to {high:.3f} '
             f'| {row["largest_change"]:.2g} | {row["relative"]:.2g} '
-            f'| {row["other_choice"]:.2%} | {row["kd_agreement"]:+.4f} |'
+            f'| {row["other_choice"]:.2%} | {row["agreement"]:+.4f} |'
         )
     for name, why in found['refused'].items():
         print(f'\n{name} is not possible here: {why}')

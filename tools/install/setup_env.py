@@ -2,7 +2,7 @@
 
 ``make setup`` calls it. It needs the standard library alone. After any
 interruption, running it again continues from there: pip skips what is
-installed, the wheel with mmcv's compiled ops is kept once it is built, and
+installed, the wheel with mmcv's compiled ops is kept once it is there, and
 the environment counts as ready only after
 ``tools/install/check_install.py`` has passed.
 """
@@ -10,6 +10,7 @@ the environment counts as ready only after
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import hashlib
 import itertools
@@ -19,128 +20,28 @@ import shutil
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
+
+import running
+from machine import (
+    PYTHONS,
+    check_compiler,
+    check_disk,
+    check_python,
+    find_python,
+)
+from mmcv_ops import INCLUDE, MmcvOps
+from pairs import PAIRS, REQUIREMENTS, TRIED, list_pairs
+from remedies import DISK_GB, SetupError, explain
+from running import say
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = ('onedl', 'openmmlab')
-PYTHONS = ((3, 10), (3, 11), (3, 12))
-DISK_GB = 9  # torch with its CUDA libraries unpacked, plus pip's cache
-JOB_GB = 2  # memory that one compiler process may take
-BUILD_MINUTES = 20  # of one core, for mmcv's CPU ops
 # Settings that would make pip install outside of the environment.
 PIP_PLACES = ('PIP_PREFIX', 'PIP_ROOT', 'PIP_TARGET', 'PIP_USER')
 BEAT = 30  # seconds between two progress messages
 
 LOCK = fcntl.LOCK_EX | fcntl.LOCK_NB
-INCLUDE = "import sysconfig; print(sysconfig.get_path('include'))"
-
-# Pattern in a log of pip or the compiler, and what a user can do about it.
-REMEDIES = (
-    (
-        r'No space left on device',
-        'The disk is full: free {disk} GB and run it again.',
-    ),
-    (
-        r'Temporary failure in name resolution|Name or service not known'
-        r'|NewConnectionError|ConnectTimeout|Read timed out|ProxyError',
-        'pip could not reach the package index: check the network, or set '
-        'HTTPS_PROXY or PIP_INDEX_URL, and run it again.',
-    ),
-    (
-        r'Killed signal|internal compiler error',
-        'The compiler ran out of memory: run it again with MAX_JOBS=1.',
-    ),
-    (
-        r'No matching distribution found for (?P<name>\S+)',
-        'The package index has no {name} for this Python and machine: check '
-        'PIP_INDEX_URL, or use Linux on x86_64 with Python 3.10 to 3.12.',
-    ),
-)
-
-
-class SetupError(Exception):
-    """What stops the set-up, in one sentence for the user."""
-
-
-def check_python(version=sys.version_info):
-    """Raises SetupError unless the stack supports this Python."""
-    if tuple(version[:2]) not in PYTHONS:
-        raise SetupError(
-            f'Expected Python 3.10, 3.11 or 3.12 but got {version[0]}.'
-            f'{version[1]}: name another one, as in '
-            '`make setup PYTHON=python3.11`.'
-        )
-
-
-def check_disk(folder):
-    """Raises SetupError if the environment would not fit on the disk."""
-    free = shutil.disk_usage(folder).free / 1e9
-    if free < DISK_GB:
-        raise SetupError(
-            f'Expected {DISK_GB} GB of free disk space in {folder} but got '
-            f'{free:.1f} GB: free some, or pass --venv with a folder on '
-            'another disk.'
-        )
-
-
-def check_compiler(include):
-    """Raises SetupError if mmcv's ops can not be compiled.
-
-    Args:
-        include (str): The folder that should hold ``Python.h``.
-    """
-    compiler = os.environ.get('CXX', 'c++').split()[0]
-    if not (shutil.which(compiler) or shutil.which('g++')):
-        raise SetupError(
-            "No C++ compiler found, which mmcv's ops need: install one "
-            '(Debian, Ubuntu: `apt-get install g++`), or name a folder with '
-            'a prebuilt wheel in MMKD_WHEELS.'
-        )
-    if not Path(include, 'Python.h').exists():
-        raise SetupError(
-            f"No Python.h found in {include}, which mmcv's ops need: install "
-            "Python's headers (Debian, Ubuntu: `apt-get install "
-            'python3-dev`), or name a folder with a prebuilt wheel in '
-            'MMKD_WHEELS.'
-        )
-
-
-def count_jobs():
-    """Returns how many compiler processes cores and memory allow."""
-    if 'MAX_JOBS' in os.environ:
-        return int(os.environ['MAX_JOBS'])
-    cores = len(os.sched_getaffinity(0))
-    pages = os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-    return max(1, min(cores, int(pages / 1e9 / JOB_GB)))
-
-
-def find_nvcc(cuda):
-    """Returns the CUDA compiler that fits a torch, or None.
-
-    Args:
-        cuda (str): The CUDA version torch was built with, such as '13.0'.
-            PyTorch's extension builder demands the same major version.
-    """
-    homes = [os.environ.get('CUDA_HOME'), '/usr/local/cuda']
-    places = [str(Path(home, 'bin', 'nvcc')) for home in homes if home]
-    for place in filter(shutil.which, [*places, 'nvcc']):
-        text = subprocess.run(
-            [place, '--version'], capture_output=True, text=True
-        ).stdout
-        release = re.search(r'release (\d+)\.', text)
-        if release and release.group(1) == cuda.split('.')[0]:
-            return place
-    return None
-
-
-def explain(log):
-    """Returns the sentence that fits a failed command's log, or None."""
-    for pattern, remedy in REMEDIES:
-        match = re.search(pattern, log)
-        if match:
-            return remedy.format(disk=DISK_GB, **match.groupdict())
-    return None
 
 
 def read_progress(log):
@@ -149,8 +50,12 @@ def read_progress(log):
     return f', {counts[-1]} files compiled' if counts else ''
 
 
-def say(text):
-    print(text, flush=True)
+def list_folders(place):
+    """Returns a folder and those below it that have wheels, or a URL as is."""
+    if not place or '://' in place:
+        return [place] if place else []
+    inner = {str(wheel.parent) for wheel in Path(place).rglob('*.whl')}
+    return sorted({place, *inner})
 
 
 class Environment:
@@ -160,23 +65,24 @@ class Environment:
         path (Path): Its folder.
         stack (str): 'onedl' or 'openmmlab'.
         find_links (str): A folder or page with prebuilt wheels, or ''.
+        keep_python (bool): Whether the environment is made with the Python
+            that runs the set-up, even if another has a wheel of mmcv.
     """
 
-    def __init__(self, path, stack, find_links=''):
+    def __init__(self, path, stack, find_links='', keep_python=False):
         self.path = path.resolve()
         self.stack = stack
         self.find_links = find_links
+        self.keep_python = keep_python
         self.python = self.path / 'bin' / 'python'
         self.tmp = self.path / 'tmp'
         self.logs = self.path / 'logs'
         self.owner = self.path / 'stack.txt'
         self.stamp = self.path / 'ready.txt'
-        names = ('torch', stack, 'tests')
-        self.requirements = [
-            ROOT / 'requirements' / f'{name}.txt' for name in names
-        ]
-        pins = self.requirements[1].read_text().split()
-        self.mmcv = next(pin for pin in pins if 'mmcv' in pin)
+        self.chosen = self.path / 'torch.txt'
+        names = (self.read_choice(), stack, 'tests')
+        self.requirements = [REQUIREMENTS / f'{name}.txt' for name in names]
+        self.mmcv = MmcvOps(self)
         drop = {'PYTHONPATH', 'PYTHONHOME', *PIP_PLACES}
         self.environ = {k: v for k, v in os.environ.items() if k not in drop}
         self.environ.update(
@@ -186,6 +92,12 @@ class Environment:
             PYTHONNOUSERSITE='1',
             TMPDIR=str(self.tmp),
         )
+
+    def read_choice(self):
+        """Returns which file of requirements pins the torch."""
+        names = [pair.pins for pair in PAIRS[self.stack]]
+        name = self.chosen.read_text() if self.chosen.exists() else ''
+        return name if name in names else 'torch'
 
     def fingerprint(self):
         """Returns what the stamp must say for the environment to be ready."""
@@ -245,23 +157,24 @@ class Environment:
         """
         file = self.logs / f'{log}.log'
         start = time.time()
+
+        def tell():
+            minutes, seconds = divmod(int(time.time() - start), 60)
+            done = read_progress(file.read_text(errors='replace'))
+            say(f'   ... {minutes} min {seconds:02d} s{done}')
+
         with file.open('w') as output:
-            process = subprocess.Popen(
+            code = running.run(
                 [str(part) for part in command],
+                BEAT,
+                tell,
+                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**self.environ, **environ},
                 cwd=ROOT,
                 pass_fds=[self.lock_file.fileno()],
             )
-            while True:
-                try:
-                    code = process.wait(BEAT)
-                    break
-                except subprocess.TimeoutExpired:
-                    minutes, seconds = divmod(int(time.time() - start), 60)
-                    done = read_progress(file.read_text(errors='replace'))
-                    say(f'   ... {minutes} min {seconds:02d} s{done}')
         if code and hint:
             text = file.read_text(errors='replace')
             say('\n'.join(text.splitlines()[-30:]))
@@ -277,8 +190,8 @@ class Environment:
         command = [self.python, '-m', 'pip', *args]
         if args[0] in ('install', 'download', 'wheel'):
             command += ['--progress-bar', 'off']
-            if self.find_links:
-                command += ['--find-links', self.find_links]
+            for place in list_folders(self.find_links):
+                command += ['--find-links', place]
         return self.run(command, log, hint=hint, **environ)
 
     def ask(self, code):
@@ -295,8 +208,8 @@ class Environment:
     def create(self):
         """Step 1: the virtual environment itself, with build tools."""
         if not self.python.exists() or self.ask('import pip') is None:
-            check_python()
             check_disk(self.path)
+            interpreter = self.choose()
             for name in ('bin', 'include', 'lib', 'lib64', 'pyvenv.cfg'):
                 place = self.path / name
                 if place.is_dir() and not place.is_symlink():
@@ -304,10 +217,10 @@ class Environment:
                 else:
                     place.unlink(missing_ok=True)
             if not self.run(
-                [sys.executable, '-m', 'venv', self.path], 'venv', hint=False
+                [interpreter, '-m', 'venv', self.path], 'venv', hint=False
             ):
                 raise SetupError(
-                    f'`{sys.executable} -m venv` failed: install the module '
+                    f'`{interpreter} -m venv` failed: install the module '
                     '(Debian, Ubuntu: `apt-get install python3-venv`) and '
                     f'run it again, or see {self.logs / "venv.log"}.'
                 )
@@ -315,9 +228,40 @@ class Environment:
         tools = ('pip>=24', 'setuptools>=70,<81', 'wheel', 'ninja')
         self.pip('install', *tools, log='tools')
         # Report a missing compiler before a long download.
-        local = self.find_links or os.environ.get('PIP_FIND_LINKS')
-        if not (local or list(self.path.glob('wheels/*/*.whl'))):
+        wheels = list(self.path.glob('wheels/*/*.whl'))
+        if not (wheels or self.mmcv.find_offer(self.read_pair())):
             check_compiler(self.ask(INCLUDE))
+
+    def read_pair(self):
+        """Returns the pair of Python and torch of the environment."""
+        code = 'import sys; print(*sys.version_info[:2])'
+        python = tuple(map(int, self.ask(code).split()))
+        pins = self.requirements[0].stem
+        pairs = list_pairs(self.stack, python)
+        fit = (pair for pair in pairs if pair[:2] == (python, pins))
+        return next(fit, pairs[0])
+
+    def choose(self):
+        """Chooses a Python and a torch; returns the path of the former."""
+        own = sys.version_info[:2]
+        for pair in list_pairs(self.stack, own):
+            other = self.keep_python and pair.python != own
+            if other or pair.python not in PYTHONS:
+                continue
+            interpreter = find_python(pair.python)
+            if interpreter and (place := self.mmcv.find_offer(pair)):
+                why = f'{place} has a wheel of {self.mmcv.pin} for it'
+                break
+        else:
+            check_python(sys.version_info)
+            pair, interpreter = list_pairs(self.stack, own)[0], sys.executable
+            why = f'no wheel of {self.mmcv.pin} was found for any pair at hand'
+        if pair != TRIED:
+            why += f' (all is tried with {TRIED})'
+        say(f'   {pair}, {pair.standing}: {why}')
+        self.chosen.write_text(pair.pins)
+        self.requirements[0] = REQUIREMENTS / f'{pair.pins}.txt'
+        return interpreter
 
     def drop_leftovers(self):
         """Removes what an interrupted pip left half installed.
@@ -334,94 +278,16 @@ class Environment:
         """Step 2."""
         self.pip('install', '-r', self.requirements[0], log='torch')
 
-    def find_wheel(self):
-        """Returns mmcv's wheel from an earlier build, or None."""
-        for wheel in self.wheels.glob('*.whl'):
-            if zipfile.is_zipfile(wheel):
-                return wheel
-            wheel.unlink()  # cut off while pip wrote it
-        return None
-
-    def fetch_wheel(self):
-        """Takes mmcv's wheel from pip's --find-links."""
-        found = self.pip(
-            'download',
-            '--no-index',
-            '--no-deps',
-            '--only-binary=:all:',
-            '--dest',
-            self.wheels,
-            self.mmcv,
-            log='mmcv-fetch',
-            hint=False,
-        )
-        if not found and self.find_links:
-            say(f'   no wheel of {self.mmcv} that fits in {self.find_links}')
-        return found
-
-    def build_wheel(self):
-        """Compiles mmcv with its ops against the installed torch."""
-        check_compiler(self.ask(INCLUDE))
-        jobs = count_jobs()
-        environ = {
-            'MMCV_WITH_OPS': '1',
-            'CFLAGS': os.environ.get('CFLAGS', '-O2 -g0 -DNDEBUG -w'),
-            'MAX_JOBS': str(jobs),
-        }
-        cuda, has_gpu = self.ask(
-            'import torch\n'
-            'print(torch.version.cuda, torch.cuda.is_available())'
-        ).split()
-        fits = has_gpu == 'True' and find_nvcc(cuda) is not None
-        environ['FORCE_CUDA'] = os.environ.get('FORCE_CUDA', str(int(fits)))
-        if environ['FORCE_CUDA'] == '1':
-            kind = 'CPU and CUDA ops, several times as long as CPU ops alone'
-        else:
-            minutes = max(1, round(BUILD_MINUTES / jobs))
-            kind = f'CPU ops, about {minutes} min with {jobs} jobs'
-            environ['CUDA_VISIBLE_DEVICES'] = ''
-            if has_gpu == 'True' and not fits:
-                say(
-                    f'   There is a GPU but no nvcc of CUDA {cuda}: mmcv gets '
-                    'CPU ops only. To train on the GPU, install that CUDA '
-                    f'toolkit, set CUDA_HOME, remove {self.path} and run it '
-                    'again; until then, run with CUDA_VISIBLE_DEVICES= set.'
-                )
-        say(f'   compiling {self.mmcv} ({kind}), once')
-        # Never from pip's cache, whose wheel may be of another torch.
-        self.pip(
-            'wheel',
-            '-v',
-            '--no-cache-dir',
-            '--no-deps',
-            '--no-build-isolation',
-            '--wheel-dir',
-            self.wheels,
-            self.mmcv,
-            log='mmcv-build',
-            **environ,
-        )
-
     def get_mmcv(self):
         """Step 3: a wheel of mmcv with ops."""
-        version = self.ask('import torch; print(torch.__version__)')
-        if version is None:
-            raise SetupError(
-                f'torch is installed but does not load: remove {self.path} '
-                'and run it again.'
-            )
-        # An extension fits only the torch that it was compiled against.
-        self.wheels = self.path / 'wheels' / f'torch-{version}'
-        if not (self.find_wheel() or self.fetch_wheel()):
-            self.build_wheel()
-        say(f'   {self.find_wheel().name}')
+        say(f'   {self.mmcv.get().name}')
 
     def install_stack(self):
         """Step 4: the stack, what the tests need, and the plugin."""
         self.pip(
             'install',
             '--no-build-isolation',
-            self.find_wheel(),
+            self.mmcv.find(),
             *(f'--requirement={file}' for file in self.requirements),
             log='stack',
         )
@@ -441,7 +307,7 @@ class Environment:
             )
         if self.ask('import mmcv.ops') is None:
             # The installed one may be built against an earlier torch.
-            wheel = self.find_wheel()
+            wheel = self.mmcv.find()
             self.pip(
                 'install', '--no-deps', '--force-reinstall', wheel, log='mmcv'
             )
@@ -525,6 +391,12 @@ def parse_args(argv=None):
         default=os.environ.get('MMKD_WHEELS', ''),
         help='folder or page with prebuilt wheels (default: $MMKD_WHEELS)',
     )
+    parser.add_argument(
+        '--keep-python',
+        action='store_true',
+        help='use the Python that runs this, even if mmcv has a wheel for '
+        'another one only',
+    )
     args = parser.parse_args(argv)
     if args.venv is None:
         suffix = '' if args.stack == 'onedl' else f'-{args.stack}'
@@ -541,12 +413,18 @@ def parse_args(argv=None):
 
 def main():
     args = parse_args()
+    running.STOPPER.install()
     try:
-        Environment(args.venv, args.stack, args.find_links).set_up()
+        Environment(
+            args.venv, args.stack, args.find_links, args.keep_python
+        ).set_up()
     except SetupError as error:
         sys.exit(f'ERROR: {error}')
-    except KeyboardInterrupt:
-        sys.exit('Interrupted: run it again to go on from here.')
+    except running.Interrupted as error:
+        # The terminal may be gone.
+        with contextlib.suppress(OSError):
+            say('Interrupted: run it again to go on from here.')
+        os._exit(128 + error.number)
 
 
 if __name__ == '__main__':

@@ -213,8 +213,8 @@ def results_section(name, models, names):
     text = f'{RESULTS}\n\n<!-- {NOTE} -->\n\n'
     if lines:
         text += (
-            'Means over seeds after the last epoch; [Does it help?]'
-            '(../results.md) has the spread\nand a control.\n\n'
+            'Means over seeds after the last epoch; [Evidence]'
+            '(../evidence.md) has the spread\nand a control.\n\n'
             f'| | teacher | student alone | student with {name} | seeds | |\n'
             '|---|--:|--:|--:|--:|---|\n' + ''.join(lines) + '\n'
             '```bash\n' + '\n'.join(commands) + '\n```\n\n'

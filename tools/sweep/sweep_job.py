@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
+from last_words import last_words
 from sweep_plan import Plan, PlanError, Run
 from sweep_report import summarize_metric
 from sweep_settings import first_difference, settings_of
@@ -20,12 +22,13 @@ from mmkd_plugin.resume.last_checkpoint import last_named
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ROOT / 'tools' / 'train.py'
-# Seconds that a training has to save its state when it is stopped.
+# Seconds that a training has to save its state when it is stopped, and between
+# two looks whether it has.
 GRACE = 60
-SHOWN_LINES = 15
+PAUSE = 0.05
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """A run with one seed.
 
@@ -33,7 +36,9 @@ class Job:
 
     * run.log: what was printed;
     * settings.json: what must be unchanged to resume it;
-    * attempts.json: command, commit, seconds and exit code of every start;
+    * attempts.json: command, commit, seconds, exit code and memory of every
+      start: the peak of the process in MiB (``memory``), and of the GPU, if
+      the log has it (``gpu_memory``);
     * result.json, once it has finished: the metric and all attempts.
     """
 
@@ -44,8 +49,10 @@ class Job:
     settings: dict
     process: subprocess.Popen | None = field(default=None, repr=False)
     slot: str | None = None
+    is_resumed: bool = False
     _begin: float = 0
     _is_late: bool = False
+    _memory: float | None = None
 
     @property
     def name(self):
@@ -65,8 +72,27 @@ class Job:
         return last_named(self.folder) is not None
 
     @property
+    def log(self):
+        """What its process prints."""
+        return self.folder / 'run.log'
+
+    @property
     def has_ended(self):
-        return self.process.poll() is not None
+        process = self.process
+        if process.returncode is None:
+            # Not `poll`, which does not tell of the memory.
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if ended:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                self._memory = round(usage.ru_maxrss / 1024, 1)
+        return process.returncode is not None
+
+    def wait(self, seconds):
+        """Wait at most so long; return whether the process has ended."""
+        end = time.monotonic() + seconds
+        while not self.has_ended and time.monotonic() < end:
+            time.sleep(PAUSE)
+        return self.has_ended
 
     @property
     def seconds(self):
@@ -109,7 +135,7 @@ class Job:
                 'its settings have been changed since the sweep began '
                 f'({found}); give the command again'
             )
-        resume = self.is_begun
+        resume = self.is_resumed = self.is_begun
         self.folder.mkdir(parents=True, exist_ok=True)
         if not resume:
             for old in self.folder.glob('*/vis_data/scalars.json'):
@@ -124,7 +150,7 @@ class Job:
         attempts.append(dict(command=command, commit=commit(), seconds=None))
         write_json(self.folder / 'attempts.json', attempts)
         self._begin = time.monotonic()
-        with open(self.folder / 'run.log', 'a' if resume else 'w') as log:
+        with open(self.log, 'a' if resume else 'w') as log:
             self.process = subprocess.Popen(
                 command,
                 env=env,
@@ -135,7 +161,6 @@ class Job:
                 start_new_session=True,
                 pass_fds=[lock.fileno()],
             )
-        print(f'{self.name}: {"resumed" if resume else "started"}', flush=True)
 
     def _checkpoints(self):
         """The last checkpoint of every run that this one needs."""
@@ -153,15 +178,20 @@ class Job:
         return json.loads(path.read_text()) if path.is_file() else []
 
     def close(self):
-        """Record the duration and exit code of a process that has ended.
+        """Record duration, exit code and memory of an ended process.
 
         Returns:
             list[dict]: All attempts.
         """
         attempts = self._attempts()
         attempts[-1].update(
-            seconds=self.seconds, exit_code=self.process.returncode
+            seconds=self.seconds,
+            exit_code=self.process.returncode,
+            memory=self._memory,
         )
+        on_gpu = read_metric(self.folder, 'memory')
+        if on_gpu:
+            attempts[-1]['gpu_memory'] = max(on_gpu.values())
         write_json(self.folder / 'attempts.json', attempts)
         return attempts
 
@@ -174,18 +204,13 @@ class Job:
         attempts = self.close()
         code = self.process.returncode
         if code:
-            log = self.folder / 'run.log'
-            tail = log.read_text(errors='replace').splitlines()[-SHOWN_LINES:]
-            print(f'\nThe end of {log}:')
-            print('\n'.join(f'    {line}' for line in tail), flush=True)
             if self._is_late:
-                return f'{self.name}, failed: stopped after {self.seconds} s.'
-            how = (
-                f'exit code {code}'
-                if code > 0
-                else f'ended by {signal.Signals(-code).name}'
-            )
-            return f'{self.name}, failed: {how}, see {log}.'
+                reason = f'stopped after {self.seconds} s'
+            elif code < 0:
+                reason = f'ended by {signal.Signals(-code).name}'
+            else:
+                reason = last_words(self.log) or f'exit code {code}'
+            return f'{self.name}, failed: {reason} ({self.log})'
         metric = self.plan.metric
         values = read_metric(self.folder, metric)
         if not values:
@@ -205,10 +230,6 @@ class Job:
             attempts=attempts,
         )
         write_json(self.folder / 'result.json', result)
-        print(
-            f'{self.name}: {metric} {result["last"]:g}, {self.seconds:g} s',
-            flush=True,
-        )
         return None
 
     def stop_if_later_than(self, seconds):
@@ -224,12 +245,10 @@ def stop(jobs):
         job.process.terminate()
     end = time.monotonic() + GRACE
     for job in jobs:
-        try:
-            job.process.wait(max(end - time.monotonic(), 0))
-        except subprocess.TimeoutExpired:
+        if not job.wait(end - time.monotonic()):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(job.process.pid, signal.SIGKILL)
-            job.process.wait()
+            job.wait(inf)
 
 
 def commit():

@@ -14,7 +14,9 @@ A plan is a config file of these names:
     common    optional, settings to change in all runs
 
 In the settings, '{runs.NAME}' stands for the last checkpoint of the run NAME,
-which must have one seed; it is then trained first.
+which must have one seed; it is then trained first, as a teacher for example:
+
+    cfg_options={'custom_hooks.0.teacher.checkpoint': '{runs.NAME}'}
 """
 
 import re
@@ -49,7 +51,7 @@ class Run:
     @property
     def needs(self):
         """Names of the runs whose checkpoints the settings name."""
-        found = REFERENCE.findall(_text([*self.cfg_options.values()]))
+        found = REFERENCE.findall(text_of([*self.cfg_options.values()]))
         return list(dict.fromkeys(found))
 
     def folder(self, out, seed):
@@ -67,7 +69,7 @@ class Run:
         """
         return [
             REFERENCE.sub(
-                lambda found: checkpoints[found[1]], f'{key}={_text(value)}'
+                lambda found: checkpoints[found[1]], f'{key}={text_of(value)}'
             )
             for key, value in self.cfg_options.items()
         ]
@@ -226,15 +228,15 @@ def parse(config, options):
 def _can_be_given(key, value):
     """Whether a setting reaches tools/train.py unchanged."""
     try:
-        args = parse('', [f'{key}={_text(value)}'])
+        args = parse('', [f'{key}={text_of(value)}'])
     except SystemExit:  # unbalanced brackets
         return False
     return args.cfg_options == {key: value}
 
 
-def _text(value):
+def text_of(value):
     """A value as ``--cfg-options`` takes it."""
     if isinstance(value, (list, tuple)):
-        inner = ','.join(map(_text, value))
+        inner = ','.join(map(text_of, value))
         return f'[{inner}]' if isinstance(value, list) else f'({inner},)'
     return str(value)

@@ -37,12 +37,14 @@ class ClassMapTap:
     any_size = True
     # It has hooks on modules of the teacher.
     intact = True
-    # What it reads of the student.
-    modules = (LAST,)
 
     def __init__(self) -> None:
         self._maps = FeatureTap(LAST, resize='keep')
         self._student: Any = None
+
+    def shared(self, student: nn.Module) -> tuple[str, ...]:
+        """Places in a student whose output the term and the task use."""
+        return self._maps.shared(student)
 
     def fits(self, model: nn.Module) -> bool:
         """Whether a model has map, pooling and linear layer."""

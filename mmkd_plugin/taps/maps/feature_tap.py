@@ -113,6 +113,10 @@ class FeatureTap:
         """The data samples of the forward that :meth:`take` will give."""
         return self._batch[1] if self._batch else None
 
+    def shared(self, student: nn.Module) -> tuple[str, ...]:
+        """Places in a student whose maps the term and the task use."""
+        return places(student, self.modules)
+
     def fits(self, model: nn.Module) -> bool:
         """Whether a model has the modules that this tap reads."""
         try:

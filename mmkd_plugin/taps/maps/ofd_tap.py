@@ -58,6 +58,10 @@ class OFDTap:
         self._margins: list[Tensor] = []
         self._handles: list[RemovableHandle] = []
 
+    def shared(self, student: nn.Module) -> tuple[str, ...]:
+        """Places in a student whose maps the term and the task use."""
+        return self._maps.shared(student)
+
     def fits(self, model: nn.Module) -> bool:
         """Whether a model has the modules that this tap reads."""
         return self._maps.fits(model)

@@ -30,8 +30,6 @@ class PooledTap:
     per_class = False
     # The teacher's images may be of another size than the student's.
     any_size = True
-    # What it reads of the student.
-    modules = (POOLED,)
 
     def __init__(self, indexed: bool = False) -> None:
         check_switch(indexed=indexed)
@@ -42,6 +40,10 @@ class PooledTap:
     def kind(self) -> str:
         """What a loss must compare to read from this tap."""
         return 'indexed_vectors' if self.indexed else 'vectors'
+
+    def shared(self, student: nn.Module) -> tuple[str, ...]:
+        """Places in a student whose output the term and the task use."""
+        return self._maps.shared(student)
 
     def fits(self, model: nn.Module) -> bool:
         """Whether a model has a neck that pools."""

@@ -51,12 +51,21 @@ class RoIBoxTap(RoITap):
     """
 
     kind = 'boxes'
+    # The student's own loss of the same deltas.
+    task = 'loss_bbox'
 
     def __init__(self, rows: str = 'teacher', crossed: bool = False) -> None:
         check_choice('rows', rows, 'label', 'teacher', 'confidence')
         check_switch(crossed=crossed)
         self.rows = rows
         super().__init__(crossed)
+
+    def shared(self, student: nn.Module) -> list[str]:
+        """Paths of the modules whose deltas the term and the task use."""
+        heads = [head for _, head in box_heads(student)]
+        return [
+            name for name, module in student.named_modules() if module in heads
+        ]
 
     def refuse(self, role: str, model: nn.Module) -> None:
         """Refuse a model whose boxes the tap cannot read.

@@ -79,7 +79,7 @@ def test_changes_of_logits(run_benchmark):
         largest_change=1.0,
         relative=0.25,
         other_choice=0.5,
-        kd_agreement=0.5,
+        agreement=0.5,
     )
 
 

@@ -4,8 +4,6 @@ import fcntl
 import os
 import sys
 import threading
-import zipfile
-from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -13,20 +11,6 @@ import setup_env
 from setup_env import Environment, SetupError
 
 STEPS = ('create', 'install_torch', 'get_mmcv', 'install_stack', 'check')
-
-
-@pytest.fixture
-def env(tmp_path):
-    """An environment whose Python is the one that runs the tests."""
-    env = Environment(tmp_path / 'venv', 'onedl')
-    env.claim()
-    env.lock()
-    env.tmp.mkdir()
-    env.logs.mkdir()
-    env.python.parent.mkdir()
-    env.python.symlink_to(sys.executable)
-    yield env
-    env.lock_file.close()
 
 
 class Recorder(Environment):
@@ -53,76 +37,6 @@ def record(name):
 
 for name in STEPS:
     setattr(Recorder, name, record(name))
-
-
-# What must be there before anything is installed
-
-
-@pytest.mark.parametrize('version', [(3, 9, 1), (3, 13, 0), (2, 7, 18)])
-def test_other_pythons_are_refused(version):
-    with pytest.raises(SetupError, match=f'got {version[0]}.{version[1]}:'):
-        setup_env.check_python(version)
-
-
-@pytest.mark.parametrize('version', [(3, 10, 0), (3, 11, 7), (3, 12, 1)])
-def test_supported_pythons_pass(version):
-    setup_env.check_python(version)
-
-
-def test_a_full_disk_is_refused(monkeypatch, tmp_path):
-    usage = namedtuple('usage', 'total used free')
-    monkeypatch.setattr(
-        setup_env.shutil, 'disk_usage', lambda _: usage(9e9, 4e9, 5e9)
-    )
-    with pytest.raises(SetupError, match='but got 5.0 GB'):
-        setup_env.check_disk(tmp_path)
-
-
-def test_a_missing_compiler_is_named(monkeypatch, tmp_path):
-    monkeypatch.setenv('PATH', str(tmp_path))
-    monkeypatch.delenv('CXX', raising=False)
-    with pytest.raises(SetupError, match='No C.. compiler'):
-        setup_env.check_compiler(tmp_path)
-
-
-def test_missing_headers_are_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(setup_env.shutil, 'which', lambda name: name)
-    with pytest.raises(SetupError, match='No Python.h found in'):
-        setup_env.check_compiler(tmp_path)
-    (tmp_path / 'Python.h').touch()
-    setup_env.check_compiler(tmp_path)
-
-
-def test_jobs_are_bounded_by_cores_and_memory(monkeypatch):
-    memory = {'SC_PAGE_SIZE': 4096}
-    monkeypatch.delenv('MAX_JOBS', raising=False)
-    monkeypatch.setattr(setup_env.os, 'sysconf', memory.__getitem__)
-    monkeypatch.setattr(
-        setup_env.os, 'sched_getaffinity', lambda _: set(range(8))
-    )
-    for gigabytes, jobs in ((64, 8), (7, 3), (0.5, 1)):
-        memory['SC_AVPHYS_PAGES'] = int(gigabytes * 1e9 / 4096)
-        assert setup_env.count_jobs() == jobs
-    monkeypatch.setenv('MAX_JOBS', '5')
-    assert setup_env.count_jobs() == 5
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    'cuda, found', [('13.0', True), ('13.2', True), ('12.8', False)]
-)
-def test_nvcc_must_be_of_torch_s_major_version(
-    monkeypatch, tmp_path, cuda, found
-):
-    nvcc = tmp_path / 'bin' / 'nvcc'
-    nvcc.parent.mkdir()
-    nvcc.write_text('#!/bin/sh\necho "Cuda tools, release 13.1, V13.1.2"\n')
-    nvcc.chmod(0o755)
-    monkeypatch.setenv('CUDA_HOME', str(tmp_path))
-    monkeypatch.setattr(
-        setup_env.shutil, 'which', lambda name: name == str(nvcc) or None
-    )
-    assert setup_env.find_nvcc(cuda) == (str(nvcc) if found else None)
 
 
 # What a user may ask for
@@ -155,7 +69,7 @@ def test_both_stacks_are_pinned_and_complete():
         pins = file.read_text().split()
         assert len(pins) == 4
         assert all('==' in pin for pin in pins)
-        assert 'mmcv==' in Environment(Path('x'), stack).mmcv
+        assert 'mmcv==' in Environment(Path('x'), stack).mmcv.pin
 
 
 # Whose folder it is, and when it is ready
@@ -260,6 +174,93 @@ def test_what_outlives_a_killed_set_up_still_holds_the_lock(env, tmp_path):
         end.touch()
 
 
+# Which Python, and which torch
+
+
+@pytest.fixture
+def offers(monkeypatch, env):
+    """The pairs of Python and torch that a place has a wheel for."""
+    offers = set()
+    monkeypatch.setattr(
+        env.mmcv,
+        'find_offer',
+        lambda pair: 'Here' if pair[:2] in offers else None,
+    )
+    monkeypatch.setattr(setup_env.sys, 'version_info', (3, 11, 7))
+    found = {(3, 11): 'mine', (3, 12): 'other'}
+    monkeypatch.setattr(setup_env, 'find_python', found.get)
+    return offers
+
+
+@pytest.mark.parametrize(
+    'there, python, pins',
+    [
+        ([], 'mine', 'torch'),
+        ([((3, 11), 'torch')], 'mine', 'torch'),
+        ([((3, 12), 'torch'), ((3, 12), 'torch-2.10')], 'other', 'torch'),
+        ([((3, 12), 'torch-2.10')], 'other', 'torch-2.10'),
+        ([((3, 12), 'torch-2.10'), ((3, 11), 'torch')], 'mine', 'torch'),
+    ],
+)
+def test_a_pair_with_a_wheel_is_chosen(env, offers, there, python, pins):
+    offers.update(there)
+    if not there:
+        assert env.choose() == setup_env.sys.executable
+    else:
+        assert env.choose() == python
+    assert env.requirements[0].stem == pins
+    # A set-up that goes on, and the next one, keep to it.
+    again = Environment(env.path, 'onedl')
+    assert again.requirements == env.requirements
+
+
+def test_the_choice_is_one_line_with_its_reason(env, offers, capsys):
+    env.choose()
+    offers.add(((3, 12), 'torch-2.10'))
+    env.choose()
+    default, other = capsys.readouterr().out.splitlines()
+    assert default == (
+        '   Python 3.11 with torch 2.11.0, the pair that all is tried with: '
+        'no wheel of onedl-mmcv==2.3.6 was found for any pair at hand'
+    )
+    assert other == (
+        '   Python 3.12 with torch 2.10.0, a pair that was not tried: Here '
+        'has a wheel of onedl-mmcv==2.3.6 for it (all is tried with Python '
+        '3.11 with torch 2.11.0)'
+    )
+
+
+def test_a_python_that_is_asked_for_is_kept(env, offers):
+    offers.add(((3, 12), 'torch-2.10'))
+    env.keep_python = True
+    assert env.choose() == setup_env.sys.executable
+    assert env.requirements[0].stem == 'torch'
+
+
+@pytest.mark.parametrize('keep', [True, False])
+def test_a_python_that_is_not_supported_is_not_chosen(
+    env, offers, monkeypatch, keep
+):
+    env.keep_python = keep
+    monkeypatch.setattr(setup_env.sys, 'version_info', (3, 13, 0))
+    offers.add(((3, 13), 'torch'))
+    with pytest.raises(SetupError, match='got 3.13'):
+        env.choose()
+    assert not env.chosen.exists()
+
+
+def test_a_choice_that_is_none_is_the_default(env):
+    env.chosen.write_text('../nonsense')
+    again = Environment(env.path, 'onedl')
+    assert again.requirements[0].stem == 'torch'
+
+
+def test_the_other_stack_keeps_the_default_torch(tmp_path):
+    (tmp_path / 'torch.txt').write_text('torch-2.10')
+    again = Environment(tmp_path, 'openmmlab')
+    assert again.requirements[0].stem == 'torch'
+
+
 # Running commands
 
 
@@ -283,23 +284,6 @@ def test_a_failed_command_shows_the_end_of_its_log(env, capsys):
     assert env.run(command, 'fail', hint=False) is False
 
 
-@pytest.mark.parametrize(
-    'log, remedy',
-    [
-        ('OSError: [Errno 28] No space left on device', 'disk is full'),
-        ('NewConnectionError: [Errno -2]', 'check the network'),
-        ('g++: fatal error: Killed signal terminated', 'MAX_JOBS=1'),
-        ('ERROR: No matching distribution found for torch==2', 'no torch=='),
-    ],
-)
-def test_known_failures_are_explained(log, remedy):
-    assert remedy in setup_env.explain(log)
-
-
-def test_an_unknown_failure_is_not_explained():
-    assert setup_env.explain('SyntaxError: invalid syntax') is None
-
-
 def test_pip_gets_the_links_and_its_own_environment(tmp_path, monkeypatch):
     monkeypatch.setenv('PIP_TARGET', '/elsewhere')
     monkeypatch.setenv('PYTHONPATH', '/elsewhere')
@@ -315,6 +299,19 @@ def test_pip_gets_the_links_and_its_own_environment(tmp_path, monkeypatch):
     assert env.environ['PATH'].startswith(str(env.python.parent))
 
 
+def test_pip_gets_the_sub_folders_of_wheels(tmp_path):
+    for name in ('a/x.whl', 'a/b/y.whl', 'c/z.txt'):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    assert setup_env.list_folders(str(tmp_path)) == [
+        str(tmp_path),
+        str(tmp_path / 'a'),
+        str(tmp_path / 'a' / 'b'),
+    ]
+    assert setup_env.list_folders('https://x/y') == ['https://x/y']
+    assert setup_env.list_folders('') == []
+
+
 def test_half_installed_distributions_are_removed(env):
     site = env.path / 'lib' / 'python3.11' / 'site-packages'
     whole, half = site / 'a-1.dist-info', site / 'b-1.dist-info'
@@ -323,91 +320,3 @@ def test_half_installed_distributions_are_removed(env):
     (whole / 'RECORD').touch()
     env.drop_leftovers()
     assert sorted(p.name for p in site.iterdir()) == ['a-1.dist-info', 'b']
-
-
-# mmcv
-
-
-class FakePip:
-    """Stands in for `Environment.pip`: makes wheels, notes the calls."""
-
-    def __init__(self, env, offered):
-        self.env = env
-        self.offered = offered
-        self.calls = []
-
-    def __call__(self, *args, log, hint=True, **environ):
-        self.calls.append((args[0], environ))
-        if args[0] == 'download' and not self.offered:
-            return False
-        folder = self.env.wheels
-        folder.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(folder / 'onedl_mmcv-2.3.6.whl', 'w') as wheel:
-            wheel.writestr('mmcv/__init__.py', '')
-        return True
-
-
-def prepare(env, monkeypatch, offered=False, torch='2.11.0', gpu='False'):
-    answers = {'torch.__version__': torch, 'cuda': f'13.0 {gpu}'}
-    monkeypatch.setattr(
-        env,
-        'ask',
-        lambda code: next((v for k, v in answers.items() if k in code), '/'),
-    )
-    monkeypatch.setattr(setup_env, 'check_compiler', lambda include: None)
-    for name in ('FORCE_CUDA', 'MAX_JOBS', 'CFLAGS', 'CUDA_VISIBLE_DEVICES'):
-        monkeypatch.delenv(name, raising=False)
-    pip = FakePip(env, offered)
-    monkeypatch.setattr(env, 'pip', pip)
-    return pip
-
-
-def test_an_offered_wheel_saves_the_build(env, monkeypatch):
-    pip = prepare(env, monkeypatch, offered=True)
-    env.get_mmcv()
-    assert [name for name, _ in pip.calls] == ['download']
-    assert env.find_wheel().parent.name == 'torch-2.11.0'
-
-
-def test_mmcv_is_built_once_for_each_torch(env, monkeypatch):
-    pip = prepare(env, monkeypatch)
-    env.get_mmcv()
-    env.get_mmcv()
-    assert [name for name, _ in pip.calls] == ['download', 'wheel']
-    pip = prepare(env, monkeypatch, torch='2.12.0')
-    env.get_mmcv()
-    assert [name for name, _ in pip.calls] == ['download', 'wheel']
-
-
-def test_a_wheel_that_was_cut_off_is_built_again(env, monkeypatch):
-    pip = prepare(env, monkeypatch)
-    env.get_mmcv()
-    wheel = env.find_wheel()
-    wheel.write_bytes(wheel.read_bytes()[:-30])
-    env.get_mmcv()
-    assert [name for name, _ in pip.calls] == ['download', 'wheel'] * 2
-
-
-@pytest.mark.parametrize(
-    'gpu, nvcc, force, cuda',
-    [
-        ('False', None, None, False),
-        ('True', None, None, False),
-        ('True', '/usr/bin/nvcc', None, True),
-        ('True', '/usr/bin/nvcc', '0', False),
-        ('False', None, '1', True),
-    ],
-)
-def test_which_ops_are_built(env, monkeypatch, capsys, gpu, nvcc, force, cuda):
-    pip = prepare(env, monkeypatch, gpu=gpu)
-    monkeypatch.setattr(setup_env, 'find_nvcc', lambda version: nvcc)
-    if force is not None:
-        monkeypatch.setenv('FORCE_CUDA', force)
-    env.get_mmcv()
-    environ = pip.calls[-1][1]
-    assert environ['MMCV_WITH_OPS'] == '1'
-    assert environ['FORCE_CUDA'] == ('1' if cuda else '0')
-    # Only a hidden GPU keeps mmcv from compiling for it.
-    assert ('CUDA_VISIBLE_DEVICES' in environ) is not cuda
-    warned = 'no nvcc of CUDA 13.0' in capsys.readouterr().out
-    assert warned is (gpu == 'True' and not nvcc)

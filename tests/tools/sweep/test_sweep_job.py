@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import sweep
+import sweep_queue
 import sweep_report
+import sweep_run
 
 from tests.helpers.sweeps import (
     HANGING,
@@ -36,6 +37,7 @@ def test_what_a_run_leaves(do):
         'randomness.seed=1',
     ]  # fmt: skip
     assert attempt['exit_code'] == 0
+    assert 1 < attempt['memory'] < 1e5
     assert left['seconds'] == attempt['seconds'] > 0
     assert (folder / 'run.log').read_text() == ''
     found = subprocess.run(
@@ -93,6 +95,7 @@ common = {'optim_wrapper.optimizer.lr': 0.05}
 
 def test_real_training_is_stopped_and_resumed(place, monkeypatch):
     monkeypatch.undo()
+    monkeypatch.setattr(sweep_run, 'check_jobs', lambda *args: None)
     monkeypatch.chdir(place)
     monkeypatch.syspath_prepend(str(place))
     monkeypatch.setenv('PYTHONPATH', f'{REPO}{os.pathsep}{place}')
@@ -107,7 +110,7 @@ def test_real_training_is_stopped_and_resumed(place, monkeypatch):
         return 2 in sweep_report.read_metric(folder, 'mean')
 
     thread = send_when(signal.SIGTERM, second_epoch_is_validated)
-    stop = sweep.stop
+    stop = sweep_queue.stop
 
     def stop_then_let_go_on(jobs):
         for job in jobs:
@@ -115,12 +118,12 @@ def test_real_training_is_stopped_and_resumed(place, monkeypatch):
         (place / 'pause').unlink()
         stop(jobs)
 
-    monkeypatch.setattr(sweep, 'stop', stop_then_let_go_on)
+    monkeypatch.setattr(sweep_queue, 'stop', stop_then_let_go_on)
     assert run(monkeypatch, TOY_PLAN) == 128 + signal.SIGTERM
     thread.join()
     (attempt,) = json.loads((folder / 'attempts.json').read_text())
     assert attempt['exit_code'] == 128 + signal.SIGTERM
-    monkeypatch.setattr(sweep, 'stop', stop)
+    monkeypatch.setattr(sweep_queue, 'stop', stop)
     assert run(monkeypatch, TOY_PLAN) == 0
 
     log = (folder / 'run.log').read_text()

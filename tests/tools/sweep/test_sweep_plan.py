@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 import sweep_plan
+import sweep_settings
 
-from tests.helpers.sweeps import PLAN
+from tests.helpers.doc_examples import DOCS, examples
+from tests.helpers.sweeps import PLAN, REPO
 
 
 @pytest.mark.parametrize(
@@ -59,3 +61,21 @@ def test_values_reach_the_command_as_they_are():
     for value in ({}, 'a,b', '12', ' a', [{}], "'a'", ''):
         wanted = value == ''
         assert sweep_plan._can_be_given('a.b', value) == wanted, value
+
+
+def test_plans_of_the_page(monkeypatch, tmp_path):
+    """Those of docs/comparing.md, the second in place of its `runs`."""
+    monkeypatch.chdir(REPO)
+    plan, runs = (each.code for each in examples(DOCS / 'comparing.md'))
+    path = tmp_path / 'plan.py'
+    for text, names in (
+        (plan, ['student', 'ckd', 'ckd_strong']),
+        (plan + runs, ['teacher', 'student', 'ckd']),
+    ):
+        path.write_text(text)
+        found = sweep_plan.read_plan(str(path))
+        assert [*found.runs] == names
+        for run in found.runs.values():
+            assert sweep_settings.settings_of(run, found)['config']
+    first = found.order()[0]
+    assert first == (found.runs['teacher'], 0)

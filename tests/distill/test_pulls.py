@@ -1,12 +1,12 @@
-"""tools/analysis_tools/pulls.py: the gradients of terms and task."""
+"""distill/pulls.py: the gradients of terms and task."""
 
-import pulls
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from mmkd_plugin import Distiller
+from mmkd_plugin.distill import pulls
 from mmkd_plugin.taps import RoIBoxTap, RoIHeadTap
 from mmkd_plugin.teachers.teacher import Teacher
 from tests.helpers import adopted, dense, tiny, tiny_cls

@@ -14,26 +14,31 @@ tensors that a term reads.
   respect to the maps that the term reaches, all together.
 """
 
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn as nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from mmkd_plugin.distill.terms import LOGITS, kind_of
-from mmkd_plugin.taps import RoIBoxTap
-from mmkd_plugin.taps.maps.stage_paths import places
+from .terms import LOGITS, kind_of
+
+# Gradients at half-precision tensors are far below 1: keeps them from
+# becoming 0.
+SCALE = 1024.0
 
 
 class Pull(NamedTuple):
     """The pull of a term in one step.
 
     Attributes:
-        value (float): Of the term.
-        own (float): Norm of its gradient.
-        task (float): Norm of the task's gradient; 0 if it has none there.
-        what (str): The losses of the task that it is compared with.
+        value: Of the term.
+        own: Norm of its gradient.
+        task: Norm of the task's gradient; 0 if it has none there.
+        what: The losses of the task that it is compared with.
     """
 
     value: float
@@ -42,7 +47,7 @@ class Pull(NamedTuple):
     what: str
 
     @property
-    def ratio(self):
+    def ratio(self) -> float | None:
         """Pull relative to the task's; None if the task does not pull."""
         return self.own / self.task if self.task else None
 
@@ -51,98 +56,77 @@ class Heard(NamedTuple):
     """What was recorded in the forward pass of a step.
 
     Attributes:
-        stages (dict[str, list]): What each term was computed from, with the
-            graph of the student: name, factor and ``Reading`` of each stage
-            of a cascade, otherwise one.
-        outputs (dict[str, list[Tensor]]): What modules of the student gave.
+        stages: What each term was computed from, with the graph of the
+            student: name, factor and ``Reading`` of each stage of a cascade,
+            otherwise one.
+        outputs: What modules of the student gave.
     """
 
-    stages: dict
-    outputs: dict
+    stages: dict[str, list]
+    outputs: dict[str, list[Tensor]]
 
 
-def is_crossed(tap):
+def is_crossed(tap: Any) -> bool:
     """Whether a tap reads the teacher's head on the student's maps."""
     return getattr(tap, 'crossed', False)
 
 
-def reads_logits(tap):
+def reads_logits(tap: Any) -> bool:
     """Whether a tap reads the logits of both models' own heads."""
     return kind_of(tap) == LOGITS and not is_crossed(tap)
 
 
-def reads_deltas(tap):
+def reads_deltas(tap: Any) -> bool:
     """Whether a tap reads the deltas of both models' own RoI heads."""
-    return isinstance(tap, RoIBoxTap) and not is_crossed(tap)
+    return getattr(tap, 'task', None) == 'loss_bbox' and not is_crossed(tap)
 
 
-def shared_modules(tap, student):
+def shared_modules(tap: Any, student: nn.Module) -> list[str]:
     """Places of what both a term and the task use.
 
     Args:
-        tap: The tap of the term.
-        student (nn.Module): The student.
+        tap: The tap of the term; its ``shared`` tells, if it has one.
+        student: Not wrapped.
 
     Returns:
-        list[str]: Paths of modules, see
-        :mod:`~mmkd_plugin.taps.maps.stage_paths`; none of them for logits.
+        Paths of modules, with ``@input`` for what a module is given; none of
+        them for logits.
     """
     if reads_logits(tap):
         return []
-    if reads_deltas(tap):
-        path = 'roi_head.bbox_head'
-        stages = student.get_submodule(path)
-        if isinstance(stages, torch.nn.ModuleList):
-            return [f'{path}.{stage}' for stage in range(len(stages))]
-        return [path]
-    maps = ['neck'] if hasattr(student, 'neck') else ['backbone']
-    if is_crossed(tap):
-        return maps
-    return list(places(student, getattr(tap, 'modules', maps)))
+    if is_crossed(tap) or not hasattr(tap, 'shared'):
+        return ['neck'] if hasattr(student, 'neck') else ['backbone']
+    return list(tap.shared(student))
 
 
 @contextmanager
-def listen(student, *distillers):
-    """Record what terms are called with, and the tensors that they pull at.
+def outputs_of(
+    student: nn.Module, taps: list
+) -> Iterator[dict[str, list[Tensor]]]:
+    """Record what modules that terms and task share give.
 
     Args:
-        student (nn.Module): In training.
-        *distillers (Distiller): Attached to it.
+        student: In training, not wrapped.
+        taps: Attached to it.
 
     Yields:
-        Heard: Of the latest forward pass.
+        By place, the tensors of the latest forward pass, with their graph.
     """
-    heard = Heard({}, {})
+    outputs: dict[str, list[Tensor]] = {}
 
-    def begin(model, args):
-        heard.stages.clear()
-        heard.outputs.clear()
-
-    def hear(guard):
-        original = guard.term
-
-        def term(name, loss, factor, stages):
-            heard.stages[name] = stages
-            return original(name, loss, factor, stages)
-
-        guard.term = term
-        stack.callback(delattr, guard, 'term')
-
-    def note(path, output):
-        heard.outputs.setdefault(path, []).extend(_tensors(output))
+    def note(place: str, output: Any) -> None:
+        outputs.setdefault(place, []).extend(_tensors(output))
 
     with ExitStack() as stack:
 
-        def on(register, hook):
+        def on(register, hook) -> None:
             stack.callback(register(hook).remove)
 
-        on(student.register_forward_pre_hook, begin)
-        paths = set()
-        for distiller in distillers:
-            hear(distiller.guard)
-            for tap in distiller.taps:
-                paths.update(shared_modules(tap, student))
-        for place in paths:
+        on(
+            student.register_forward_pre_hook,
+            lambda module, args: outputs.clear(),
+        )
+        for place in {x for tap in taps for x in shared_modules(tap, student)}:
             path, _, part = place.partition('@')
             module = student.get_submodule(path)
             if part == 'input':
@@ -156,26 +140,63 @@ def listen(student, *distillers):
                 module.register_forward_hook,
                 lambda module, args, output, place=place: note(place, output),
             )
-        yield heard
+        yield outputs
 
 
-def _tensors(output):
+@contextmanager
+def listen(student: nn.Module, *distillers: Any) -> Iterator[Heard]:
+    """Record what terms are called with, and the tensors that they pull at.
+
+    Args:
+        student: In training.
+        *distillers: Each a ``Distiller`` that is attached to it.
+
+    Yields:
+        What belongs to the latest forward pass.
+    """
+    stages: dict[str, list] = {}
+
+    def hear(guard) -> None:
+        original = guard.term
+
+        def term(name, loss, factor, found):
+            stages[name] = found
+            return original(name, loss, factor, found)
+
+        guard.term = term
+        stack.callback(delattr, guard, 'term')
+
+    with ExitStack() as stack:
+        handle = student.register_forward_pre_hook(
+            lambda module, args: stages.clear()
+        )
+        stack.callback(handle.remove)
+        for distiller in distillers:
+            hear(distiller.guard)
+        taps = [tap for distiller in distillers for tap in distiller.taps]
+        outputs = stack.enter_context(outputs_of(student, taps))
+        yield Heard(stages, outputs)
+
+
+def _tensors(output: Any) -> list[Tensor]:
     """The tensors in the output of a module that has a list of them."""
     parts = output if isinstance(output, (list, tuple)) else [output]
-    return [part for part in parts if isinstance(part, torch.Tensor)]
+    return [part for part in parts if isinstance(part, Tensor)]
 
 
-def measure(student, output, heard, *distillers):
+def measure(
+    student: nn.Module, output: dict, heard: Heard, *distillers: Any
+) -> dict[str, Pull]:
     """Pull of each term in the step whose forward pass was recorded.
 
     Args:
-        student (nn.Module): The student.
-        output (dict): What its forward returned, with the terms.
-        heard (Heard): As of :func:`listen`.
-        *distillers (Distiller): Those whose terms are in ``output``.
+        student: Not wrapped.
+        output: What its forward returned, with the terms.
+        heard: As of :func:`listen`.
+        *distillers: Those whose terms are in ``output``.
 
     Returns:
-        dict[str, Pull]: Without the terms that had nothing to read.
+        By name, without the terms that had nothing to read.
     """
     terms = {
         name: term
@@ -187,7 +208,6 @@ def measure(student, output, heard, *distillers):
         stages = [
             (factor, reading)
             for _, factor, reading in heard.stages.get(name, ())
-            if len(_tensors(reading.student)[0])
         ]
         if not stages:
             continue
@@ -206,32 +226,37 @@ def measure(student, output, heard, *distillers):
         # Not the maps that the term leaves out, nor the head's other output.
         reached = [part for part, grad in zip(at, own) if grad is not None]
         by_row = reads_logits(tap) or reads_deltas(tap)
-        found[name] = Pull(
+        pull = Pull(
             output[name].item(),
             _norm(own, by_row),
             _norm(_grads(task, reached), by_row),
             what,
         )
+        # Measured on all ranks alike, for a backward pass may exchange
+        # something; those without rows have nothing to say.
+        if any(len(_tensors(reading.student)[0]) for _, reading in stages):
+            found[name] = pull
     return found
 
 
-def _cross_entropy(stages):
+def _cross_entropy(stages: list[tuple]) -> Any:
     return sum(
         factor * F.cross_entropy(reading.student.float(), reading.labels)
         for factor, reading in stages
+        if len(reading.student)
     )
 
 
-def _task(output, terms, tap):
+def _task(output: dict, terms: dict, tap: Any) -> tuple[str, Any]:
     """What a term is compared with, and its value."""
     if reads_deltas(tap):
         # Of a cascade, s0.loss_bbox and so on, with the factor of the stage.
         own = [
             _sum(value)
             for name, value in output.items()
-            if name.split('.')[-1] == 'loss_bbox'
+            if name.split('.')[-1] == tap.task
         ]
-        return '`loss_bbox`', sum(own)
+        return f'`{tap.task}`', sum(own)
     values = [
         _sum(value)
         for name, value in output.items()
@@ -240,22 +265,25 @@ def _task(output, terms, tap):
     return 'the task losses', sum(values)
 
 
-def _sum(value):
+def _sum(value: Any) -> Any:
     """A loss as the engine sums it: a tensor, or a list of them."""
     parts = value if isinstance(value, (list, tuple)) else [value]
     return sum(part.mean() for part in parts)
 
 
-def _grads(value, at):
-    """Gradients of a value, None where it has none."""
+def _grads(value: Any, at: list[Tensor]) -> list[Tensor | None]:
+    """Gradients of a value, in float32; None where it has none."""
     if not at or not getattr(value, 'requires_grad', False):
         return [None] * len(at)
-    return torch.autograd.grad(value, at, retain_graph=True, allow_unused=True)
+    grads = torch.autograd.grad(
+        SCALE * value, at, retain_graph=True, allow_unused=True
+    )
+    return [None if grad is None else grad.float() / SCALE for grad in grads]
 
 
-def _norm(grads, by_row):
+def _norm(grads: list[Tensor | None], by_row: bool) -> float:
     """Norm of gradients: of each row, added up, or of all together."""
-    grads = [grad.float() for grad in grads if grad is not None]
+    there = [grad for grad in grads if grad is not None]
     if by_row:
-        return sum(grad.norm(dim=1).sum().item() for grad in grads)
-    return sum(grad.square().sum().item() for grad in grads) ** 0.5
+        return sum(grad.norm(dim=1).sum().item() for grad in there)
+    return sum(grad.square().sum().item() for grad in there) ** 0.5

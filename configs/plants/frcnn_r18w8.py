@@ -1,0 +1,17 @@
+# A small Faster R-CNN on scenes of plants, without a teacher: what the
+# distilled students are compared with.
+# Run: python tools/train.py configs/plants/frcnn_r18w8.py
+# Prepare: docs/datasets/plants.md
+# Result: not measured yet.
+
+_base_ = [
+    '../_base_/models/frcnn_small.py',
+    '../_base_/datasets/plants.py',
+    '../_base_/schedules/small.py',
+    '../_base_/runtime_small.py',
+]
+model = dict(roi_head=dict(bbox_head=dict(num_classes=8)))
+max_epochs = 8
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].T_max = max_epochs
