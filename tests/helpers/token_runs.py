@@ -34,8 +34,10 @@ def train(folder):
     hook = tool.TokensHook(4)
     runner.register_hook(hook)
     # Weights of which a step without the freeze would change every one.
-    torch.save(SmallNet(seed=7).state_dict(), folder / f'{count}.pth')
-    tool.fill(model_of(runner), str(folder / f'{count}.pth'))
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    weights = folder / f'{count}-{rank}.pth'
+    torch.save(SmallNet(seed=7).state_dict(), weights)
+    tool.fill(model_of(runner), str(weights))
     runner.train()
     for found, wanted in zip(
         model_of(runner).state_dict().values(),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.doc_examples import DOCS, examples
-from tests.helpers.markdown import FENCED, SPAN, links
+from tests.helpers.markdown import FENCED, links
 
 ROOT = Path(__file__).parents[2]
 PAGES = [

@@ -200,7 +200,11 @@ def read_plan(path, read_plan=sweep.read_plan):
     plan = read_plan(path)
     # One run per config, and those that it is compared with or needs.
     runs = {run.config: run for run in plan.runs.values()}.values()
-    names = {n for r in runs for n in (r.name, r.baseline, *r.needs)}
+    names = {
+        n
+        for r in runs
+        for n in (r.name, r.baseline, *r.needs, *r.controls)
+    }
     plan.runs = {name: plan.runs[name] for name in plan.runs if name in names}
     return plan
 def train_all(jobs, *args, **kwargs):
