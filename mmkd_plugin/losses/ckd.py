@@ -4,8 +4,6 @@ Shapes: N samples (images or sampled RoIs), C classes (K + 1 for an RoI head,
 background last).
 """
 
-from functools import partial
-
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -25,8 +23,9 @@ from .common.unit_rows import unit_rows
 
 __all__ = ['CKDLoss', 'ckd_loss']
 
-# With less between chance and the teacher, there is nothing to tell apart.
-LEAST_ROOM = 1e-4
+# Below this mean distance of the teacher's rows from their mean, they tell no
+# sample from another.
+LEAST_SPREAD = 1e-4
 
 
 def ckd_loss(
@@ -99,27 +98,46 @@ def ckd_loss(
 
 
 @torch.no_grad()
-def ckd_gap(value: Tensor, teacher: Tensor, chance: Tensor) -> Tensor:
+def ckd_gap(
+    value: Tensor, anchors: Tensor, weights: Tensor | None, *, tau: float
+) -> Tensor:
     """How much of what the teacher tells apart the student does not.
 
-    The value of CKD alone cannot be read: chance is ln N, and where samples
-    have similar logits of the teacher, even a perfect student is near it.
+    The value alone cannot be read: at chance it is ln N, and where the
+    teacher's rows are alike no student is far from that. ln N less the value,
+    the information of the student about the sample, is at most
+
+        min(ln N, mean_i |t_i - t| / tau),
+
+    where t is the mean of the t_i: a loss is at least 0, and by Jensen's
+    inequality at least
+    ``ln N - t_i . s_i / tau + mean_j t_i . s_j / tau``. The second is
+    nearly reached with a tau of 1 or above.
 
     Args:
-        value: Mean of :func:`ckd_loss`.
-        teacher: The same with the teacher as its own student.
-        chance: The same with a student that gives all samples one row, the
-            mean of ln N.
+        value: Weighted mean of :func:`ckd_loss`, without ``labels``.
+        anchors: The teacher's rows t_i, of length 1, of all N samples that
+            are compared, (N, C).
+        weights: Of the rows, (N,); one of weight 0 is left out. None: 1.
+        tau: Temperature, positive.
 
     Returns:
-        ``(value - teacher) / (chance - teacher)``: 0 for the logits of the
-        teacher, up to the length of each row; 1 for a student that tells no
-        sample from another; above 1 for one that is worse than that. It may
-        fall a little below 0. NaN if the teacher tells nothing apart.
+        1 less the information relative to that bound, not below 0: 1 for a
+        student that tells no sample from another, above 1 for one that is
+        worse. NaN if the teacher tells none from another.
     """
-    room = chance - teacher
-    gap = (value - teacher) / room
-    return gap.masked_fill(room < LEAST_ROOM, torch.nan)
+    if weights is None:
+        weights = anchors.new_ones(len(anchors))
+    weights = weights.to(anchors)[:, None]
+    valid = weights > 0
+    rows = valid.sum()
+    anchors = anchors.masked_fill(~valid, 0) * weights
+    apart = (anchors - anchors.sum(0) / rows).masked_fill(~valid, 0)
+    spread = apart.norm(dim=1).sum() / rows
+    chance = weights.sum() / rows * rows.log()
+    room = torch.minimum(chance, spread / tau)
+    gap = 1 - (chance - value) / room
+    return gap.masked_fill(~(spread > LEAST_SPREAD), torch.nan)
 
 
 @MODELS.register_module()
@@ -150,7 +168,8 @@ class CKDLoss(nn.Module):
 
     # It compares directions, whichever activation the logits are for.
     kinds = ('logits', 'sigmoid')
-    # Asked for by a Distiller, which puts a list here: 'gap', see `ckd_gap`.
+    # A Distiller puts a list here. See `ckd_gap`, whose N is one for all
+    # samples: not with `same_class_negatives=False`.
     diagnostics: list | None = None
     extra_repr = numbers_in_use
 
@@ -197,7 +216,7 @@ class CKDLoss(nn.Module):
         Raises:
             TypeError, ValueError: ``labels`` are used but are not class ids.
         """
-        valid = negatives = teacher_negatives = class_ids = None
+        valid = negatives = class_ids = None
         if weights is not None:
             check_weights(weights, student)
             valid = weights > 0
@@ -210,32 +229,30 @@ class CKDLoss(nn.Module):
             kept: slice | Tensor = slice(None)
             if valid is not None:
                 kept = valid.nonzero().squeeze(1)
-            both = torch.cat([student, teacher], dim=1)
-            others = other_ranks(gather_rows(both[kept]))
-            negatives, teacher_negatives = others.chunk(2, dim=1)
+            negatives = other_ranks(gather_rows(student[kept]))
             if class_ids is not None:
                 other_labels = other_ranks(gather_rows(class_ids[kept]))
                 class_ids = torch.cat([class_ids, other_labels])
-        compare = partial(
-            ckd_loss,
-            teacher=teacher,
+        losses = ckd_loss(
+            student,
+            teacher,
             tau=self.tau,
             valid=valid,
+            negatives=negatives,
             labels=class_ids,
         )
-        columns = [compare(student, negatives=negatives)]
-        if self.diagnostics is not None:
-            with torch.no_grad():
-                columns.append(compare(teacher, negatives=teacher_negatives))
-                blank = negatives if negatives is None else 0 * negatives
-                columns.append(compare(0 * student, negatives=blank))
+        told = self.diagnostics is not None and self.same_class_negatives
+        anchors = teacher.detach().to(losses)
+        anchors = unit_rows(anchors) if told else anchors[:, :0]
         if self.gather:
             if weights is None:
-                weights = torch.ones_like(columns[0])
-            table = torch.stack([*columns, weights.to(columns[0])], dim=1)
-            *columns, weights = torch.cat(gather_rows(table)).unbind(1)
-            weights = weights.detach()
-        means = [weighted_mean(column, weights) for column in columns]
-        if self.diagnostics is not None:
-            self.diagnostics.append({'gap': ckd_gap(*means)})
-        return self.loss_weight * means[0]
+                weights = torch.ones_like(losses)
+            columns = [losses[:, None], weights.to(losses)[:, None], anchors]
+            table = torch.cat(gather_rows(torch.cat(columns, dim=1)))
+            losses, weights = table[:, 0], table[:, 1].detach()
+            anchors = table[:, 2:]
+        mean = weighted_mean(losses, weights)
+        if self.diagnostics is not None and told:
+            gap = ckd_gap(mean, anchors, weights, tau=self.tau)
+            self.diagnostics.append({'gap': gap})
+        return self.loss_weight * mean

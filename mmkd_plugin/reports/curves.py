@@ -124,4 +124,4 @@ def _draw_panel(axis, panel, runs, in_epochs, teacher):
     axis.set_title(panel, loc='left')
     axis.set_xlim(left=0)
     if panel.endswith(RATES):
-        axis.set_ylim(-0.03, 1.03)
+        axis.set_ylim(-3, 103)  # percent

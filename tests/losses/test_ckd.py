@@ -234,37 +234,54 @@ def gap_of(student, teacher, labels=None, weights=None, **changes):
     return value, found[0]['gap']
 
 
-def test_gap_is_0_for_the_teacher_and_1_for_no_information():
+def test_gap_is_1_for_no_information_and_more_for_worse():
     for tau in (0.1, 1.0, 10.0):
-        _, gap = gap_of(5 * TEACHER, TEACHER, tau=tau)
-        assert gap.item() == pytest.approx(0, abs=1e-3)
         _, gap = gap_of(torch.ones_like(TEACHER), TEACHER, tau=tau)
         assert gap.item() == pytest.approx(1, abs=1e-3)
         _, gap = gap_of(-TEACHER, TEACHER, tau=tau)
         assert gap > 1
 
 
+@pytest.mark.parametrize('tau', [0.05, 1.0, 4.0])
+@pytest.mark.parametrize('shift', [0.0, 3.0], ids=['around', 'one-sided'])
+def test_no_student_is_below_0_and_a_trained_one_is_near_it(tau, shift):
+    teacher = draw(64, 7, seed=5)[1] + shift
+    student = draw(64, 7, seed=6)[0].requires_grad_()
+    weights = torch.ones(64)
+    weights[:8] = torch.tensor([0, 0, 0.2, 0.5, 2, 3, 4, 5])
+    optimizer = torch.optim.Adam([student], lr=0.05)
+    for _ in range(200):
+        value, gap = gap_of(student, teacher, None, weights, tau=tau)
+        assert gap >= 0
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+    if tau >= 1:
+        assert gap < 0.2
+
+
 @pytest.mark.parametrize('weights', [None, torch.tensor([1.0, 0, 2, 0.5, 1])])
-@pytest.mark.parametrize('same', [True, False])
-def test_gap_equals_its_formula(weights, same):
-    labels = torch.tensor([0, 2, 0, 1, 2])
-    value, gap = gap_of(
-        STUDENT, TEACHER, labels, weights, same_class_negatives=same
-    )
-    rows = torch.arange(5) if weights is None else weights.nonzero().flatten()
-    other = labels[rows, None] != labels[rows]
-    chance = (other.sum(1) + 1).log() if not same else math.log(len(rows))
-    chance = torch.ones(5)[rows] * chance
-    teacher = ckd_loss(
-        TEACHER[rows],
-        TEACHER[rows],
-        tau=0.5,
-        labels=None if same else labels[rows],
-    )
-    factor = torch.ones(5)[rows] if weights is None else weights[rows]
-    chance, teacher = (factor * chance).mean(), (factor * teacher).mean()
-    wanted = (value / 3 - teacher) / (chance - teacher)
-    torch.testing.assert_close(gap, wanted)
+@pytest.mark.parametrize('tau', [0.05, 1.0])
+def test_gap_equals_its_formula(weights, tau):
+    value, gap = gap_of(STUDENT, TEACHER, LABELS, weights, tau=tau)
+    factors = [1.0] * 5 if weights is None else weights.tolist()
+    rows = [
+        w * row / row.norm()
+        for row, w in zip(TEACHER.double(), factors, strict=True)
+        if w
+    ]
+    mean = sum(rows) / len(rows)
+    spread = sum((row - mean).norm() for row in rows) / len(rows)
+    chance = sum(factors) / len(rows) * math.log(len(rows))
+    wanted = 1 - (chance - value.double() / 3) / min(chance, spread / tau)
+    torch.testing.assert_close(gap.double(), wanted)
+
+
+def test_no_gap_where_the_number_of_negatives_varies():
+    loss = CKDLoss(tau=0.5, loss_weight=1.0, same_class_negatives=False)
+    with asked(loss) as found:
+        loss(STUDENT, TEACHER, LABELS)
+    assert found == []
 
 
 def test_gap_needs_something_to_tell_apart():
@@ -292,24 +309,22 @@ def test_asking_changes_no_value_and_no_gradient():
 
 
 def gap_of_the_whole():
-    student, teacher, labels = draw(20, 7, seed=2)
+    student, teacher, _ = draw(20, 7, seed=2)
     weights = torch.tensor([1.0, 0.0, 2.0, 0.5, 1.0] * 4)
     ends = [0, 9, 9, 16, 20]
     own = slice(*ends[dist.get_rank() : dist.get_rank() + 2])
     for weight in (None, weights):
-        for same in (True, False):
-            part, whole = (
-                gap_of(
-                    student[rows],
-                    teacher[rows],
-                    labels[rows],
-                    None if weight is None else weight[rows],
-                    gather=gather,
-                    same_class_negatives=same,
-                )
-                for rows, gather in ((own, True), (slice(None), False))
+        part, whole = (
+            gap_of(
+                student[rows],
+                teacher[rows],
+                None,
+                None if weight is None else weight[rows],
+                gather=gather,
             )
-            torch.testing.assert_close(part, whole)
+            for rows, gather in ((own, True), (slice(None), False))
+        )
+        torch.testing.assert_close(part, whole)
 
 
 def ragged_shares():
