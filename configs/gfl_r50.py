@@ -7,7 +7,6 @@
 
 _base_ = 'mmdet::gfl/gfl_r50_fpn_1x_coco.py'
 
-custom_imports = dict(imports=['mmkd_plugin'], allow_failed_imports=False)
 default_hooks = dict(
     checkpoint=dict(max_keep_ckpts=3, save_best='coco/bbox_mAP')
 )

@@ -12,6 +12,7 @@ _base_ = [
     './_base_/runtime_det.py',
 ]
 
+custom_imports = dict(imports=['mmkd_plugin'], allow_failed_imports=False)
 # The backbone of _base_/models/frcnn_mv2.py, with frozen batch normalization:
 # statistics (`norm_eval`) and affine.
 model = dict(

@@ -12,4 +12,5 @@ _base_ = [
 
 distill = _base_.distill
 distill.losses.loss_reviewkd.loss_weight = 1.2
+custom_imports = dict(imports=['mmkd_plugin'], allow_failed_imports=False)
 custom_hooks = [dict(teacher=_base_.teacher, **distill)]

@@ -10,6 +10,7 @@ _base_ = [
     './_base_/methods/cwd_rtmdet.py',
 ]
 
+custom_imports = dict(imports=['mmkd_plugin'], allow_failed_imports=False)
 custom_hooks = [
     *_base_.custom_hooks,
     dict(teacher=_base_.teacher, **_base_.distill),

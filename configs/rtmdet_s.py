@@ -7,7 +7,6 @@
 
 _base_ = 'mmdet::rtmdet/rtmdet_s_8xb32-300e_coco.py'
 
-custom_imports = dict(imports=['mmkd_plugin'], allow_failed_imports=False)
 default_hooks = dict(
     checkpoint=dict(max_keep_ckpts=3, save_best='coco/bbox_mAP')
 )

@@ -1,7 +1,5 @@
-# How a run behaves, for every task: what is imported, logged and saved. Hooks
-# that are not named here are MMEngine's defaults.
-
-custom_imports = dict(imports=['mmkd_plugin'], allow_failed_imports=False)
+# How a run behaves, for every task: what is logged and saved. Hooks that are
+# not named here are MMEngine's defaults.
 
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),

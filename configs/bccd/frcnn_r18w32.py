@@ -9,7 +9,4 @@ _base_ = './frcnn_r18w8.py'
 model = dict(
     backbone=dict(base_channels=32), neck=dict(in_channels=[32, 64, 128, 256])
 )
-max_epochs = 24
-train_cfg = dict(max_epochs=max_epochs, val_interval=4)
-param_scheduler = _base_.param_scheduler
-param_scheduler[1].T_max = max_epochs
+train_cfg = dict(max_epochs=24, val_interval=4)

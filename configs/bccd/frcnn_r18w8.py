@@ -11,4 +11,6 @@ _base_ = [
     '../_base_/schedules/small.py',
     '../_base_/runtime_small.py',
 ]
-model = dict(roi_head=dict(bbox_head=dict(num_classes=3)))
+model = dict(
+    roi_head=dict(bbox_head=dict(num_classes=len(_base_.metainfo.classes)))
+)

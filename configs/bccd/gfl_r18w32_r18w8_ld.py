@@ -10,4 +10,5 @@ _base_ = [
     '../_base_/methods/ld.py',
 ]
 
+custom_imports = dict(imports=['mmkd_plugin'], allow_failed_imports=False)
 custom_hooks = [dict(teacher=_base_.teacher, **_base_.distill)]

@@ -26,9 +26,5 @@ train_dataloader = dict(
         ann_file='annotations/extra.json', data_prefix=dict(img='extra/')
     ),
 )
-max_epochs = 5
-train_cfg = dict(max_epochs=max_epochs, val_interval=1)
+train_cfg = dict(max_epochs=5, val_interval=1)
 optim_wrapper = dict(optimizer=dict(lr=3e-3))
-param_scheduler = _base_.param_scheduler
-param_scheduler[1].T_max = max_epochs
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1))

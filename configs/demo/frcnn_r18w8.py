@@ -11,7 +11,4 @@ _base_ = [
     '../_base_/schedules/small.py',
     '_base_/runtime_digits.py',
 ]
-max_epochs = 20
-train_cfg = dict(max_epochs=max_epochs, val_interval=4)
-param_scheduler = _base_.param_scheduler
-param_scheduler[1].T_max = max_epochs
+train_cfg = dict(max_epochs=20, val_interval=4)

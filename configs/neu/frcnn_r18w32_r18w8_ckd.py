@@ -13,4 +13,5 @@ _base_ = [
 ]
 
 method = 'ckd'
+custom_imports = dict(imports=['mmkd_plugin'], allow_failed_imports=False)
 custom_hooks = [dict(teacher=_base_.teacher, **_base_.distill)]

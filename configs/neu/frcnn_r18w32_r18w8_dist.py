@@ -15,4 +15,5 @@ _base_ = [
 # With the weights of MMRazor's ImageNet config, as it was measured.
 distill = _base_.distill
 distill.losses.loss_dist.update(beta=2.0, gamma=2.0)
+custom_imports = dict(imports=['mmkd_plugin'], allow_failed_imports=False)
 custom_hooks = [dict(teacher=_base_.teacher, **distill)]

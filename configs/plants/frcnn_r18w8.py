@@ -10,8 +10,7 @@ _base_ = [
     '../_base_/schedules/small.py',
     '../_base_/runtime_small.py',
 ]
-model = dict(roi_head=dict(bbox_head=dict(num_classes=8)))
-max_epochs = 8
-train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-param_scheduler = _base_.param_scheduler
-param_scheduler[1].T_max = max_epochs
+model = dict(
+    roi_head=dict(bbox_head=dict(num_classes=len(_base_.metainfo.classes)))
+)
+train_cfg = dict(max_epochs=8)

@@ -18,11 +18,13 @@ from ..exceptions import (
 )
 from ..model_config import config_of
 from .config_options import (
+    CONFIG_KEYS,
     KeyValues,
     apply_option,
     import_named,
     move_data,
 )
+from .dead_names import check_dead_names
 from .method_option import use_method
 
 # Launcher -> environment variables that it sets, and how to start it.
@@ -98,7 +100,9 @@ def load_config(args):
 
     ``--cfg-options data_root=...`` moves all of the data: every path of a
     dataset or evaluator that begins with the config's ``data_root``.
-    ``method=...`` is :func:`~mmkd_plugin.cli.method_option.use_method`.
+    ``method=...`` is :func:`~mmkd_plugin.cli.method_option.use_method`.  A
+    name that is set where nothing reads it any more is refused, in the file
+    and in the options.
 
     Args:
         args (argparse.Namespace): Parsed options of :func:`build_parser`.
@@ -121,6 +125,8 @@ def load_config(args):
         move_data(cfg, options['data_root'])
     for key, value in options.items():
         apply_option(cfg, key, value)
+    keys = [key for key in options if key != 'data_root']
+    check_dead_names(args.config, CONFIG_KEYS, keys)
     if any(key.startswith('custom_imports') for key in args.cfg_options):
         # MMEngine has imported what the file itself names.
         import_named(cfg.custom_imports)

@@ -8,6 +8,7 @@ from mmengine.runner import EpochBasedTrainLoop
 
 from ..checkpoints.first_weights import check_first_weights
 from ..engine.run_scope import enclose
+from ..engine.scheduler_length import misfits
 from ..exceptions import MMKDValueError
 
 
@@ -18,6 +19,7 @@ class StartCheckHook(Hook):
     * ``load_from`` and ``init_cfg`` of type ``Pretrained`` must fill at least
       half of the backbone; the log says how many entries they filled.
     * There must be at least one epoch, and a batch on every rank.
+    * The log warns of schedulers that are made for another length.
 
     ``tools/train.py`` and every distillation hook add it.
     """
@@ -34,6 +36,11 @@ class StartCheckHook(Hook):
         if runner._train_loop is None or isinstance(runner._train_loop, dict):
             return  # a test or a validation
         _check_length(runner.train_loop)
+        for misfit in misfits(runner.param_schedulers, runner.train_loop):
+            runner.logger.warning(
+                f'{misfit}: change `param_scheduler` along with `train_cfg`, '
+                'if that is not meant.'
+            )
         enclose(runner, loading=check_first_weights)
 
     def after_train_epoch(self, runner, metrics=None) -> None:

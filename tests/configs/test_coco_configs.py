@@ -160,7 +160,6 @@ def test_settings_of_its_student(path):
     assert (drops.begin, drops.end, drops.gamma) == (0, schedule.epochs, 0.1)
     assert drops.milestones == list(schedule.drops)
     assert cfg.default_scope == 'mmdet'
-    assert cfg.custom_imports['imports'] == ['mmkd_plugin']
     assert cfg.default_hooks.checkpoint.save_best == 'coco/bbox_mAP'
     heads = cfg.model.roi_head.bbox_head
     for head in heads if isinstance(heads, list) else [heads]:

@@ -26,6 +26,16 @@ def options(w, *changes):
     return w.train(options=['--cfg-options', *changes])
 
 
+def grown(w, *lines):
+    """A config on top of one that makes its loop from a variable."""
+    base = w.file(
+        'base.py',
+        Path(w.config()).read_text() + 'max_epochs = 1\n'
+        'train_cfg = dict(by_epoch=True, max_epochs=max_epochs)\n',
+    )
+    return w.file('c.py', '\n'.join([f'_base_ = {str(base)!r}', *lines]))
+
+
 case('config-missing')(lambda w: run_tool('train', 'nowhere.py'))
 case('config-folder')(lambda w: run_tool('train', '.'))
 case('config-kind')(lambda w: text(w, '', 'c.txt'))
@@ -66,6 +76,10 @@ case('option-index')(
         param_scheduler=[dict(type='MultiStepLR', milestones=[1])],
     )
 )
+case('option-dead')(
+    lambda w: run_tool('train', grown(w), '--cfg-options', 'max_epochs=15')
+)
+case('config-dead')(lambda w: run_tool('train', grown(w, 'max_epochs = 15')))
 case('option-data-root')(lambda w: options(w, 'data_root=/x'))
 case('option-method')(lambda w: options(w, 'method=ckd'))
 case('option-method-name')(

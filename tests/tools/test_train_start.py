@@ -209,6 +209,17 @@ def test_classifier_of_other_names(start):
     assert "its names begin with 'student.'" in code
 
 
+def test_schedule_of_another_length(start):
+    cosine = dict(type='CosineAnnealingLR', T_max=10)
+    code, log = start(param_scheduler=[cosine])
+    assert code == 0
+    assert (
+        'CosineAnnealingLR comes down in 10 epochs, of which the training '
+        'has 1: change `param_scheduler` along with `train_cfg`, if that is '
+        'not meant.'
+    ) in log
+
+
 def test_no_batch(start):
     code, _ = start(
         train_dataloader=dict(LOADER, batch_size=16, drop_last=True)

@@ -231,7 +231,6 @@ def main():
         epochs = Config.fromfile(config).train_cfg.max_epochs
     else:
         options['train_cfg.max_epochs'] = epochs
-        options['param_scheduler.1.T_max'] = epochs
     for name in RUNS:
         results[name] = []
     for seed in args.seeds:

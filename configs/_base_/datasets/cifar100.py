@@ -1,8 +1,9 @@
 # CIFAR-100 as in the papers of RLD and CKD: random crop out of a padding of 4
 # pixels and flip; batches of 64. Where it goes: docs/datasets/cifar100.md.
 # The data set makes whole batches in the main process: loading workers would
-# only add to it.
+# only add to it. Data set and networks are those of this package.
 
+custom_imports = dict(imports=['mmkd_plugin'], allow_failed_imports=False)
 data_root = 'data/cifar100/'
 
 data_preprocessor = dict(

@@ -1,9 +1,11 @@
 # Faster R-CNN FPN with a MobileNetV2 of torchvision's ImageNet weights, the
 # student of the papers on ReviewKD, DKD and CKD: its outputs at strides 4, 8,
-# 16 and 32 have 24, 32, 96 and 320 channels. Nothing is frozen.
+# 16 and 32 have 24, 32, 96 and 320 channels. Nothing is frozen. This package
+# reads those weights.
 
 _base_ = 'mmdet::_base_/models/faster-rcnn_r50_fpn.py'
 
+custom_imports = dict(imports=['mmkd_plugin'], allow_failed_imports=False)
 model = dict(
     backbone=dict(
         _delete_=True,

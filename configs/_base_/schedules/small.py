@@ -1,11 +1,8 @@
-# AdamW under one cosine, with a linear warm-up of 50 iterations. A config of
-# another length sets `max_epochs` and `T_max`, as configs/neu/frcnn_r18w8.py
-# does.
+# AdamW under one cosine to the end of the training, with a linear warm-up of
+# 50 iterations. A config of another length sets that of `train_cfg` alone; the
+# validation comes after the last epoch, whatever its interval.
 
-max_epochs = 10
-train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs
-)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=10, val_interval=1000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -17,7 +14,6 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=50),
     dict(
         type='CosineAnnealingLR',
-        T_max=max_epochs,
         eta_min=1e-5,
         by_epoch=True,
         convert_to_iter_based=True,

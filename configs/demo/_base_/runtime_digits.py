@@ -1,11 +1,11 @@
-# How a run on the digits behaves: it logs often and keeps its last weights.
+# How a run on the digits behaves: it logs often and keeps its last epoch.
 
 default_scope = 'mmdet'
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=10),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=-1),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
 env_cfg = dict(
