@@ -1,15 +1,23 @@
-"""The curves of runs: losses, agreement and metrics over time."""
+"""The curves of runs: metrics, losses and agreement over time."""
 
-from .drawing import PAGE, PALETTE, STYLE, pyplot, save
+from math import isfinite
+
+from .drawing import PAGE, STYLE, label_of, line_style, pyplot, save
+from .limits import choose_limits, choose_share_limits
 from .run_log import epoch_length, series
 
 # Default metric to plot: the first of these that a run has.
 METRICS = ('coco/bbox_mAP', 'pascal_voc/mAP', 'accuracy/top1')
+# Ends of the names of what is logged in percent.
 RATES = ('_agreement', '_teacher_acc', '_skipped')
+# Part of the names of what is logged from 0 to 1.
+GAP = '_gap_'
 PER_ROW = 3
+# Not 'teacher', which may be the name of a run.
+TEACHER = 'the teacher'
 
 
-def find_panels(runs, metrics=()):
+def find_panels(runs, metrics=(), terms=None):
     """Choose what to plot.
 
     Args:
@@ -17,9 +25,11 @@ def find_panels(runs, metrics=()):
             :func:`~mmkd_plugin.reports.run_log.read_records`.
         metrics (Collection[str]): Names of validation metrics; by default
             the first of :data:`METRICS` that a run has.
+        terms (Collection[str], optional): Names of the losses to plot; None:
+            all. They are all plotted, too, where nothing else was logged.
 
     Returns:
-        list[str]: Names: the total loss, its terms, the rates, the metrics.
+        list[str]: Names: the metrics, the losses, the rates, the gaps.
     """
     training, validation = {}, {}
     for records in runs.values():
@@ -28,9 +38,11 @@ def find_panels(runs, metrics=()):
             names.update(dict.fromkeys(record))
     losses = [name for name in training if 'loss' in name]
     losses.sort(key=lambda name: name != 'loss')
+    shown = [name for name in losses if terms is None or name in terms]
     rates = [name for name in training if name.endswith(RATES)]
+    gaps = [name for name in training if GAP in name]
     found = [name for name in METRICS if name in validation][:1]
-    return losses + rates + list(metrics or found)
+    return [*(metrics or found), *shown, *rates, *gaps] or losses
 
 
 def points(records, name, in_epochs):
@@ -54,17 +66,36 @@ def points(records, name, in_epochs):
     return [step * scale for step in values], list(values.values())
 
 
-def draw(paths, runs, metrics=(), teacher=None):
+def percent_scale(records):
+    """What turns the rates of a run into percent.
+
+    Args:
+        records (list[dict]): Of one run.
+
+    Returns:
+        int: 100 for a log of an older version, with fractions: no rate is
+        above 1; otherwise 1.
+    """
+    rates = [
+        value
+        for record in records
+        for name, value in record.items()
+        if name.endswith(RATES) and value == value
+    ]
+    return 1 if max(rates, default=0) > 1 else 100
+
+
+def draw(paths, runs, metrics=(), teacher=None, terms=None):
     """Plot runs.
 
     Args:
         paths (list[Path]): Files to write.
         runs (dict[str, list[dict]]): Records by the name of the run.
-        metrics (Collection[str]): See :func:`find_panels`.
+        metrics, terms (Collection[str]): See :func:`find_panels`.
         teacher (dict[str, float], optional): The teacher's metrics.
     """
     plt = pyplot()
-    panels = find_panels(runs, metrics)
+    panels = find_panels(runs, metrics, terms)
     in_epochs = all(epoch_length(records) for records in runs.values())
     columns = min(PER_ROW, len(panels))
     rows = -(-len(panels) // columns)
@@ -82,46 +113,69 @@ def draw(paths, runs, metrics=(), teacher=None):
             axis.set_axis_off()
         for axis in axes.flat[max(len(panels) - columns, 0) : len(panels)]:
             axis.set_xlabel('epoch' if in_epochs else 'iteration')
-        # The last panel may be the only one with a line for the teacher.
+        # The first panel may be the only one with a line for the teacher.
         handles = {
             label: handle
             for axis in axes.flat
             for handle, label in zip(*axis.get_legend_handles_labels())
         }
+        teacher_last = sorted(handles, key=lambda label: label == TEACHER)
+        entries = [handles[label] for label in teacher_last], teacher_last
         if len(panels) < axes.size:
             axes.flat[len(panels)].legend(
-                handles.values(), handles.keys(), loc='center left'
+                *entries, loc='center left', handlelength=4
             )
         else:
             figure.legend(
-                handles.values(),
-                handles.keys(),
+                *entries,
                 loc='outside lower center',
                 ncols=min(len(handles), 4),
+                handlelength=4,
             )
         save(figure, paths)
 
 
 def _draw_panel(axis, panel, runs, in_epochs, teacher):
+    is_rate, is_gap, curves = panel.endswith(RATES), GAP in panel, []
     for index, (name, records) in enumerate(runs.items()):
+        scale = percent_scale(records) if is_rate else 1
         times, values = points(records, panel, in_epochs)
+        values = [scale * value for value in values]
+        curves.append([value for value in values if isfinite(value)])
         axis.plot(
             times,
             values,
-            color=PALETTE[index % len(PALETTE)],
-            # A line of one validation would be invisible.
-            marker='o' if len(values) < 12 else None,
-            markersize=2.5,
-            label=name,
+            **line_style(index, len(values)),
+            markersize=3,
+            label=label_of(name),
         )
     if panel in teacher:
         axis.axhline(
-            teacher[panel],
-            color='#555555',
-            linestyle='--',
-            label='teacher',
+            teacher[panel], color='#555555', linestyle='--', label=TEACHER
         )
-    axis.set_title(panel, loc='left')
+    axis.set_title(f'{panel} (%)' if is_rate else panel, loc='left')
     axis.set_xlim(left=0)
-    if panel.endswith(RATES):
-        axis.set_ylim(-3, 103)  # percent
+    if is_rate or is_gap:
+        limits = choose_share_limits(curves, 100 if is_rate else 1)
+        if limits:
+            axis.set_ylim(*limits)
+    elif 'loss' in panel:
+        _limit(axis, curves)
+
+
+def _limit(axis, curves):
+    """Set the limits of a loss, and write what is outside of them."""
+    limits = choose_limits(curves)
+    if limits is None:
+        return
+    low, high, is_log = limits
+    axis.set_yscale('log' if is_log else 'linear')
+    axis.set_ylim(low, high)
+    every = [value for values in curves for value in values]
+    outside = []
+    if max(every) > high:
+        outside.append(f'up to {max(every):.3g}')
+    if min(every) < low:
+        outside.append(f'down to {min(every):.3g}')
+    if outside:
+        axis.set_title(', '.join(outside), loc='right', size=6)

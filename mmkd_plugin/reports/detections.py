@@ -55,6 +55,25 @@ def match(truth, detections):
     return right, taken
 
 
+def verdicts(truth, detections):
+    """Pair what is to be drawn of an image with how it was judged.
+
+    Args:
+        truth (list[dict]): Its annotations.
+        detections (list[dict]): Detections in it.
+
+    Returns:
+        list[tuple[dict, str]]: Annotations that are 'missed', then
+        detections that are 'right' or 'wrong', by descending score.
+    """
+    right, taken = match(truth, detections)
+    missed = [item for item, hit in zip(truth, taken) if not hit]
+    return [(item, 'missed') for item in missed] + [
+        (item, 'right' if good else 'wrong')
+        for item, good in zip(by_score(detections), right)
+    ]
+
+
 def by_score(detections):
     """Detections by descending score."""
     return sorted(detections, key=lambda found: -found['score'])

@@ -1,9 +1,9 @@
-"""Style, boxes, image grids and files of the figures of the tools.
+"""Style, texts and files of the figures of the tools.
 
 Sizes are for print: a page is 7 inches wide, text has 7 or 8 points.
 """
 
-import numpy as np
+from functools import cache
 
 PAGE = 7.0
 COLUMN = 3.4
@@ -18,6 +18,11 @@ PALETTE = (
     '#000000',
     '#f0e442',
 )
+# Of lines and bars: yellow cannot be seen on white. Nobody has to tell colours
+# apart, because marks and dashes differ too.
+SERIES = PALETTE[:-1]
+MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
+LINES = ('-', '--', '-.', ':', (0, (5, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 STYLE = {
     'font.size': 7,
     'axes.titlesize': 8,
@@ -35,6 +40,8 @@ STYLE = {
     # Text as text, which journals require and which can be searched.
     'pdf.fonttype': 42,
     'svg.fonttype': 'none',
+    # A name may have a dollar sign.
+    'text.parse_math': False,
 }
 
 
@@ -62,80 +69,51 @@ def save(figure, paths, dpi=300):
     pyplot().close(figure)
 
 
-def show_images(images, columns, width, head, foot, top=0.0):
-    """Show one image per row, repeated in each column.
+def line_style(index, length):
+    """How a line looks, by colour, dashes and marks.
 
     Args:
-        images (list[np.ndarray]): Each (H, W, 3).
-        columns (int): Number of columns.
-        width (float): Width of the figure, inches.
-        head (float): Space above each row, inches.
-        foot (float): Space at the bottom of the figure, inches.
-        top (float): Additional space at its top, inches.
+        index (int): Number of the line; 49 differ.
+        length (int): How many points it has; about 12 of them are marked.
 
     Returns:
-        tuple[Figure, np.ndarray]: The figure, and axes (rows, columns).
+        dict: Arguments of matplotlib's `plot`.
     """
-    gap = 0.04
-    cell = (width - gap * (columns - 1)) / columns
-    heights = [cell * image.shape[0] / image.shape[1] for image in images]
-    height = sum(heights) + head * len(images) + foot + top
-    figure = pyplot().figure(figsize=(width, height))
-    axes, bottom = [], height - top
-    for image, tall in zip(images, heights):
-        bottom -= head + tall
-        for column in range(columns):
-            left = column * (cell + gap)
-            place = (left / width, bottom / height, cell / width)
-            axis = figure.add_axes((*place, tall / height))
-            axis.imshow(image)
-            axis.set_axis_off()
-            axes.append(axis)
-    return figure, np.reshape(axes, (len(images), columns))
+    turn, place = divmod(index, len(SERIES))
+    return dict(
+        color=SERIES[place],
+        linestyle=LINES[(place + turn) % len(LINES)],
+        marker=MARKERS[place],
+        markevery=max(length // 12, 1),
+    )
 
 
-def draw_box(axis, item, color, fill=0.0, **style):
-    """Draw the box of an annotation or a detection on its image.
+def label_of(name):
+    """A name as a label: matplotlib leaves out those that begin with _."""
+    return f'\u200b{name}' if name.startswith('_') else name
+
+
+@cache
+def text_width(text, size):
+    """Width of a text in points, at a font size in points."""
+    from matplotlib.textpath import TextPath
+
+    return TextPath((0, 0), text, size).get_extents().width if text else 0.0
+
+
+def shorten(text, size, room):
+    """Replace the middle of a text by an ellipsis if it is too long.
 
     Args:
-        axis (Axes): Axes with the image.
-        item (dict): Its `bbox` is [x, y, width, height] in pixels.
-        color (str): Color of line and area.
-        fill (float): Opacity of the area.
-        **style: Other arguments of matplotlib's `Rectangle`.
+        text (str): The text.
+        size (float): Its font size, points.
+        room (float): Width that it may have, points.
+
+    Returns:
+        str: At least its first and its last character.
     """
-    from matplotlib.colors import to_rgba
-    from matplotlib.patches import Rectangle
-
-    x, y, width, height = item['bbox']
-    axis.add_patch(
-        Rectangle(
-            # Matplotlib puts the center of the first pixel at 0.
-            (x - 0.5, y - 0.5),
-            width,
-            height,
-            edgecolor=color,
-            facecolor=to_rgba(color, fill),
-            **style,
-        )
-    )
-
-
-def draw_name(axis, item, name, color, size):
-    """Write a name above a box, or inside it at the top of the image."""
-    from matplotlib.colors import to_rgb
-
-    x, y = item['bbox'][:2]
-    brightness = np.dot(to_rgb(color), (0.3, 0.6, 0.1))
-    is_low = y > 0.08 * max(axis.get_ylim())
-    axis.annotate(
-        name,
-        (x - 0.5, y - 0.5),
-        (0, 2 if is_low else -1.5),
-        textcoords='offset points',
-        size=size,
-        color='black' if brightness > 0.4 else 'white',
-        va='bottom' if is_low else 'top',
-        clip_on=True,
-        bbox=dict(facecolor=color, pad=0.8, edgecolor='none'),
-    )
+    short, keep = text, len(text)
+    while keep > 2 and text_width(short, size) > room:
+        keep -= 1
+        short = f'{text[: keep - keep // 2]}…{text[-(keep // 2) :]}'
+    return short

@@ -1,12 +1,13 @@
 #!/usr/bin/env python
-"""Plot the logs of runs: losses, agreement with the teacher, metrics.
+"""Plot the logs of runs: metrics, distillation losses, agreement.
 
     python tools/analysis_tools/plot_run.py WORK_DIR [WORK_DIR ...] \\
         --out run.png run.pdf
 
-One panel per loss term, one for agreement and teacher accuracy as logged by
-the distillation hook, and one per metric; one line per run. Runs may still be
-in progress.
+A panel per metric, per loss of the distillation, and for agreement, teacher
+accuracy and gap as the distillation hook logs them; one line per run. The
+model's own losses and the total are added by --losses. Runs may still be in
+progress.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from mmkd_plugin.cli.errors import explain_errors
 from mmkd_plugin.exceptions import MMKDFileNotFoundError, MMKDValueError
 from mmkd_plugin.reports.curves import METRICS, draw
 from mmkd_plugin.reports.run_log import read_records
+from mmkd_plugin.reports.run_terms import read_terms
 
 FORMATS = ('.png', '.pdf', '.svg')
 
@@ -61,6 +63,20 @@ def read_teacher(folders):
     return {name: min(v) for name, v in values.items() if len(v) == 1}
 
 
+def choose_terms(folders):
+    """The losses of the distillation.
+
+    Args:
+        folders (list[Path]): Work directories.
+
+    Returns:
+        set[str] | None: Names in the logs; None if those of a run are not
+        known.
+    """
+    found = [read_terms(folder) for folder in folders]
+    return None if None in found else set().union(*found)
+
+
 def picture(text):
     """A path with the suffix of a known format."""
     path = Path(text)
@@ -99,6 +115,11 @@ def parse_args():
         help='validation metrics to plot (default: the first of '
         f'{", ".join(METRICS)} that was logged)',
     )
+    parser.add_argument(
+        '--losses',
+        action='store_true',
+        help="also plot the total loss and the model's own losses",
+    )
     args = parser.parse_args()
     args.names = args.names or short_names(args.runs)
     if len(set(args.names)) != len(args.runs):
@@ -133,7 +154,8 @@ def main():
                 f'No run has logged the metric {metric!r}: give one '
                 f'of {", ".join(sorted(names - {"step"}))}.'
             )
-    draw(args.out, runs, args.metrics, read_teacher(args.runs))
+    terms = None if args.losses else choose_terms(args.runs)
+    draw(args.out, runs, args.metrics, read_teacher(args.runs), terms)
 
 
 if __name__ == '__main__':

@@ -13,19 +13,21 @@ and PDF:
     classes      average precision per class, and overall
 
 and results.json with all numbers. F1 of an image is the harmonic mean of
-precision and recall of its detections with a score of at least --score-thr; a
-detection is right if its class matches and IoU >= 0.5. F1 is 1 where nothing
-is annotated and nothing was detected.
+precision and recall of its detections with a score of at least a threshold:
+that with which the model's F1 over the whole validation set is highest, or
+--threshold for all. A detection is right if its class matches and IoU >= 0.5.
+F1 is 1 where nothing is annotated and nothing was detected.
 """
 
 import copy
 import json
+import sys
 from pathlib import Path
 
 import mmcv
 import torch
 from mmengine.runner import CheckpointLoader, Runner
-from visualize_pictures import draw_bars, draw_examples
+from visualize_pictures import draw_classes, draw_examples
 
 from mmkd_plugin import DistillHook
 from mmkd_plugin.checkpoints.atomic import write_text
@@ -37,6 +39,7 @@ from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.datasets.class_names import names_of
 from mmkd_plugin.reports.detections import evaluate, f1, match
 from mmkd_plugin.reports.samples import read_detections, read_truth
+from mmkd_plugin.reports.threshold import FALLBACK, best_threshold
 from mmkd_plugin.teachers.teacher import Teacher
 
 MODELS = ('teacher', 'student alone', 'distilled student')
@@ -63,18 +66,16 @@ def find_all(models, loader):
     return found
 
 
-def judge(truth, found, threshold):
-    """Compare the models image by image.
+def by_image(truth, found):
+    """Sort annotations and detections by image.
 
     Args:
         truth (dict): As of :func:`read_truth`.
         found (dict[str, list[dict]]): As of :func:`find_all`.
-        threshold (float): Detections with a lower score do not count.
 
     Returns:
         list[dict]: For each image `id`, `path`, its `truth` without ignored
-        annotations; by model the detections `found` and `f1`; and `gain`, F1
-        of the last model minus that of the one before.
+        annotations, and by model the detections `found`.
     """
     images = {
         image['id']: dict(image, truth=[], found={name: [] for name in found})
@@ -85,16 +86,72 @@ def judge(truth, found, threshold):
             images[item['image_id']]['truth'].append(item)
     for name, detections in found.items():
         for item in detections:
-            if item['score'] >= threshold:
-                images[item['image_id']]['found'][name].append(item)
-    for image in images.values():
-        image['f1'] = {
-            name: f1(*match(image['truth'], detections))
-            for name, detections in image['found'].items()
-        }
+            images[item['image_id']]['found'][name].append(item)
+    return list(images.values())
+
+
+def choose_thresholds(images):
+    """Choose the best threshold of each model, and say where there is none.
+
+    Args:
+        images (list[dict]): As of :func:`by_image`.
+
+    Returns:
+        dict[str, float]: By model.
+    """
+    thresholds = {}
+    for name in images[0]['found']:
+        best = best_threshold((i['truth'], i['found'][name]) for i in images)
+        if best is None:
+            best = FALLBACK
+            warn(
+                f'no detection of the {name} is right, so none of its scores '
+                f'is the best threshold, and {best} is used: verify its '
+                'checkpoint, and that it was trained for this data.'
+            )
+        thresholds[name] = best
+    return thresholds
+
+
+def judge(images, thresholds):
+    """Compare the models image by image.
+
+    Args:
+        images (list[dict]): As of :func:`by_image`; changed: detections below
+            the threshold are taken out, and `f1` by model is added, and
+            `gain`, F1 of the last model minus that of the one before.
+        thresholds (dict[str, float]): By model, the lowest score that counts.
+    """
+    for image in images:
+        image['f1'] = {}
+        for name, least in thresholds.items():
+            kept = [i for i in image['found'][name] if i['score'] >= least]
+            image['found'][name] = kept
+            image['f1'][name] = f1(*match(image['truth'], kept))
         *_, alone, distilled = image['f1'].values()
         image['gain'] = distilled - alone
-    return list(images.values())
+
+
+def warn(sentence):
+    """Print what would mislead if it was not known."""
+    print(f'warning: {sentence}', file=sys.stderr)
+
+
+def warn_of_nothing(images, where, thresholds):
+    """Say which models have no detection in some images.
+
+    Args:
+        images (list[dict]): As :func:`judge` leaves them.
+        where (str): What they are.
+        thresholds (dict[str, float]): By model.
+    """
+    for name, least in thresholds.items():
+        if not any(image['found'][name] for image in images):
+            warn(
+                f'the {name} has no detection with a score of at least '
+                f'{least} {where}: to see what it finds with lower scores, '
+                'give a lower --threshold.'
+            )
 
 
 def build_models(runner, hook, student, distilled):
@@ -128,36 +185,43 @@ def build_models(runner, hook, student, distilled):
     return dict(zip(MODELS, taught + steps))
 
 
-def draw_all(out, images, results, classes, num):
+def draw_all(out, images, results, classes, num, thresholds):
     """Draw the pictures.
 
     Args:
         out (Path): The folder.
-        images (list[dict]): As of :func:`judge`.
+        images (list[dict]): As :func:`judge` leaves them.
         results (dict[str, dict]): By model, the result of
             :func:`~detections.evaluate`.
         classes (Sequence[str]): Their names.
         num (int): Largest number of images in a picture.
+        thresholds (dict[str, float]): By model.
 
     Returns:
         list[str]: Names of the pictures.
     """
-    drawn = {'classes': None}
+
+    def files(name):
+        return [out / f'{name}{suffix}' for suffix in ('.png', '.pdf')]
+
+    draw_classes(files('classes'), results)
+    drawn = ['classes']
+    warn_of_nothing(images, 'in any validation image', thresholds)
     for name, sign in (('improved', 1), ('harmed', -1)):
         ranked = sorted(images, key=lambda image: -sign * image['gain'])
-        drawn[name] = [i for i in ranked[:num] if sign * i['gain'] > 0]
-    for name in [name for name in drawn if drawn[name] != []]:
-        paths = [out / f'{name}{suffix}' for suffix in ('.png', '.pdf')]
-        if name == 'classes':
-            draw_bars(paths, results)
+        shown = [i for i in ranked[:num] if sign * i['gain'] > 0]
+        if not shown:
             continue
-        draw_examples(
-            paths,
-            [(image['truth'], image['found']) for image in drawn[name]],
-            classes,
-            [mmcv.imread(i['path'], channel_order='rgb') for i in drawn[name]],
-        )
-    return [name for name in drawn if drawn[name] != []]
+        pixels = [mmcv.imread(i['path'], channel_order='rgb') for i in shown]
+        draw_examples(files(name), shown, pixels, classes, thresholds)
+        drawn.append(name)
+        some = {
+            model: least
+            for model, least in thresholds.items()
+            if any(image['found'][model] for image in images)
+        }
+        warn_of_nothing(shown, f'in the images of {name}', some)
+    return drawn
 
 
 def parse_args():
@@ -180,15 +244,20 @@ def parse_args():
         help='output folder (default: WORK_DIR/pictures)',
     )
     parser.add_argument(
-        '--score-thr',
+        '--threshold',
         type=float,
-        default=0.5,
-        help='lowest score of a detection that is drawn and counted '
-        '(default: 0.5)',
+        metavar='SCORE',
+        help='lowest score of a detection that is drawn and counted, for all '
+        'models (default: for each the one with which its F1 over the '
+        'validation set is highest)',
     )
     args = parser.parse_args()
     if args.num < 1:
         parser.error(f'expected --num of at least 1 but got {args.num}')
+    if args.threshold is not None and not 0 <= args.threshold <= 1:
+        parser.error(
+            f'expected --threshold from 0 to 1 but got {args.threshold}'
+        )
     return args
 
 
@@ -219,13 +288,18 @@ def visualize(args):
         found = find_all(models, loader)
     classes = names_of(loader.dataset, 'val')
     truth = read_truth(loader.dataset, classes)
-    images = judge(truth, found, args.score_thr)
+    images = by_image(truth, found)
+    if args.threshold is None:
+        thresholds = choose_thresholds(images)
+    else:
+        thresholds = dict.fromkeys(found, args.threshold)
+    judge(images, thresholds)
     results = {name: evaluate(truth, found[name]) for name in found}
     out = args.out or Path(cfg.work_dir, 'pictures')
-    drawn = draw_all(out, images, results, classes, args.num)
+    drawn = draw_all(out, images, results, classes, args.num, thresholds)
     images.sort(key=lambda image: -image['gain'])
     numbers = dict(
-        score_thr=args.score_thr,
+        thresholds=thresholds,
         models=results,
         images=[
             {key: image[key] for key in ('id', 'path', 'f1', 'gain')}
@@ -234,7 +308,10 @@ def visualize(args):
     )
     write_text(out / 'results.json', json.dumps(numbers, indent=1) + '\n')
     for name, result in results.items():
-        print(f'{name}: mAP {result["mAP"]:.4f}, AP50 {result["AP50"]:.4f}')
+        print(
+            f'{name}: mAP {result["mAP"]:.4f}, AP50 {result["AP50"]:.4f}, '
+            f'shown from a score of {thresholds[name]}'
+        )
     gains = [image['gain'] for image in images]
     print(
         f'F1 is higher in {sum(gain > 0 for gain in gains)}, lower in '

@@ -1,80 +1,73 @@
 """The pictures of visualize.py: examples, and average precision per class."""
 
-from mmkd_plugin.reports.detections import by_score, f1, match
+from collections import Counter
+from pathlib import Path
+
+from mmkd_plugin.reports.bars import draw_bars
+from mmkd_plugin.reports.boxes import (
+    draw_item,
+    draw_text,
+    mark_handles,
+    show_images,
+)
+from mmkd_plugin.reports.detections import f1, match, verdicts
 from mmkd_plugin.reports.drawing import (
     COLUMN,
+    LINES,
     PAGE,
     PALETTE,
     STYLE,
-    draw_box,
-    draw_name,
     pyplot,
     save,
-    show_images,
+    shorten,
+    text_width,
 )
 
 TRUTH = 'ground truth'
 # With more classes, names are drawn at the boxes instead of in a legend.
 MOST_IN_LEGEND = len(PALETTE)
-# More class names do not fit under the bars.
+# More bars do not fit on a page.
 MOST_BARS = 20
-BARS = ('#bbbbbb', '#56b4e9', '#0072b2')
+BARS = (('#bbbbbb', 'o'), ('#56b4e9', 's'), ('#0072b2', '^'))
+# Points: of captions and of what is written at boxes.
+SIZE, SMALL = 7, 5
 
 
-def draw_examples(paths, examples, classes, pixels):
+def draw_examples(paths, images, pixels, classes, thresholds):
     """Draw images in a row each, with columns for ground truth and models.
 
     Args:
         paths (list[Path]): Files to write.
-        examples (list[tuple[list, dict]]): For each image its annotations,
-            and the detections by model.
-        classes (Sequence[str]): Names, by `category_id`.
+        images (list[dict]): For each image its `path`, its annotations
+            `truth`, and by model the detections `found`.
         pixels (list[np.ndarray]): The images, (H, W, 3).
+        classes (Sequence[str]): Names, by `category_id`.
+        thresholds (dict[str, float]): By model, the lowest score shown.
     """
     plt = pyplot()
-    models = list(examples[0][1])
-    seen = sorted(
-        {
-            item['category_id']
-            for truth, found in examples
-            for items in (truth, *found.values())
-            for item in items
-        }
-    )
     names = classes if len(classes) > MOST_IN_LEGEND else None
     with plt.rc_context(STYLE):
+        legend = [] if names else _class_handles(plt, images, classes)
         figure, axes = show_images(
             pixels,
-            columns=len(models) + 1,
+            columns=len(thresholds) + 1,
             width=PAGE,
             head=0.16,
-            foot=0.24 if names else 0.4,
-            top=0.16,
+            foot=0.4 if legend else 0.24,
+            top=0.3,
         )
-        for row, (truth, found) in zip(axes, examples):
-            for item in truth:
-                _draw_item(row[0], item, 'there', names)
-            for axis, model in zip(row[1:], models):
-                verdict = match(truth, found[model])
-                _draw_verdict(axis, truth, found[model], verdict, names)
-                _write_counts(axis, *verdict)
-        for axis, name in zip(axes[0], (TRUTH, *models)):
-            axis.text(
-                0.5,
-                1,
-                name,
-                size=8,
-                weight='bold',
-                ha='center',
-                va='bottom',
-                transform=axis.transAxes
-                + plt.matplotlib.transforms.ScaledTranslation(
-                    0, 0.15, figure.dpi_scale_trans
-                ),
-            )
-        handles = [] if names else _class_handles(plt, seen, classes)
-        marks = _mark_handles(plt)
-        for y, row in enumerate(filter(None, (marks, handles))):
+        for row, image in zip(axes, images):
+            truth = image['truth']
+            _draw(row[0], [(item, 'there') for item in truth], names)
+            _write_file(figure, row[0], image['path'], len(truth))
+            for axis, model in zip(row[1:], thresholds):
+                found = image['found'][model]
+                _draw(axis, verdicts(truth, found), names)
+                _write_counts(axis, truth, found)
+        _write_head(axes[0][0], TRUTH, '')
+        for axis, (model, least) in zip(axes[0][1:], thresholds.items()):
+            _write_head(axis, model, f'score ≥ {least}')
+        for y, row in enumerate(filter(None, (mark_handles(), legend))):
             figure.legend(
                 handles=row,
                 loc='lower center',
@@ -82,80 +75,85 @@ def draw_examples(paths, examples, classes, pixels):
                 ncols=len(row),
                 borderaxespad=0.2,
                 handletextpad=0.5,
+                handlelength=3,
             )
         save(figure, paths)
 
 
-def _color(item):
-    return PALETTE[item['category_id'] % len(PALETTE)]
+def _look(label):
+    """Colour and dashes of a class."""
+    return PALETTE[label % len(PALETTE)], LINES[label % len(LINES)]
 
 
-def _draw_verdict(axis, truth, found, verdict, names):
-    right, taken = verdict
-    for item, hit in zip(truth, taken):
-        if not hit:
-            _draw_item(axis, item, 'missed', None)
-    for item, good in zip(by_score(found), right):
-        _draw_item(axis, item, 'right' if good else 'wrong', names)
+def _draw(axis, items, names):
+    """Draw boxes, then above all of them their scores and names."""
+    for item, verdict in items:
+        draw_item(axis, item, verdict, *_look(item['category_id']))
+    width = axis.get_window_extent().width * 72 / axis.figure.dpi
+    for item, verdict in items:
+        label, parts = item['category_id'], []
+        if names:
+            parts.append(shorten(names[label], SMALL, width / 3))
+        if 'score' in item:
+            parts.append(f'{item["score"]:.2f}')
+        if parts and verdict != 'missed':
+            draw_text(axis, item, ' '.join(parts), _look(label)[0], SMALL)
 
 
-def _draw_item(axis, item, verdict, names):
-    """Draw a box in the colour of its class, with a white outline."""
-    from matplotlib.patheffects import withStroke
-
-    color, label = _color(item), item['category_id']
-    if verdict == 'missed':
-        draw_box(axis, item, color, fill=0.45, linewidth=0, label=label)
-        return
-    rim = [withStroke(linewidth=2.0, foreground='white', alpha=0.8)]
-    draw_box(axis, item, color, linewidth=1.0, path_effects=rim, label=label)
-    if verdict == 'wrong':
-        x, y, width, height = item['bbox']
-        axis.plot(
-            x + width / 2,
-            y + height / 2,
-            path_effects=rim,
-            **_cross(color),
-        )
-    if names:
-        draw_name(axis, item, names[item['category_id']], color, 5)
+def _write_file(figure, axis, path, count):
+    """Above the ground truth: which image, and how much is annotated."""
+    tail = f', {count} object{"" if count == 1 else "s"}'
+    cell = axis.get_position(original=True).width * figure.get_figwidth()
+    room = 72 * cell - text_width(tail, SIZE)
+    name = shorten(Path(path).name, SIZE, room)
+    axis.set_title(name + tail, size=SIZE, pad=2)
 
 
-def _cross(color):
-    return dict(
-        marker='x', markersize=5, markeredgewidth=1.2, color=color, ls=''
+def _write_counts(axis, truth, found):
+    right, taken = match(truth, found)
+    count = Counter(right=right.count(True), wrong=right.count(False))
+    axis.set_title(
+        f'F1 {f1(right, taken):.2f}, {count["wrong"]} wrong, '
+        f'{taken.count(False)} missed',
+        size=SIZE,
+        pad=2,
     )
 
 
-def _write_counts(axis, right, taken):
-    wrong, missed = right.count(False), taken.count(False)
-    counts = f'F1 {f1(right, taken):.2f}, {wrong} wrong, {missed} missed'
-    axis.set_title(counts, size=7, pad=2)
-
-
-def _class_handles(plt, seen, classes):
-    """Entries of the legend for the classes."""
-    return [
-        plt.matplotlib.patches.Patch(
-            facecolor='none',
-            edgecolor=_color(dict(category_id=label)),
-            label=classes[label],
+def _write_head(axis, name, note):
+    """The head of a column: two lines above the captions."""
+    for text, style, high in ((name, 'bold', 22), (note, 'normal', 12.5)):
+        axis.annotate(
+            text,
+            (0.5, 1),
+            (0, high),
+            xycoords='axes fraction',
+            textcoords='offset points',
+            size=SIZE + (style == 'bold'),
+            weight=style,
+            ha='center',
+            va='bottom',
         )
-        for label in seen
-    ]
 
 
-def _mark_handles(plt):
-    """Entries of the legend for right, wrong and missed."""
-    patch = plt.matplotlib.patches.Patch
-    grey = '#444444'
-    return [
-        patch(facecolor='none', edgecolor=grey, label='found and right'),
-        plt.matplotlib.lines.Line2D(
-            [], [], **_cross(grey), label='found but wrong'
-        ),
-        patch(facecolor=grey, alpha=0.45, lw=0, label='missed'),
-    ]
+def _class_handles(plt, images, classes):
+    """Entries of the legend for the classes that are drawn."""
+    seen = {
+        item['category_id']
+        for image in images
+        for items in (image['truth'], *image['found'].values())
+        for item in items
+    }
+    handles = []
+    for label in sorted(seen):
+        color, dashes = _look(label)
+        name = shorten(classes[label], SIZE, 72 * PAGE / len(seen) - 40)
+        handles.append(
+            plt.matplotlib.lines.Line2D(
+                [], [], color=color, linestyle=dashes, label=name
+            )
+        )
+    return handles
 
 
 def choose_bars(results):
@@ -178,57 +176,40 @@ def choose_bars(results):
     return [name for name in alone if name in shown]
 
 
-def draw_bars(paths, results):
+def draw_classes(paths, results):
     """Plot the average precision of each class, a bar for each model.
 
     Args:
         paths (list[Path]): Files to write.
-        results (dict[str, dict]): See :func:`choose_bars`.
+        results (dict[str, dict]): By model, the result of
+            :func:`~detections.evaluate`.
     """
     plt = pyplot()
     shown = choose_bars(results)
-    some = len(shown) < sum(
-        value is not None
-        for value in next(iter(results.values()))['classes'].values()
-    )
-    labels = ['all', *shown]
-    few = len(labels) <= 5
-    with plt.rc_context({**STYLE, 'axes.grid.axis': 'y'}):
+    with plt.rc_context({**STYLE, 'axes.grid.axis': 'x'}):
         figure, axis = plt.subplots(
-            figsize=(COLUMN if len(labels) <= 8 else PAGE, 2.1),
+            figsize=(COLUMN, 0.33 * (len(shown) + 1) + 0.8),
             layout='constrained',
         )
-        width = 0.8 / len(results)
-        for index, (model, result) in enumerate(results.items()):
-            values = [
-                100 * value
-                for value in (
-                    result['mAP'],
-                    *(result['classes'][name] for name in shown),
-                )
-            ]
-            bars = axis.bar(
-                [
-                    x + (index - (len(results) - 1) / 2) * width
-                    for x in range(len(labels))
-                ],
-                values,
-                width * 0.94,
-                color=BARS[index],
-                label=model,
-            )
-            if few:
-                axis.bar_label(bars, fmt='%.1f', size=5.5, padding=1)
-        axis.axvline(0.5, color='#999999', linewidth=0.6)
-        axis.set_xticks(range(len(labels)), labels)
-        if not few:
-            plt.setp(axis.get_xticklabels(), rotation=45, ha='right')
-            for text in axis.get_xticklabels():
-                text.set_rotation_mode('anchor')
-        axis.tick_params(axis='x', length=0)
-        axis.set_xlim(-0.5, len(labels) - 0.5)
-        axis.set_ylabel('AP (%)')
-        if some:
+        values = {
+            model: {
+                name: 100 * value
+                for name, value in [
+                    ('all classes', result['mAP']),
+                    *((name, result['classes'][name]) for name in shown),
+                ]
+            }
+            for model, result in results.items()
+        }
+        looks = dict(zip(results, BARS))
+        for bars in draw_bars(axis, values, looks).values():
+            axis.bar_label(bars, fmt='%.1f', size=5.5, padding=4)
+        axis.axhline(0.5, color='#999999', linewidth=0.6)
+        axis.set_xlabel('AP (%)')
+        if len(shown) < sum(
+            value is not None
+            for value in next(iter(results.values()))['classes'].values()
+        ):
             axis.set_title(
                 f'the {len(shown)} classes in which the students differ most',
                 loc='left',

@@ -8,7 +8,7 @@ and writes into the work directory:
 
     table.txt    teacher, student, student + CKD: mAP, AP50, AP75, step time
     scenes.png   validation scenes: ground truth and each model's detections
-    curves.png   the loss terms, and mAP over epochs
+    curves.png   mAP, CKD's loss, and agreement with the teacher by epoch
 
     python tools/quickstart/quickstart.py --seeds 0 1 2
 """
@@ -38,7 +38,7 @@ TEACHER = 'frcnn_r18w24'
 WEIGHTS = CONFIGS / 'frcnn_digits_teacher.pth'
 # Name in the table to config of what is trained.
 RUNS = {'student': 'frcnn_r18w8', 'student + CKD': 'frcnn_r18w24_r18w8_ckd'}
-METRIC = 'coco/bbox_mAP'
+METRIC, TERM = 'coco/bbox_mAP', 'loss_ckd'
 
 
 def launch(tool, config, work_dir, options, *args):
@@ -122,7 +122,7 @@ def watch(processes, work_dirs, epochs):
             line = f'{epoch:>4}/{epochs}{clock(left):>9}   '
             for log in logs:
                 record = [r for r in log if r.get('epoch') == epoch][-1]
-                loss = record['loss'] - record.get('loss_ckd', 0)
+                loss = record['loss'] - record.get(TERM, 0)
                 score = series(log, METRIC).get(epoch)
                 score = '' if score is None else f'{score:.3f}'
                 line += f'{loss:9.3f}  {score:>5}      '
@@ -267,7 +267,7 @@ def main():
         if seed == args.seeds[0]:
             draw_scenes(work / 'scenes.png', data, found)
             best = {METRIC: results['teacher'][0]['mAP']}
-            draw([work / 'curves.png'], logs, teacher=best)
+            draw([work / 'curves.png'], logs, teacher=best, terms=[TERM])
     table = compare(results)
     (work / 'table.txt').write_text(table + '\n')
     (work / 'results.json').write_text(

@@ -1,28 +1,28 @@
 """The pictures of the quickstart."""
 
 import json
+from collections import Counter
 
-from mmkd_plugin.reports.detections import by_score, match
-from mmkd_plugin.reports.drawing import (
-    draw_box,
-    draw_name,
-    pyplot,
-    save,
+from mmkd_plugin.reports.boxes import (
+    draw_item,
+    draw_text,
+    mark_handles,
     show_images,
 )
+from mmkd_plugin.reports.detections import verdicts
+from mmkd_plugin.reports.drawing import pyplot, save
+from mmkd_plugin.reports.threshold import FALLBACK, best_threshold
 
 COLORS = dict(
-    right='#19e36b', wrong='#ff3b30', missed='#ffd60a', there='white'
+    right='#56b4e9', wrong='#d55e00', missed='#f0e442', there='#ffffff'
 )
-# Detections with a lower score are not drawn. It is about where F1 is best,
-# for all three models.
-SHOWN_SCORE = 0.7
 
 
 def draw_scenes(path, data, found, num_scenes=4):
     """Draw validation scenes with ground truth and each model's detections.
 
-    The counts in the titles are over the whole validation set.
+    Each model is shown with the threshold that is best for its F1. The counts
+    in the titles are over the whole validation set.
 
     Args:
         path (Path): The file to write.
@@ -40,58 +40,66 @@ def draw_scenes(path, data, found, num_scenes=4):
     figure, axes = show_images(
         [plt.imread(data / 'val' / image['file_name']) for image in images],
         columns=len(found) + 1,
-        width=3 * (len(found) + 1),
+        width=2.6 * (len(found) + 1),
         head=0.06,
         foot=0.4,
         top=0.45,
     )
 
-    def draw(axis, item, verdict):
-        color, is_missed = COLORS[verdict], verdict == 'missed'
-        style = ':' if is_missed else '-'
-        draw_box(axis, item, color, linestyle=style, linewidth=1.5)
-        if not is_missed:
-            draw_name(axis, item, names[item['category_id']], color, 8)
+    def draw(axis, items):
+        for item, verdict in items:
+            draw_item(axis, item, verdict, COLORS[verdict])
+        for item, verdict in items:
+            if verdict != 'missed':
+                name = names[item['category_id']]
+                draw_text(axis, item, name, COLORS[verdict], 8)
 
     for axis, image in zip(axes[:, 0], images):
-        for item in there[image['id']]:
-            draw(axis, item, 'there')
+        draw(axis, [(item, 'there') for item in there[image['id']]])
     total = len(truth['annotations'])
     axes[0, 0].set_title(f'ground truth\n{total} digits', size=11)
 
     for column, (name, file) in zip(axes[:, 1:].T, found.items()):
-        shown = {image_id: [] for image_id in there}
-        for item in json.loads(file.read_text()):
-            if item['score'] >= SHOWN_SCORE:
-                shown[item['image_id']].append(item)
-        verdicts = {
-            image_id: match(there[image_id], detections)
-            for image_id, detections in shown.items()
-        }
-        for axis, image_id in zip(column, (image['id'] for image in images)):
-            right, taken = verdicts[image_id]
-            for item, hit in zip(there[image_id], taken):
-                if not hit:
-                    draw(axis, item, 'missed')
-            for item, good in zip(by_score(shown[image_id]), right):
-                draw(axis, item, 'right' if good else 'wrong')
-        num_right = sum(sum(right) for right, _ in verdicts.values())
-        num_wrong = sum(map(len, shown.values())) - num_right
+        judged, threshold = _judge(there, json.loads(file.read_text()))
+        for axis, image in zip(column, images):
+            draw(axis, judged[image['id']])
+        count = Counter(how for items in judged.values() for _, how in items)
         column[0].set_title(
-            f'{name}\n{num_right} right, {num_wrong} wrong', size=11
+            f'{name}, score ≥ {threshold}\n'
+            f'{count["right"]} right, {count["wrong"]} wrong',
+            size=11,
         )
+    marks = {key: COLORS[key] for key in ('right', 'wrong', 'missed')}
     figure.legend(
-        handles=[
-            plt.matplotlib.patches.Patch(color=COLORS[verdict], label=label)
-            for verdict, label in dict(
-                right='right',
-                wrong='wrong class or place, or duplicate',
-                missed='missed (dotted)',
-            ).items()
-        ],
+        handles=mark_handles(**marks),
         loc='lower center',
         ncols=3,
         frameon=False,
         fontsize=11,
     )
     save(figure, [path], dpi=100)
+
+
+def _judge(there, detections):
+    """Judge the detections of one model that reach its threshold.
+
+    Args:
+        there (dict[int, list[dict]]): Annotations by image.
+        detections (list[dict]): All detections.
+
+    Returns:
+        tuple[dict[int, list[tuple]], float]: By image as of ``verdicts``; and
+        the threshold.
+    """
+    found = {image: [] for image in there}
+    for item in detections:
+        found[item['image_id']].append(item)
+    threshold = best_threshold((there[i], found[i]) for i in there)
+    if threshold is None:
+        threshold = FALLBACK
+    return {
+        image: verdicts(
+            there[image], [i for i in items if i['score'] >= threshold]
+        )
+        for image, items in found.items()
+    }, threshold

@@ -1,11 +1,12 @@
 """Pictures of what one model gets right and another does not."""
 
 import base64
+from collections import Counter
 from io import BytesIO
 
 from PIL import Image, ImageDraw, ImageFont
 
-from mmkd_plugin.reports.detections import by_score, f1, match
+from mmkd_plugin.reports.detections import f1, match, verdicts
 from mmkd_plugin.reports.drawing import PALETTE
 
 from .validation import open_images
@@ -104,27 +105,19 @@ def draw(folder, models, positions):
 
 def _draw_boxes(image, models, at, classes, colors):
     truth = next(iter(models.values()))['truth'][at]
-    there = _items(truth, 'there')
+    there = [(item, 'there') for item in truth]
     cells = [_cell('ground truth', image, there, classes, colors)]
     for name, predictions in models.items():
         found = predictions['found'][at]
-        right, taken = match(truth, found)
-        missed = [t for t, hit in zip(truth, taken) if not hit]
-        items = _items(missed, 'missed') + [
-            (item, 'right' if good else 'wrong')
-            for item, good in zip(by_score(found), right)
-        ]
+        items = verdicts(truth, found)
         cell = _cell(name, image, items, classes, colors)
+        count = Counter(verdict for _, verdict in items)
         cell['caption'] = (
-            f'{sum(taken)} of {len(truth)} found, {right.count(False)} wrong'
+            f'{count["right"]} of {len(truth)} found, {count["wrong"]} wrong'
         )
         cell['alt'] = f'{name}: {cell["caption"]}'
         cells.append(cell)
     return cells
-
-
-def _items(items, how):
-    return [(item, how) for item in items]
 
 
 def _cell(title, image, items, classes, colors):

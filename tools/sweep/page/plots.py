@@ -6,21 +6,18 @@ from tempfile import TemporaryDirectory
 import sweep_plot
 
 from mmkd_plugin.reports import curves
-from mmkd_plugin.reports.drawing import STYLE, pyplot
+from mmkd_plugin.reports.bars import draw_bars
+from mmkd_plugin.reports.drawing import (
+    MARKERS,
+    SERIES,
+    STYLE,
+    label_of,
+    line_style,
+    pyplot,
+)
 from mmkd_plugin.reports.run_log import epoch_length
 
-from .theme import (
-    GRID,
-    INK,
-    LINES,
-    MARKERS,
-    MUTED,
-    PAPER,
-    SERIES,
-    inline,
-    inline_svg,
-    label_of,
-)
+from .theme import GRID, INK, MUTED, inline, inline_svg
 
 MOST = len(SERIES)
 # Inches; about what a page has.
@@ -37,8 +34,6 @@ SCREEN = {
     'ytick.labelcolor': INK,
     'grid.color': GRID,
     'grid.alpha': 0.5,
-    # A name may have a dollar sign.
-    'text.parse_math': False,
 }
 
 
@@ -107,10 +102,11 @@ def plot_metric(data, baseline):
 
 def _draw_line(axis, index, name, seeds):
     """Draw the seeds of one run, and their mean where all have a value."""
-    color = SERIES[index]
     if len(seeds) > 1:
         for values in seeds:
-            axis.plot(*_xy(values), color=color, linewidth=0.8, alpha=0.3)
+            axis.plot(
+                *_xy(values), color=SERIES[index], linewidth=0.8, alpha=0.3
+            )
     shared = set.intersection(*map(set, seeds))
     mean = {
         step: sum(values[step] for values in seeds) / len(seeds)
@@ -118,11 +114,8 @@ def _draw_line(axis, index, name, seeds):
     }
     axis.plot(
         *_xy(mean),
-        color=color,
-        linestyle=LINES[index],
-        marker=MARKERS[index],
+        **line_style(index, len(mean)),
         markersize=4.5,
-        markevery=max(len(mean) // 12, 1),
         linewidth=1.6,
         label=label_of(name),
     )
@@ -145,7 +138,7 @@ def plot_losses(data, baseline):
     """
     seed = min(data.logs[baseline], default=None)
     runs = {
-        label_of(name): data.logs[name][seed]
+        name: data.logs[name][seed]
         for name in data.drawn(baseline, MOST)
         if data.logs[name].get(seed)
     }
@@ -176,36 +169,17 @@ def plot_classes(results, unit, order):
         Markup: The figure.
     """
     plt = pyplot()
-    classes = list(next(iter(results.values())))
-    high = 0.8 / len(results)
-    tall = max(0.16 * len(results), 0.3) * len(classes) + 0.9
+    classes = len(next(iter(results.values())))
+    tall = max(0.16 * len(results), 0.3) * classes + 0.9
+    looks = {
+        name: (SERIES[order.index(name)], MARKERS[order.index(name)])
+        for name in results
+    }
     with plt.rc_context({**SCREEN, 'axes.grid.axis': 'x'}):
         figure, axis = plt.subplots(
             figsize=(WIDTH, tall), layout='constrained'
         )
-        for place, (name, values) in enumerate(results.items()):
-            places = [
-                at + (place - (len(results) - 1) / 2) * high
-                for at in range(len(classes))
-            ]
-            widths = [values[one] for one in classes]
-            index = order.index(name)
-            axis.barh(places, widths, 0.8 * high, color=SERIES[index])
-            # The mark at the end tells runs apart without colours.
-            axis.plot(
-                widths,
-                places,
-                linestyle='',
-                marker=MARKERS[index],
-                color=SERIES[index],
-                markeredgecolor=PAPER,
-                markersize=8,
-                label=label_of(name),
-            )
-        axis.set_yticks(range(len(classes)), classes)
-        axis.set_ylim(len(classes) - 0.45, -0.55)
-        axis.set_xlim(left=0)
-        axis.tick_params(axis='y', length=0)
+        draw_bars(axis, results, looks)
         axis.set_xlabel(unit)
         figure.legend(loc='outside upper left', ncols=min(len(results), 4))
         return inline(

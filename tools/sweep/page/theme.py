@@ -9,13 +9,9 @@ from io import StringIO
 
 from markupsafe import Markup, escape
 
-from mmkd_plugin.reports.drawing import PALETTE, pyplot
+from mmkd_plugin.reports.drawing import SERIES, pyplot
 
-# Yellow cannot be seen on white.
-SERIES = tuple(color for color in PALETTE if color != '#f0e442')
 INK, MUTED, GRID, PAPER = '#000000', '#555555', '#b0b0b0', '#ffffff'
-MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
-LINES = ('-', '--', '-.', ':', (0, (5, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 VARIABLES = {
     **{color: f'var(--series-{i})' for i, color in enumerate(SERIES)},
     INK: 'var(--ink)',
@@ -65,8 +61,3 @@ def inline_svg(text, alt):
     text = re.sub(r'(width|height)="[\d.]+pt" ?', '', text, count=2)
     head = f'<svg role="img" aria-label="{escape(alt)}" '
     return Markup(text.replace('<svg ', head, 1))
-
-
-def label_of(name):
-    """A name as a label: matplotlib leaves out those that begin with _."""
-    return f'\u200b{name}' if name.startswith('_') else name
