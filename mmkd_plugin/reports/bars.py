@@ -35,12 +35,13 @@ def draw_bars(axis, results, looks, room=110.0):
             color=color,
             markeredgecolor='#ffffff',
             markersize=axis.xaxis.label.get_size() * 0.85,
+            clip_on=False,
             label=label_of(name),
         )
     size = axis.yaxis.label.get_size()
     names = [shorten(one, size, room) for one in classes]
     axis.set_yticks(range(len(classes)), names)
     axis.set_ylim(len(classes) - 0.45, -0.55)
-    axis.set_xlim(left=0)
+    axis.set_xlim(0, 1.1 * axis.dataLim.xmax or 1)
     axis.tick_params(axis='y', length=0)
     return drawn

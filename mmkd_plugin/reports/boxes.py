@@ -42,6 +42,8 @@ def show_images(images, columns, width, head, foot, top=0.0):
             axis = figure.add_axes((*place, tall / height))
             axis.imshow(image)
             axis.set_axis_off()
+            # A box may reach over the edge.
+            axis.set_autoscale_on(False)
             axes.append(axis)
     return figure, np.reshape(axes, (len(images), columns))
 
@@ -87,6 +89,7 @@ def draw_item(axis, item, verdict, color, dashes='-'):
             x - 0.5 + width / 2,
             y - 0.5 + height / 2,
             path_effects=rim,
+            zorder=4,  # above texts
             **_cross(color),
         )
 
@@ -98,17 +101,20 @@ def draw_text(axis, item, text, color, size):
     """
     from matplotlib.colors import to_rgb
 
-    x, y, width, _ = item['bbox']
+    left, top, width, _ = item['bbox']
     axis.apply_aspect()
-    corners = [(x, y), (max(axis.get_xlim()), y)]
-    start, end = axis.transData.transform(corners)[:, 0]
-    room = (end - start) * 72 / axis.figure.dpi
-    is_late = text_width(text, size) > room
+    across, down = sorted(axis.get_xlim()), sorted(axis.get_ylim())
+    # What is anchored outside of the image would not be drawn.
+    x, end = np.clip((left, left + width), *across)
+    y = np.clip(top, *down)
+    points = 72 / axis.figure.dpi * axis.get_window_extent().width
+    scale = points / (across[1] - across[0])
+    is_late = text_width(text, size) > scale * (across[1] - x)
+    is_low = scale * (y - down[0]) > 1.5 * size
     brightness = np.dot(to_rgb(color), (0.3, 0.6, 0.1))
-    is_low = y > 0.08 * max(axis.get_ylim())
     axis.annotate(
         text,
-        (x - 0.5 + (width if is_late else 0), y - 0.5),
+        (end if is_late else x, y),
         (0, 2 if is_low else -1.5),
         textcoords='offset points',
         size=size,
@@ -116,7 +122,7 @@ def draw_text(axis, item, text, color, size):
         ha='right' if is_late else 'left',
         va='bottom' if is_low else 'top',
         clip_on=True,
-        bbox=dict(facecolor=color, pad=0.8, edgecolor='none'),
+        bbox=dict(facecolor=color, pad=0.5, edgecolor='none'),
     )
 
 

@@ -165,11 +165,16 @@ def _draw_panel(axis, panel, runs, in_epochs, teacher):
 
 def _limit(axis, curves):
     """Set the limits of a loss, and write what is outside of them."""
+    from matplotlib.ticker import LogLocator
+
     limits = choose_limits(curves)
     if limits is None:
         return
     low, high, is_log = limits
-    axis.set_yscale('log' if is_log else 'linear')
+    if is_log:
+        axis.set_yscale('log', subs=())
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter('{x:g}')
     axis.set_ylim(low, high)
     every = [value for values in curves for value in values]
     outside = []

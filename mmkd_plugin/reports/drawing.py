@@ -74,7 +74,7 @@ def line_style(index, length):
 
     Args:
         index (int): Number of the line; 49 differ.
-        length (int): How many points it has; about 12 of them are marked.
+        length (int): How many points it has; at most 12 of them are marked.
 
     Returns:
         dict: Arguments of matplotlib's `plot`.
@@ -84,7 +84,7 @@ def line_style(index, length):
         color=SERIES[place],
         linestyle=LINES[(place + turn) % len(LINES)],
         marker=MARKERS[place],
-        markevery=max(length // 12, 1),
+        markevery=max(-(-length // 12), 1),
     )
 
 

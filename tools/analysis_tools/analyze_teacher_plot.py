@@ -44,12 +44,16 @@ def draw_classes(axis, classes):
     for y, entry in enumerate(worst):
         ends = [100 * entry['student'], 100 * entry['teacher']]
         axis.plot(ends, [y, y], color=PLAIN, linewidth=0.8, zorder=1)
-    for who, color in (('teacher', TEACHER), ('student', STUDENT)):
+    for who, color, mark in (
+        ('teacher', TEACHER, 'o'),
+        ('student', STUDENT, 's'),
+    ):
         axis.scatter(
             [100 * entry[who] for entry in worst],
             range(len(worst)),
             s=22,
             color=color,
+            marker=mark,
             label=who,
             zorder=2,
         )
@@ -108,7 +112,7 @@ def draw_confidence(axis, confidence):
     total = sum(confidence['student'])
     for name, label, color, dashes in (
         ('teacher_right', 'teacher, right', TEACHER, '-'),
-        ('teacher_wrong', 'teacher, wrong', WRONG, '-'),
+        ('teacher_wrong', 'teacher, wrong', WRONG, ':'),
         ('student', 'student', STUDENT, '--'),
     ):
         axis.stairs(

@@ -88,7 +88,8 @@ def _look(label):
 def _draw(axis, items, names):
     """Draw boxes, then above all of them their scores and names."""
     for item, verdict in items:
-        draw_item(axis, item, verdict, *_look(item['category_id']))
+        color, dashes = _look(item['category_id'])
+        draw_item(axis, item, verdict, color, '-' if names else dashes)
     width = axis.get_window_extent().width * 72 / axis.figure.dpi
     for item, verdict in items:
         label, parts = item['category_id'], []

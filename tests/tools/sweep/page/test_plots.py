@@ -96,4 +96,4 @@ def test_no_more_runs_than_colours(tmp_path):
     )
     # Controls come after all methods.
     assert data.drawn('run_0', None)[-1] == 'run_11'
-    assert len(theme.SERIES) == len(theme.MARKERS) == len(theme.LINES)
+    assert len(drawing.SERIES) == len(drawing.MARKERS) == len(drawing.LINES)
