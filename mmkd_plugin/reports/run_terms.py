@@ -52,9 +52,12 @@ def _hooks(path):
 
 
 def _entries(node):
-    """The entries of dict(a=1) or {'a': 1}: name to node."""
+    """The entries of dict(a=1), {'a': 1} or dict({'a': 1}): name to node."""
     if isinstance(node, ast.Call):
-        return {word.arg: word.value for word in node.keywords}
+        found = {word.arg: word.value for word in node.keywords}
+        for argument in node.args:
+            found |= _entries(argument)
+        return found
     if isinstance(node, ast.Dict):
         return {
             getattr(key, 'value', None): value

@@ -1,8 +1,5 @@
 """The score above which the detections of a model are best, by F1."""
 
-from fractions import Fraction
-from math import floor
-
 from .detections import by_score, match
 
 # For a model of which no detection is right, whatever the threshold.
@@ -47,9 +44,9 @@ def best_threshold(images):
 def _between(below, score):
     """The shortest number t of two digits or more, below < t <= score."""
     for digits in range(2, 17):
-        scale = 10**digits
-        # Exact, and rounded once: never above the score.
-        number = floor(Fraction(score) * scale) / scale
+        number = round(score, digits)
+        if number > score:
+            number = round(number - 10**-digits, digits)
         if number > below:
             return number
     return score

@@ -72,6 +72,17 @@ def test_match():
     assert detections.match([first], []) == ([], [False])
 
 
+def test_verdicts():
+    first, second = ITEMS[:2]
+    wrong, right = found(second, category_id=9, score=0.5), found(first)
+    assert detections.verdicts([first, second], [wrong, right]) == [
+        (second, 'missed'),
+        (right, 'right'),
+        (wrong, 'wrong'),
+    ]
+    assert detections.verdicts([], []) == []
+
+
 def test_iou():
     boxes = [[0, 0, 2, 2], [1, 1, 2, 2], [5, 5, 1, 1]]
     expected = [1, 1 / 7, 0]

@@ -4,7 +4,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from page import plots, theme
+from page import plots
 
 from tests.helpers.sweep_pages import gains, make_data
 
@@ -96,4 +96,3 @@ def test_no_more_runs_than_colours(tmp_path):
     )
     # Controls come after all methods.
     assert data.drawn('run_0', None)[-1] == 'run_11'
-    assert len(drawing.SERIES) == len(drawing.MARKERS) == len(drawing.LINES)
