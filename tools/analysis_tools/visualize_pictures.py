@@ -105,7 +105,7 @@ def _write_file(figure, axis, path, count):
     """Above the ground truth: which image, and how much is annotated."""
     tail = f', {count} object{"" if count == 1 else "s"}'
     cell = axis.get_position(original=True).width * figure.get_figwidth()
-    room = 72 * cell - text_width(tail, SIZE)
+    room = 72 * cell - text_width(tail, SIZE) - SIZE
     name = shorten(Path(path).name, SIZE, room)
     axis.set_title(name + tail, size=SIZE, pad=2)
 

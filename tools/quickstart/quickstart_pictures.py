@@ -43,7 +43,7 @@ def draw_scenes(path, data, found, num_scenes=4):
         width=2.6 * (len(found) + 1),
         head=0.06,
         foot=0.4,
-        top=0.45,
+        top=0.65,
     )
 
     def draw(axis, items):
@@ -65,7 +65,7 @@ def draw_scenes(path, data, found, num_scenes=4):
             draw(axis, judged[image['id']])
         count = Counter(how for items in judged.values() for _, how in items)
         column[0].set_title(
-            f'{name}, score ≥ {threshold}\n'
+            f'{name}\nscore ≥ {threshold}\n'
             f'{count["right"]} right, {count["wrong"]} wrong',
             size=11,
         )

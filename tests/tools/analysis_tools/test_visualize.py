@@ -47,18 +47,22 @@ def test_models_write_into_one_sample():
     )
 
 
+TRUTH = dict(
+    images=[dict(id=7, path='a'), dict(id=8, path='b')],
+    annotations=[item(0), item(20, 1), dict(item(40), iscrowd=1)],
+)
+
+
 def test_gain_is_that_of_f1():
-    truth = dict(
-        images=[dict(id=7, path='a'), dict(id=8, path='b')],
-        annotations=[item(0), item(20, 1), dict(item(40), iscrowd=1)],
-    )
     found = dict(
         teacher=[item(0, score=0.9), item(20, 1, score=0.9)],
         alone=[item(0, score=0.9), item(20, 0, score=0.8)],
         distilled=[item(0, score=0.9), item(20, 0, score=0.4)],
     )
     found['distilled'].append(item(0, image=8, score=0.6))
-    first, second = visualize.judge(truth, found, 0.5)
+    images = visualize.by_image(TRUTH, found)
+    visualize.judge(images, dict(teacher=0.5, alone=0.5, distilled=0.5))
+    first, second = images
     # One right of 2, 2 and 1 found, of 2 that are there.
     assert first['f1'] == dict(
         teacher=1, alone=0.5, distilled=pytest.approx(2 / 3)
@@ -66,6 +70,69 @@ def test_gain_is_that_of_f1():
     assert first['gain'] == pytest.approx(1 / 6)
     assert second['f1'] == dict(teacher=1, alone=1, distilled=0)
     assert second['gain'] == -1
+
+
+def test_each_model_has_its_own_threshold(capsys):
+    found = dict(
+        # Half of what it finds with a low score is wrong.
+        teacher=[
+            item(0, score=0.9), item(20, 1, score=0.85),
+            item(60, score=0.3), item(90, score=0.2),
+        ],
+        # All of its scores are low.
+        alone=[
+            item(0, score=0.12), item(20, 1, score=0.1), item(60, score=0.05)
+        ],
+        # Nothing is right.
+        distilled=[item(60, score=0.9)],
+    )  # fmt: skip
+    images = visualize.by_image(TRUTH, found)
+    thresholds = visualize.choose_thresholds(images)
+    assert thresholds == dict(teacher=0.85, alone=0.1, distilled=0.5)
+    visualize.judge(images, thresholds)
+    assert images[0]['f1'] == dict(teacher=1, alone=1, distilled=0)
+    said = capsys.readouterr().err
+    assert said.count('warning: ') == 1
+    assert 'no detection of the distilled is right' in said
+
+
+@pytest.mark.parametrize(
+    'scores, expected',
+    [
+        (
+            [(0.4, 0.4), (0.9, 0.9)],
+            ['the alone has no detection with a score of at least 0.5 in any '
+             'validation image: to see'],
+        ),
+        (
+            [(0.4, 0.9), (0.9, 0.9)],
+            ['the alone has no detection with a score of at least 0.5 in the '
+             'images of improved: to see'],
+        ),
+        ([(0.9, 0.9), (0.9, 0.9)], []),
+    ],
+)  # fmt: skip
+def test_warnings(scores, expected, monkeypatch, capsys, tmp_path):
+    """By model its scores in two images, of which the first is shown."""
+    for name in ('draw_classes', 'draw_examples'):
+        monkeypatch.setattr(visualize, name, lambda *_: None)
+    monkeypatch.setattr(visualize.mmcv, 'imread', lambda *_, **__: None)
+    found = {
+        name: [item(0, image=image, score=score) for image, score in zip(
+            (7, 8), own
+        )]
+        for name, own in zip(('alone', 'distilled'), scores)
+    }  # fmt: skip
+    images = visualize.by_image(TRUTH, found)
+    thresholds = dict(alone=0.5, distilled=0.5)
+    visualize.judge(images, thresholds)
+    for image, gain in zip(images, (0.5, 0)):
+        image['gain'] = gain
+    visualize.draw_all(tmp_path, images, {}, (), 4, thresholds)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len(expected)
+    for line, start in zip(lines, expected):
+        assert line.startswith(f'warning: {start}')
 
 
 @pytest.fixture
@@ -99,11 +166,11 @@ def config(tmp_path):
     return tmp_path / 'config.py'
 
 
-def run(monkeypatch, config, *args):
+def run(monkeypatch, config, *args, last=('--threshold', '0.2')):
     for seed in (1, 2):
         state = tiny.build_detector(seed).state_dict()
         torch.save(dict(state_dict=state), config.parent / f'{seed}.pth')
-    argv = ['visualize.py', config, *args, '--num', '1', '--score-thr', '0.2']
+    argv = ['visualize.py', config, *args, '--num', '1', *last]
     argv += ['--student', config.parent / '1.pth']
     argv += ['--distilled', config.parent / '2.pth']
     monkeypatch.setattr(sys, 'argv', list(map(str, argv)))
@@ -132,6 +199,7 @@ def test_command(config, monkeypatch, capsys):
     }
     results = json.loads((out / 'results.json').read_text())
     assert list(results['models']) == list(visualize.MODELS)
+    assert results['thresholds'] == dict.fromkeys(visualize.MODELS, 0.2)
     assert [len(image['f1']) for image in results['images']] == [3, 3]
     # Both images, three models each; something was found in them.
     assert len(seen) == 6 and any(right for right, _ in seen)
@@ -206,23 +274,31 @@ def test_config_without_teacher(config, monkeypatch):
         run(monkeypatch, config, '--cfg-options', 'custom_hooks=[]')
 
 
+@pytest.mark.parametrize('value', ['-0.1', '1.1', 'nan', 'half'])
+def test_thresholds_are_scores(config, monkeypatch, capsys, value):
+    with pytest.raises(SystemExit):
+        run(monkeypatch, config, '--threshold', value, last=())
+    assert '--threshold' in capsys.readouterr().err
+
+
 def test_pictures_are_of_the_most_changed(monkeypatch, tmp_path):
     drawn = {}
-    monkeypatch.setattr(visualize, 'draw_bars', lambda *args: None)
+    monkeypatch.setattr(visualize, 'draw_classes', lambda *args: None)
     monkeypatch.setattr(
         visualize,
         'draw_examples',
-        lambda paths, examples, *_: drawn.update({paths[0].stem: examples}),
+        lambda paths, images, *_: drawn.update({paths[0].stem: images}),
     )
     monkeypatch.setattr(
         visualize.mmcv, 'imread', lambda *_, **__: np.zeros((4, 4, 3))
     )
     images = [
-        dict(gain=gain, truth=str(gain), found={}, path='')
+        dict(gain=gain, found={}, path='')
         for gain in (0.1, -0.2, 0.0, 0.3, 0.2)
     ]
-    names = visualize.draw_all(tmp_path, images, {}, (), 2)
+    names = visualize.draw_all(tmp_path, images, {}, (), 2, {})
     assert names == ['classes', 'improved', 'harmed']
-    assert [truth for truth, _ in drawn['improved']] == ['0.3', '0.2']
-    assert [truth for truth, _ in drawn['harmed']] == ['-0.2']
-    assert visualize.draw_all(tmp_path, images[2:3], {}, (), 2) == ['classes']
+    assert [image['gain'] for image in drawn['improved']] == [0.3, 0.2]
+    assert [image['gain'] for image in drawn['harmed']] == [-0.2]
+    names = visualize.draw_all(tmp_path, images[2:3], {}, (), 2, {})
+    assert names == ['classes']

@@ -10,29 +10,36 @@ from tests.helpers.figures import caught  # noqa: F401
 
 
 def item(left, category, **more):
-    box = [left, 0.0, 10.0, 10.0]
+    box = [left, 10.0, 10.0, 10.0]
     return dict(category_id=category, bbox=box, **more)
 
 
-def example():
+def example(path='some/image.jpg'):
     truth = [item(0, 0), item(20, 2), item(40, 2)]
     found = [
         item(20, 2, score=0.6),
         item(0, 1, score=0.9),
         item(40, 2, score=0.7),
     ]
-    return truth, dict(teacher=truth_of(truth), student=found)
-
-
-def truth_of(truth):
-    return [dict(one, score=1.0) for one in truth]
-
-
-def draw(path, classes):
-    pixels = np.zeros((30, 60, 3), np.uint8)
-    visualize_pictures.draw_examples(
-        [path], [example(), example()], classes, [pixels, pixels]
+    exact = [dict(one, score=1.0) for one in truth]
+    return dict(
+        path=path, truth=truth, found=dict(teacher=exact, student=found)
     )
+
+
+def draw(path, classes, *images):
+    images = images or (example(), example())
+    visualize_pictures.draw_examples(
+        [path],
+        images,
+        [np.zeros((30, 60, 3), np.uint8)] * len(images),
+        classes,
+        dict(teacher=0.25, student=0.875),
+    )
+
+
+def texts(axis):
+    return [text.get_text() for text in axis.texts]
 
 
 def test_boxes(caught, tmp_path):  # noqa: F811
@@ -55,29 +62,81 @@ def test_boxes(caught, tmp_path):  # noqa: F811
     assert all(box.get_facecolor()[3] == 0 for box in found)
     # In the middle of what is wrong is a cross of its colour.
     (cross,) = student.lines
-    assert (cross.get_xdata(), cross.get_ydata()) == ([5], [5])
+    assert (cross.get_xdata(), cross.get_ydata()) == ([4.5], [14.5])
     assert cross.get_color() == PALETTE[1]
+    assert there.get_title() == 'image.jpg, 3 objects'
     assert teacher.get_title() == 'F1 1.00, 0 wrong, 0 missed'
     assert student.get_title() == 'F1 0.67, 1 wrong, 1 missed'
-    texts = [
+    legends = [
         text.get_text()
         for legend in figure.legends
         for text in legend.get_texts()
     ]
-    assert texts == [
+    assert legends == [
         'found and right', 'found but wrong', 'missed', 'cat', 'dog', 'owl'
     ]  # fmt: skip
+    # Scores at the boxes, best first; then the head of the column.
+    assert texts(student) == [
+        '0.90', '0.70', '0.60', 'student', 'score ≥ 0.875'
+    ]  # fmt: skip
+    assert texts(teacher)[-1] == 'score ≥ 0.25'
+    assert texts(there) == ['ground truth', '']
+    assert texts(others[2]) == ['0.90', '0.70', '0.60']
+
+
+def test_classes_differ_without_colours(caught, tmp_path):  # noqa: F811
+    draw(tmp_path / 'a.png', ['cat', 'dog', 'owl'])
+    (figure,) = caught
+    there = figure.axes[0]
+    cat, owl, other = (box.get_linestyle() for box in there.patches)
+    assert cat != owl == other
+    shown = {
+        line.get_label(): line.get_linestyle()
+        for line in figure.legends[1].get_lines()
+    }
+    assert shown['cat'] == cat and shown['owl'] == owl
+    assert len(set(shown.values())) == 3
 
 
 def test_many_classes_are_named_at_the_boxes(caught, tmp_path):  # noqa: F811
     draw(tmp_path / 'a.png', [f'class {i}' for i in range(20)])
     (figure,) = caught
-    names = [
-        text.get_text() for axis in figure.axes[:3] for text in axis.texts
-    ]
-    assert names.count('class 2') == 6
-    assert names.count('class 1') == 1
+    there, teacher, student, *_ = figure.axes
+    assert texts(there)[:3] == ['class 0', 'class 2', 'class 2']
+    assert texts(student)[:3] == [
+        'class 1 0.90', 'class 2 0.70', 'class 2 0.60'
+    ]  # fmt: skip
     assert len(figure.legends) == 1
+
+
+def test_long_names_are_cut_in_the_middle(caught, tmp_path):  # noqa: F811
+    image = example('x/' + 'folder_' * 30 + '000123.jpg')
+    draw(tmp_path / 'a.png', ['an owl ' * 30, '_dog', '$cat$'], image)
+    draw(tmp_path / 'a.png', ['an owl ' * 30] * 20, image)
+    few, many = caught
+    for figure in caught:
+        figure.canvas.draw()
+        width = figure.get_window_extent().width
+        assert figure.axes[0].get_title().endswith('000123.jpg, 3 objects')
+        for axis in figure.axes:
+            inside = axis.get_window_extent()
+            title = axis.title.get_window_extent()
+            assert title.x0 >= inside.x0 - 2 and title.x1 <= inside.x1 + 2
+        for legend in figure.legends:
+            place = legend.get_window_extent()
+            assert place.x0 >= 0 and place.x1 <= width
+    # The score is never cut off.
+    assert texts(many.axes[2])[0].endswith(' 0.90')
+    assert len(few.legends[1].get_texts()) == 3
+
+
+def test_an_image_without_objects(caught, tmp_path):  # noqa: F811
+    image = dict(path='a.png', truth=[], found=dict(teacher=[], student=[]))
+    draw(tmp_path / 'a.png', ['cat'], image)
+    (figure,) = caught
+    titles = [axis.get_title() for axis in figure.axes]
+    empty = 'F1 1.00, 0 wrong, 0 missed'
+    assert titles == ['a.png, 0 objects', empty, empty]
 
 
 def results(**classes):
@@ -96,13 +155,16 @@ def test_bars(caught, tmp_path):  # noqa: F811
     found = results(
         cat=(0.6, 0.4, 0.5), dog=(None, None, None), owl=(0.3, 0.2, 0.1)
     )
-    visualize_pictures.draw_bars([tmp_path / 'a.svg'], found)
+    visualize_pictures.draw_classes([tmp_path / 'a.svg'], found)
     (figure,) = caught
     (axis,) = figure.axes
-    labels = [text.get_text() for text in axis.get_xticklabels()]
-    assert labels == ['all', 'cat', 'owl']
-    heights = [[bar.get_height() for bar in bars] for bars in axis.containers]
-    assert np.allclose(heights, [[50, 60, 30], [50, 40, 20], [50, 50, 10]])
+    labels = [text.get_text() for text in axis.get_yticklabels()]
+    assert labels == ['all classes', 'cat', 'owl']
+    widths = [[bar.get_width() for bar in bars] for bars in axis.containers]
+    assert np.allclose(widths, [[50, 60, 30], [50, 40, 20], [50, 50, 10]])
+    # Told apart without colours, too.
+    marks = {line.get_marker() for line in axis.lines[:3]}
+    assert len(marks) == 3
     assert not axis.get_title('left')
     assert '<text' in (tmp_path / 'a.svg').read_text()
 

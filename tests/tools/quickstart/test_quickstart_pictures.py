@@ -22,7 +22,8 @@ def test_scenes(tmp_path, caught):  # noqa: F811
         found[name] = tmp_path / f'{index}.json'
         found[name].write_text(json.dumps(items if index != 1 else []))
     items = json.loads(found['teacher'].read_text())
-    items[0]['category_id'] = items[0]['category_id'] % 10 + 1
+    for item in items[:2]:
+        item['category_id'] = item['category_id'] % 10 + 1
     items[1]['score'] = 0.1
     found['teacher'].write_text(json.dumps(items))
     file = tmp_path / 'scenes.png'
@@ -32,14 +33,17 @@ def test_scenes(tmp_path, caught):  # noqa: F811
     total = len(truth)
     assert titles == [
         f'ground truth\n{total} digits',
-        f'teacher\n{total - 2} right, 1 wrong',
-        'student\n0 right, 0 wrong',
-        f'student + CKD\n{total - 2} right, 0 wrong',
+        f'teacher\nscore ≥ 0.9\n{total - 2} right, 1 wrong',
+        'student\nscore ≥ 0.5\n0 right, 0 wrong',
+        f'student + CKD\nscore ≥ 0.9\n{total - 2} right, 0 wrong',
     ]
     first = [item for item in truth if item['image_id'] == 1]
-    # Two scenes, and in the first the boxes that are missed are dotted.
+    # Two scenes; in the first the student misses all: areas without outline.
     assert len(figure.axes) == 8
     boxes = figure.axes[2].patches
     assert len(boxes) == len(first)
-    assert {box.get_linestyle() for box in boxes} == {':'}
+    assert {box.get_linewidth() for box in boxes} == {0}
+    assert all(box.get_facecolor()[3] for box in boxes)
+    # What is wrong has a cross.
+    assert len(figure.axes[1].lines) == 1 and not figure.axes[3].lines
     assert file.is_file()
