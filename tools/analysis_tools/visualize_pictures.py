@@ -102,8 +102,8 @@ def _draw(axis, items, names):
 
 
 def _write_file(figure, axis, path, count):
-    """Above the ground truth: which image, and how much is annotated."""
-    tail = f', {count} object{"" if count == 1 else "s"}'
+    """Above the ground truth: which image, and if nothing is annotated."""
+    tail = '' if count else ', no objects'
     cell = axis.get_position(original=True).width * figure.get_figwidth()
     room = 72 * cell - text_width(tail, SIZE) - SIZE
     name = shorten(Path(path).name, SIZE, room)
