@@ -66,12 +66,13 @@ def with_defaults(kind, given):
     Args:
         kind (type): The class. A base is asked too if an ``__init__`` hands
             on what it does not name.
-        given (dict): Arguments; ``type`` is left out.
+        given (dict): Arguments, with ``type`` or without.
 
     Returns:
-        dict: Argument to value, with the name of the class as ``type``.
+        dict: Argument to value, those given first, with the name of the class
+        as ``type``.
     """
-    found = {}
+    found = {**given, 'type': kind.__name__}
     for base in kind.__mro__[:-1]:
         if '__init__' not in vars(base):
             continue
@@ -81,7 +82,7 @@ def with_defaults(kind, given):
                 found.setdefault(one.name, one.default)
         if all(one.kind is not one.VAR_KEYWORD for one in arguments):
             break
-    return {**found, **given, 'type': kind.__name__}
+    return found
 
 
 def class_of(registry, cfg, scope):
