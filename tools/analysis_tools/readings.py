@@ -145,7 +145,7 @@ def build_parser(description, batches):
         '--batches',
         type=int,
         default=batches,
-        help=f'number of training batches (default: {batches})',
+        help=f'number of batches to run (default: {batches})',
     )
     return parser
 
