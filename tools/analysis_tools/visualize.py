@@ -211,6 +211,9 @@ def draw_all(out, images, results, classes, num, thresholds):
         ranked = sorted(images, key=lambda image: -sign * image['gain'])
         shown = [i for i in ranked[:num] if sign * i['gain'] > 0]
         if not shown:
+            # Of an earlier call, with other checkpoints or thresholds.
+            for path in files(name):
+                path.unlink(missing_ok=True)
             continue
         pixels = [mmcv.imread(i['path'], channel_order='rgb') for i in shown]
         draw_examples(files(name), shown, pixels, classes, thresholds)

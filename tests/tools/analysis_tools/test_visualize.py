@@ -300,5 +300,8 @@ def test_pictures_are_of_the_most_changed(monkeypatch, tmp_path):
     assert names == ['classes', 'improved', 'harmed']
     assert [image['gain'] for image in drawn['improved']] == [0.3, 0.2]
     assert [image['gain'] for image in drawn['harmed']] == [-0.2]
+    # What an earlier call has drawn would be taken for this one's.
+    (tmp_path / 'improved.png').touch()
     names = visualize.draw_all(tmp_path, images[2:3], {}, (), 2, {})
     assert names == ['classes']
+    assert not any(tmp_path.iterdir())
