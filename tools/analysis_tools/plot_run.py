@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mmkd_plugin.cli.errors import explain_errors
 from mmkd_plugin.exceptions import MMKDFileNotFoundError, MMKDValueError
-from mmkd_plugin.reports.curves import METRICS, draw
+from mmkd_plugin.reports.curves import METRICS, draw, find_panels
 from mmkd_plugin.reports.run_log import read_records
 from mmkd_plugin.reports.run_terms import read_terms
 
@@ -141,19 +141,24 @@ def main():
                 f'{folder} holds no log */vis_data/scalars.json: give '
                 'the work directory of a run.'
             )
+    names = {
+        name
+        for records in runs.values()
+        for record in records
+        if 'iter' not in record
+        for name in record
+    }
     for metric in args.metrics:
         if not any(metric in record for r in runs.values() for record in r):
-            names = {
-                name
-                for records in runs.values()
-                for record in records
-                if 'iter' not in record
-                for name in record
-            }
             raise MMKDValueError(
                 f'No run has logged the metric {metric!r}: give one '
                 f'of {", ".join(sorted(names - {"step"}))}.'
             )
+    if not find_panels(runs, args.metrics):
+        raise MMKDValueError(
+            f'No run has logged a loss or one of {", ".join(METRICS)}: give '
+            f'--metrics of {", ".join(sorted(names - {"step"}))}.'
+        )
     terms = None if args.losses else choose_terms(args.runs)
     draw(args.out, runs, args.metrics, read_teacher(args.runs), terms)
 

@@ -247,3 +247,15 @@ def test_what_is_wrong_is_said(folders, monkeypatch, capsys, args, message):
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, *args)
     assert message in str(stop.value) + capsys.readouterr().err
+
+
+def test_nothing_to_plot(monkeypatch, tmp_path):
+    path = tmp_path / 'a' / 'vis_data' / 'scalars.json'
+    path.parent.mkdir(parents=True)
+    path.write_text('{"coco/segm_mAP": 0.5, "step": 1}\n')
+    with pytest.raises(SystemExit, match='give --metrics of coco/segm_mAP'):
+        run(monkeypatch, tmp_path, '--out', tmp_path / 'a.png')
+    assert not (tmp_path / 'a.png').exists()
+    args = '--metrics', 'coco/segm_mAP'
+    run(monkeypatch, tmp_path, *args, '--out', tmp_path / 'a.png')
+    assert (tmp_path / 'a.png').exists()
