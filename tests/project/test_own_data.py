@@ -43,7 +43,7 @@ def run(monkeypatch, capfd):
     """Runs one line of a shell block in this process."""
 
     def run(line):
-        script, *args = shlex.split(line)[1:]
+        script, *args = shlex.split(line.replace('\\\n', ''))[1:]
         DetLocalVisualizer._instance_dict.clear()
         monkeypatch.setattr(sys, 'argv', [script, *args])
         import_module(Path(script).stem).main()
@@ -55,7 +55,7 @@ def run(monkeypatch, capfd):
 def test_the_page_from_data_to_a_distilled_student(folder, monkeypatch, run):
     sizes = {name: (8, pool) for name, (_, pool) in make_digits.SPLITS.items()}
     monkeypatch.setattr(make_digits, 'SPLITS', sizes)
-    make, train = (example.code for example in examples(PAGE, 'bash'))
+    make, train, compare = (example.code for example in examples(PAGE, 'bash'))
     run(make.strip())
     logs = [run(line) for line in train.splitlines()]
     assert len(logs) == 3
@@ -66,6 +66,11 @@ def test_the_page_from_data_to_a_distilled_student(folder, monkeypatch, run):
         for name in ('student', 'distilled')
     ]
     assert states[0].keys() == states[1].keys()
+    with pytest.raises(SystemExit) as ended:
+        run(f'{compare} --epochs 1 --seeds 0 --methods ckd')
+    assert ended.value.code == 0
+    table = Path('work_dirs/compare/student/results.md').read_text()
+    assert '| ckd ' in table
 
 
 @pytest.mark.parametrize('option', [False, True])
