@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 import os
 import pickle
 import subprocess
@@ -219,7 +220,9 @@ model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
         'bash', TOOLS / 'dist_train.sh', config, 2, '--work-dir', work,
         '--cfg-options', *trained.options, **env,
     )  # fmt: skip
-    assert 'GPU number: 2' in output
+    # Only one of them describes the training.
+    assert output.count('    config  ') == output.count('CKDHook: ') == 1
+    assert 'batches of 2 on each of 2 ranks, 1 steps per epoch' in output
     assert 'Epoch(train) [1][1/1]' in output  # 2 processes x 2 images
     assert ' loss_ckd: ' in output
     saved, _ = read_checkpoint(str(work / 'epoch_1.pth'))
@@ -295,12 +298,18 @@ def train_cfg(monkeypatch):
     def call(*argv):
         seen = []
         runner = types.SimpleNamespace(
-            hooks=[], register_hook=lambda hook: None, train=lambda: None
+            hooks=[],
+            register_hook=lambda hook: None,
+            train=lambda: None,
+            logger=logging.getLogger('test'),
         )
         monkeypatch.setattr(
-            tool.Runner, 'from_cfg', lambda cfg: seen.append(cfg) or runner
+            tool.QuietRunner,
+            'from_cfg',
+            lambda cfg: seen.append(cfg) or runner,
         )
-        monkeypatch.setattr(tool, 'check_data', lambda *args: None)
+        for name in ('check_data', 'summarize'):
+            monkeypatch.setattr(tool, name, lambda *args: None)
         monkeypatch.setattr(
             sys, 'argv', ['train.py', *[str(part) for part in argv]]
         )
@@ -408,7 +417,7 @@ def test_missing_files_give_one_sentence(monkeypatch, name, error, sentence):
     def fail(cfg):
         raise error
 
-    monkeypatch.setattr(tool.Runner, 'from_cfg', fail)
+    monkeypatch.setattr(tool.QuietRunner, 'from_cfg', fail)
     # Any file that exists will do for the checkpoint.
     argv = [f'{name}.py', str(CKD)] + [__file__] * (name == 'test')
     monkeypatch.setattr(sys, 'argv', argv)
