@@ -68,7 +68,7 @@ def without_lines(patterns: Sequence[str]) -> Iterator[list[str]]:
         with redirect_stdout(stream):  # type: ignore[type-var]
             yield stream.held
     finally:
-        stream.patterns = ()  # a logger may have kept the stream
+        stream.end()
 
 
 class _Sieve:
@@ -78,18 +78,30 @@ class _Sieve:
         self.stream = stream
         self.patterns = patterns
         self.held: list[str] = []
-        self._ends = False
+        self._begins = True
+        self._waiting = ''
 
     def write(self, text: str) -> int:
-        """Write a text unless it is one of the lines, or its end."""
-        # `print` writes a line and its end one after the other.
-        ends, self._ends = self._ends and text == '\n', False
-        if any(re.fullmatch(pattern, text) for pattern in self.patterns):
-            self.held.append(text)
-            self._ends = True
-        elif not ends:
-            return self.stream.write(text)
+        """Write a text, unless it is all of a line that is held back."""
+        # `print` writes values, spaces and the end one after the other.
+        waiting, self._waiting = self._waiting, ''
+        if waiting and text == '\n':
+            self.held.append(waiting)
+        elif self._begins and not waiting and self._is_held(text):
+            self._waiting = text
+        else:
+            self.stream.write(waiting + text)
+            self._begins = (waiting + text).endswith('\n')
         return len(text)
+
+    def _is_held(self, text: str) -> bool:
+        return any(re.fullmatch(pattern, text) for pattern in self.patterns)
+
+    def end(self) -> None:
+        """Write everything from now on; a logger may have kept the stream."""
+        self.patterns = ()
+        if self._waiting:
+            self.write('')
 
     def __getattr__(self, name: str):
         return getattr(self.stream, name)

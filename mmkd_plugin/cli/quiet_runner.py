@@ -52,11 +52,13 @@ def reading_data(runner: Runner) -> Iterator[None]:
 
     After an error it is printed after all.
     """
-    with without_lines(COCO_PRINTS) as lines:
-        try:
+    lines: list[str] = []
+    try:
+        with without_lines(COCO_PRINTS) as lines:
             yield
-        except BaseException:
-            print('\n'.join(lines))
-            raise
+    except BaseException:
+        for line in lines:
+            print(line)
+        raise
     if lines:
         runner.logger.info('\n'.join([PRINTED, *lines]))

@@ -33,7 +33,7 @@ def summarize(runner) -> str:
         'teacher': _teachers(runner),
         'images': _images(runner),
         'length': _length(runner.train_loop),
-        'step': f'{_precision(cfg.optim_wrapper)} on {_device(model)}',
+        'precision': f'{_precision(cfg.optim_wrapper)} on {_device(model)}',
         'seed': f'{runner.seed}{", deterministic" * runner.deterministic}',
     }
     return as_lines('Training', rows)

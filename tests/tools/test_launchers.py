@@ -139,7 +139,7 @@ def trained(tmp_path_factory):
     options = [f'data_root={data}', *SMALL_IMAGES]
     output = run(
         sys.executable, TOOLS / 'train.py', config, '--work-dir', work,
-        '--cfg-options', *options,
+        '--cfg-options', *options, PYTHONWARNINGS='default::UserWarning',
     )  # fmt: skip
     return types.SimpleNamespace(
         root=root, config=config, work=work, options=options, output=output
@@ -164,6 +164,35 @@ def test_train_logs_every_term_and_evaluates(trained):
     for name in ('loss_ckd', 'loss_rpn_cls', 'kd_agreement', 'kd_teacher_acc'):
         assert all(f' {name}: ' in line for line in steps), name
     assert len(val_map(trained.output)) == 1
+
+
+@pytest.mark.slow
+def test_terminal_begins_with_the_training(trained):
+    """The log file has the dumps."""
+    first, *lines = trained.output.splitlines()
+    assert first.endswith(' - INFO - Training')
+    names = [line.split()[0] for line in lines if line.startswith('    ')]
+    assert names == [
+        'config', 'work', 'log', 'student', 'teacher', 'images', 'length',
+        'precision', 'seed', 'loss_ckd', 'schedule',
+    ]  # fmt: skip
+    (path,) = trained.work.glob('*/*.log')
+    file = path.read_text()
+    for text in (
+        'System environment:',
+        'Config:\n',
+        'Distributed training is not used',
+        'Hooks will be executed',
+        'loading annotations into memory...',
+        '"FileClient" will be deprecated',
+    ):
+        assert text in file
+        assert text not in trained.output
+    assert ' in it, with ' in file
+    for text in ('Could not import OneDL', 'faster_coco_eval', 'pkg_res'):
+        assert text not in trained.output
+    # What pycocotools prints of an evaluation is its result.
+    assert 'Average Precision' in trained.output
 
 
 @pytest.mark.slow
