@@ -9,7 +9,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 # Warnings, as regular expressions of the whole message, with their category.
 WARNINGS = (
@@ -47,10 +47,19 @@ COCO_PRINTS = (
 @contextmanager
 def hide_foreign_messages() -> Iterator[None]:
     """Leave out WARNINGS and PRINTS."""
-    with warnings.catch_warnings(), without_lines(PRINTS):
+    # Some commands print what is not their result to stderr.
+    errors = _Sieve(sys.stderr, PRINTS)
+    with (
+        warnings.catch_warnings(),
+        without_lines(PRINTS),
+        redirect_stderr(errors),  # type: ignore[type-var]
+    ):
         for message, category in WARNINGS:
             warnings.filterwarnings('ignore', rf'{message}\Z', category)
-        yield
+        try:
+            yield
+        finally:
+            errors.end()
 
 
 @contextmanager

@@ -59,10 +59,11 @@ def test_prints(capsys):
         print(ONEDL, end='')
         print(end='?\n')
         print(ONEDL, file=sys.stderr)
+        print('error', file=sys.stderr)
     print(ONEDL)
     told = capsys.readouterr()
     assert told.out == f'mine\n{ONEDL} !\nsee: {ONEDL}\n{ONEDL}?\n{ONEDL}\n'
-    assert told.err == f'{ONEDL}\n'
+    assert told.err == 'error\n'
 
 
 def test_lines_of_pycocotools(capsys):
