@@ -63,8 +63,8 @@ def parse_args():
     parser.add_argument(
         '--epochs',
         type=int,
-        help='train so long, with the schedule of the student in proportion '
-        '(default: its own)',
+        help='train for this many epochs, with the schedule of the student '
+        'scaled in proportion (default: as long as its config says)',
     )
     parser.add_argument(
         '--metric',

@@ -1,5 +1,5 @@
-# How a run of minutes behaves: it logs often and keeps its last epoch, from
-# which a killed run goes on.
+# For runs of minutes: log often, and keep the last epoch, from which a killed
+# run is resumed.
 
 _base_ = './runtime_det.py'
 

@@ -80,10 +80,11 @@ def checksum_in(name: str) -> str | None:
 
 def _is_as_named(path: Path, name: str | None = None) -> bool:
     wanted = checksum_in(name or path.name)
-    return wanted is None or _digest(path).startswith(wanted)
+    return wanted is None or sha256_of(path).startswith(wanted)
 
 
-def _digest(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as ``sha256sum`` prints it."""
     digest = hashlib.sha256()
     with path.open('rb') as file:
         while chunk := file.read(CHUNK):
@@ -118,7 +119,7 @@ def fetch(url: str, path: Path) -> None:
                 if attempt == TRIES - 1:
                     raise
         if not _is_as_named(part, path.name):
-            found = _digest(part)[:8]
+            found = sha256_of(part)[:8]
             part.unlink()
             tag_of(part).unlink(missing_ok=True)
             raise MMKDValueError(

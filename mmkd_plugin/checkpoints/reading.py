@@ -12,7 +12,7 @@ from .unpickling import (
     load_trusted,
     read_file,
 )
-from .zoo import NOT_COVERED, SCHEMES, as_named, fetch
+from .zoo import as_named, file_of
 
 
 def read_checkpoint(
@@ -40,11 +40,7 @@ def read_checkpoint(
             anything that is not known to be harmless.
     """
     check_switch(trust_checkpoint=trust_checkpoint)
-    path = Path(checkpoint).expanduser()
-    if str(checkpoint).startswith(SCHEMES):
-        path = fetch(str(checkpoint))
-    elif '://' in str(checkpoint):
-        raise MMKDValueError(NOT_COVERED.format(str(checkpoint)))
+    path = file_of(checkpoint)
     names = (
         f"The teacher's checkpoint {str(checkpoint)!r}",
         'the path or the URL',

@@ -27,6 +27,22 @@ ZOOS = {
 SCHEMES = (*URLS, *ZOOS)
 
 
+def file_of(checkpoint: str) -> Path:
+    """The file of a checkpoint, which is downloaded if it is none.
+
+    Args:
+        checkpoint: Path, or a name that begins with one of `SCHEMES`.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`fetch`.
+    """
+    if str(checkpoint).startswith(SCHEMES):
+        return fetch(str(checkpoint))
+    if '://' in str(checkpoint):
+        raise MMKDValueError(NOT_COVERED.format(str(checkpoint)))
+    return Path(checkpoint).expanduser()
+
+
 def fetch(name: str) -> Path:
     """Download a URL, or a model of a model zoo.
 

@@ -10,6 +10,7 @@ from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.checkpoint import weights_to_cpu
 
 from ..arguments import check_switch
+from ..checkpoints.made_with import hashes, note_origin
 from ..compat import check_versions
 from ..datasets.check import check_data
 from ..datasets.class_names import names_of
@@ -93,6 +94,7 @@ class DistillHook(Hook):
         task_loss: bool = True,
     ) -> None:
         self.teacher_cfgs = read_teachers(teacher)
+        self.loss_cfgs, self.tap_cfg = losses, tap
         check_switch(evaluate_teacher=evaluate_teacher)
         check_min_metric(min_metric)
         self.distiller = Distiller(
@@ -114,6 +116,7 @@ class DistillHook(Hook):
         self.evaluate_teacher = evaluate_teacher or bool(min_metric)
         self.min_metric = min_metric
         self._steps = FiniteSteps()
+        self._files: dict[str, str] = {}
 
     def before_run(self, runner) -> None:
         """Prepare the check of the start and the detach at the end."""
@@ -202,6 +205,7 @@ class DistillHook(Hook):
             )
             if self.evaluate_teacher:
                 refuse_weak_teacher(runner, teacher, self.min_metric)
+        self._files = hashes(t['checkpoint'] for t in self.teacher_cfgs)
         # Last: a teacher whose answers are all there is freed.
         for cached in self.distiller.cached:
             runner.logger.info(f'{type(self).__name__}: {cached.verify()}')
@@ -278,12 +282,13 @@ class DistillHook(Hook):
             weight.load(checkpoint[auto_weight.NAME][name])
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Add what resuming needs beside the student.
+        """Add what the training was made with, and what resuming needs.
 
         Raises:
             RuntimeError: If the last step was not finite.
         """
         self._steps.check()
+        note_origin(checkpoint, self._files)
         if 'optimizer' in checkpoint:
             for name, loss in self.distiller.trainable.items():
                 state = weights_to_cpu(loss.state_dict())

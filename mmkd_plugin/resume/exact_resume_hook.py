@@ -18,6 +18,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 
 from ..checkpoints.atomic import BACKEND_ARGS, atomic_backend
+from ..checkpoints.made_with import note_origin
 from ..engine.finite import refuse_nonfinite
 from ..engine.lost_rank import exchange_identities
 from ..engine.run_scope import enclose
@@ -251,12 +252,13 @@ class ExactResumeHook(Hook):
         self._request.read()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Add the position in the training, in plain numbers.
+        """Add versions, and the position in the training, in plain numbers.
 
         Raises:
             RuntimeError: If weights are not finite.
             ValueError: If resuming would refuse the checkpoint.
         """
+        note_origin(checkpoint)
         refuse_nonfinite(runner, checkpoint)
         refuse_unreadable(checkpoint)
         self._has_saved = True

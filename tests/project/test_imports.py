@@ -55,6 +55,7 @@ ALLOWED = {
         'torch',
         'mmengine',
         'mmkd_plugin.checkpoints.first_weights',
+        'mmkd_plugin.checkpoints.made_with',
         'mmkd_plugin.compat',
         'mmkd_plugin.datasets.check',
         'mmkd_plugin.datasets.class_names',

@@ -73,7 +73,7 @@ def test_a_line_that_changes_nothing(folder, option, run):
     (code,) = (
         example.code
         for example in examples(PAGE)
-        if example.heading == 'A line that changes nothing'
+        if example.heading == 'A setting that changes nothing'
     )
     Path('my/bigger.py').write_text(code)
     line = 'python tools/train.py my/bigger.py'

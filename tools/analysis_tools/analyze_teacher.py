@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Where the teacher is right and wrong on the student's training samples.
+"""Show where the teacher is right and wrong on the training samples.
 
 Without training, runs student and teacher of a config over some batches of
 its training data. A sample is an image, or an RoI that the student samples.

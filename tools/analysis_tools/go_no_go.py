@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Is a distillation worth its training, and by what?
+"""Forecast whether distillation is worth training, and with which losses.
 
 Without training, compares teacher and student of a config on the validation
 images: their metrics; how often one alone classifies an RoI, or an image,

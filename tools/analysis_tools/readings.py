@@ -165,7 +165,7 @@ def build_parser(description, batches):
         '--batches',
         type=int,
         default=batches,
-        help=f'number of training batches (default: {batches})',
+        help=f'number of batches to run (default: {batches})',
     )
     return parser
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How strongly each distillation term pulls, relative to the task.
+"""Measure how strongly each term pulls, relative to the task.
 
 Without training, runs student and teacher of a config over some batches. For
 logits, takes for several numbers N of samples (images or RoIs) the gradient of

@@ -218,9 +218,16 @@ def check(model, run, loader, shape, count):
 def parse_args():
     parser = build_parser(__doc__.split('\n')[0])
     parser.add_argument('checkpoint', help='path or URL of the weights')
-    parser.add_argument('--out', default='student.onnx', help='file to write')
     parser.add_argument(
-        '--images', type=int, default=20, help='test images to compare'
+        '--out',
+        default='student.onnx',
+        help='file to write (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--images',
+        type=int,
+        default=20,
+        help='number of test images to compare (default: %(default)s)',
     )
     return parser.parse_args()
 

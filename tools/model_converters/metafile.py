@@ -1,6 +1,5 @@
 """Entries for a metafile in the format of OpenMMLab's model-index."""
 
-import os
 import re
 from pathlib import Path
 
@@ -61,7 +60,7 @@ def read_results(path, meta, work_dir, dataset):
     ]
 
 
-def make_entry(path, config, model, meta, hooks, results):
+def make_entry(path, config, model, meta, settings, results):
     """Make the entry of a model.
 
     Args:
@@ -69,7 +68,7 @@ def make_entry(path, config, model, meta, hooks, results):
         config (str): Path of the config.
         model (nn.Module): The model.
         meta (dict): `meta` of the checkpoint.
-        hooks (list[dict]): `custom_hooks` of the config.
+        settings (dict): As of :func:`training_settings.describe`.
         results (list[dict]): As of :func:`read_results`; may be empty.
 
     Returns:
@@ -81,25 +80,10 @@ def make_entry(path, config, model, meta, hooks, results):
         if type(meta.get(key)) is int and meta[key] > 0:
             metadata[label] = meta[key]
             break
-    distillation = [_public(hook) for hook in hooks if 'teacher' in hook]
-    if distillation:
+    if settings['Distillation'] != 'none':
         metadata['Training Techniques'] = ['Knowledge Distillation']
-        # Not a list: mim would read a list of dicts as inference times.
-        metadata['Distillation'] = dict(enumerate(distillation, 1))
+    metadata.update(settings)
     entry = dict(Name=Path(config).stem, Config=config, Metadata=metadata)
     if results:
         entry['Results'] = results
     return dict(entry, Weights=path.name)
-
-
-def _public(value):
-    """Settings as plain YAML values, absolute paths shortened."""
-    if isinstance(value, dict):
-        return {key: _public(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_public(item) for item in value]
-    if isinstance(value, str) and os.path.isabs(value):
-        path = os.path.normpath(value)
-        *_, name = path.rpartition('/configs/')
-        return f'configs/{name}' if name != path else os.path.basename(path)
-    return value

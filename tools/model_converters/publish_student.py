@@ -24,6 +24,7 @@ from metafile import make_entry, read_results
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS
 from mmengine.utils import import_modules_from_strings
+from training_settings import describe
 
 from mmkd_plugin.checkpoints.atomic import write_bytes, write_text
 from mmkd_plugin.checkpoints.reading import load_strictly, split_checkpoint
@@ -251,9 +252,10 @@ def main():
         advice='Publish a checkpoint of this student and of nothing else, or '
         'name its config with --config.',
     )
+    saved = dict(checkpoint if 'state_dict' in checkpoint else {}, meta=meta)
+    settings = describe(cfg, saved, model)
     path = publish(state, meta, kept, args.out, Path(config).stem)
-    hooks = cfg.get('custom_hooks') or []
-    entry = make_entry(path, config, model, meta, hooks, results)
+    entry = make_entry(path, config, model, meta, settings, results)
     text = yaml.safe_dump(dict(Models=[entry]), sort_keys=False)
     write_text(path.with_suffix('.yml'), text)
     old, new = (p.stat().st_size / 2**20 for p in (args.checkpoint, path))

@@ -20,8 +20,7 @@ from pathlib import Path
 
 from sweep_options import add_options, set_slots
 from sweep_plan import PlanError, read_plan
-from sweep_report import write_report
-from sweep_run import locked, run_plan
+from sweep_run import locked, report, run_plan
 
 from mmkd_plugin.cli.errors import explain_errors
 
@@ -60,10 +59,10 @@ def main():
     try:
         plan = read_plan(args.plan)
         if args.report_only:
-            write_report(plan, out, args.metric)
-            return
-        with locked(out) as lock:
-            code = run_plan(plan, out, lock, args)
+            code = report(plan, out, args.metric)
+        else:
+            with locked(out) as lock:
+                code = run_plan(plan, out, lock, args)
     except PlanError as error:
         raise SystemExit(f'error: {error}') from error
     sys.exit(code)

@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from math import inf
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -57,6 +57,9 @@ def check_jobs(jobs, slots, signals):
             while not future.done() and not signals:
                 wait([future], 0.1)
             if signals:
+                # They would first finish what they are at.
+                for child in active_children():
+                    child.terminate()
                 pool.shutdown(cancel_futures=True)
                 return
             try:

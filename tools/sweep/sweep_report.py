@@ -167,30 +167,52 @@ def make_table(rows, metric):
     )
 
 
-def write_report(plan, out, metric=None):
-    """Write results.md, .json and .png and report.html; print the first.
+def write_results(plan, out, metric=None):
+    """Write results.md, .json and .png, and print the first.
+
+    The page of an earlier time is removed, because it would be wrong.
 
     Args:
         plan (Plan): The plan.
         out (Path): The folder of the sweep.
         metric (str, optional): Another validated metric than the plan's; the
-            files are then called results_METRIC and report_METRIC, with _
-            for /.
-    """
-    # Not above: what is in `page` reads plans and numbers as this does.
-    from page import write_page
+            files are then called results_METRIC, with _ for /.
 
-    suffix = ''
-    if metric not in (None, plan.metric):
-        plan = replace(plan, metric=metric)
-        suffix = '_' + metric.replace('/', '_')
+    Returns:
+        dict[str, dict]: What was written, see :func:`collect`.
+    """
+    plan, suffix = _as_asked(plan, metric)
     stem = f'results{suffix}'
     rows = collect(plan, out)
     table = make_table(rows, plan.metric)
     out.mkdir(parents=True, exist_ok=True)
+    (out / f'report{suffix}.html').unlink(missing_ok=True)
     (out / f'{stem}.md').write_text(table + '\n')
     content = dict(metric=plan.metric, runs=rows)
     (out / f'{stem}.json').write_text(json.dumps(content, indent=1) + '\n')
     draw(out / f'{stem}.png', rows, plan.metric)
     print(f'\n{table}\n\n{out}/{stem}.md', flush=True)
+    return rows
+
+
+def write_report_page(plan, out, rows, metric=None):
+    """Write report.html, or report_METRIC.html, and say where it is.
+
+    Args:
+        plan (Plan): The plan.
+        out (Path): The folder of the sweep.
+        rows (dict[str, dict]): As :func:`write_results` returns them.
+        metric (str, optional): As given to it.
+    """
+    # Not above: what is in `page` reads plans and numbers as this does.
+    from page import write_page
+
+    plan, suffix = _as_asked(plan, metric)
     print(write_page(plan, out, rows, f'report{suffix}.html'), flush=True)
+
+
+def _as_asked(plan, metric):
+    """The plan with the metric that is asked for, and a suffix of files."""
+    if metric in (None, plan.metric):
+        return plan, ''
+    return replace(plan, metric=metric), '_' + metric.replace('/', '_')

@@ -3,13 +3,13 @@
 import fcntl
 import re
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from sweep_check import check_jobs
 from sweep_job import Job
 from sweep_plan import PlanError
 from sweep_queue import train_all
-from sweep_report import write_report
+from sweep_report import write_report_page, write_results
 from sweep_settings import settings_of
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -47,19 +47,26 @@ def make_jobs(plan, out):
 
 
 @contextmanager
-def caught_signals():
+def caught_signals(interrupt=False):
     """Note signals that stop a command, instead of being stopped by them.
+
+    Args:
+        interrupt (bool): Whether to raise KeyboardInterrupt too, at the first.
 
     Yields:
         list[int]: Their numbers, as they come.
     """
     signals, handlers = [], {}
+
+    def note(number, _):
+        signals.append(number)
+        if interrupt and len(signals) == 1:
+            raise KeyboardInterrupt
+
     for number in SIGNALS:
         # nohup ignores SIGHUP: keep it ignored.
         if signal.getsignal(number) != signal.SIG_IGN:
-            handlers[number] = signal.signal(
-                number, lambda number, _: signals.append(number)
-            )
+            handlers[number] = signal.signal(number, note)
     try:
         yield signals
     finally:
@@ -111,9 +118,10 @@ def run_plan(plan, out, lock, args):
     Raises:
         PlanError: If a run would not train; nothing was started then.
     """
-    jobs = make_jobs(plan, out)
-    waiting, failures = [job for job in jobs if not job.is_done], []
+    failures = []
     with caught_signals() as signals:
+        jobs = make_jobs(plan, out)
+        waiting = [job for job in jobs if not job.is_done]
         if waiting:
             check_jobs(waiting, args.slots, signals)
         if not signals:
@@ -125,13 +133,41 @@ def run_plan(plan, out, lock, args):
                 modules=args.modules,
                 timeout=args.timeout,
             )
-    if signals:
-        print(
-            f'\nStopped by {signal.Signals(signals[0]).name}: give the same '
-            'command to go on.',
-            flush=True,
-        )
-    elif failures:
-        print('\n'.join(['\nWhat went wrong:', *failures]), flush=True)
-    write_report(plan, out)
-    return 128 + signals[0] if signals else int(bool(failures))
+        if failures:
+            print('\n'.join(['\nWhat went wrong:', *failures]), flush=True)
+        if signals:
+            # Its predictions would take minutes.
+            write_results(plan, out)
+            return say_stopped(signals[0])
+    return report(plan, out) or int(bool(failures))
+
+
+def report(plan, out, metric=None):
+    """Write the results of a sweep and its page.
+
+    Args:
+        plan (Plan): The plan.
+        out (Path): The folder of the sweep.
+        metric (str, optional): See :func:`sweep_report.write_results`.
+
+    Returns:
+        int: Exit code: 0, or 128 plus the number of a signal that came before
+        the page was written.
+    """
+    rows = write_results(plan, out, metric)
+    with (
+        caught_signals(interrupt=True) as signals,
+        suppress(KeyboardInterrupt),
+    ):
+        write_report_page(plan, out, rows, metric)
+    return say_stopped(signals[0]) if signals else 0
+
+
+def say_stopped(number):
+    """Say how to go on after a signal; return the exit code."""
+    print(
+        f'\nStopped by {signal.Signals(number).name} before the page was '
+        'written: give the same command to go on.',
+        flush=True,
+    )
+    return 128 + number

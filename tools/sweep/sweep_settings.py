@@ -1,11 +1,11 @@
 """The settings that a training depends on, and how they have changed."""
 
-import hashlib
 import json
 from pathlib import Path
 
 from sweep_plan import PlanError, parse
 
+from mmkd_plugin.checkpoints.download import sha256_of
 from mmkd_plugin.cli.launch import load_config
 
 WEIGHTS = ('.pth', '.pt', '.ckpt', '.safetensors')
@@ -34,7 +34,7 @@ def settings_of(run, plan):
     for key in ('work_dir', 'launcher'):
         config.pop(key)
     files = {
-        text: _hash(text)
+        text: sha256_of(Path(text))
         for text in _strings(config)
         if text.endswith(WEIGHTS) and Path(text).is_file()
     }
@@ -94,12 +94,3 @@ def _strings(value):
     elif isinstance(value, (dict, list, tuple)):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _strings(item)
-
-
-def _hash(path):
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()

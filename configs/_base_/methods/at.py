@@ -1,5 +1,5 @@
 # Attention transfer (arXiv 1612.03928) with the weight that comparisons of
-# methods on CIFAR-100 have for all pairs. The cross entropy has a weight of 1.
+# methods on CIFAR-100 use for all pairs. The cross entropy has a weight of 1.
 
 distill = dict(
     type='DistillHook',

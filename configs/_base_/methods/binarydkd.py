@@ -1,6 +1,6 @@
-# DKD (arXiv 2203.08679) carried over to sigmoids, for the heads of one-stage
-# detectors. No paper has it: alpha, beta and the temperature are those of
-# dkd.py, which are not tuned for it.
+# DKD (arXiv 2203.08679) for sigmoids, the heads of one-stage detectors. No
+# paper has it: alpha, beta and the temperature are those of dkd.py, not tuned
+# for it.
 
 distill = dict(
     type='DistillHook',

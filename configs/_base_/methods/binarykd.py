@@ -2,7 +2,7 @@
 # L1 distance of the deltas of the positive ones, as in the released code of
 # ALDI (arXiv 2403.12029), which adapts detectors to another domain. Both terms
 # are divided by the number of sampled anchors, as MMDetection divides its own
-# losses of an RPN. Nobody has published what they do by themselves.
+# losses of an RPN. We know of no published figure for these terms alone.
 
 distill = dict(
     type='DistillHook',

@@ -1,6 +1,6 @@
-# RLD (arXiv 2408.07703) carried over to sigmoids, for the heads of one-stage
-# detectors. No paper has it: alpha, beta and the temperatures are those of
-# rld.py, which are not tuned for it.
+# RLD (arXiv 2408.07703) for sigmoids, the heads of one-stage detectors. No
+# paper has it: alpha, beta and the temperatures are those of rld.py, not tuned
+# for it.
 
 distill = dict(
     type='DistillHook',

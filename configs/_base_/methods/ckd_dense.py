@@ -1,6 +1,7 @@
-# CKD for a head with a sigmoid per class, which nobody has published: the
-# logits of the positives are told apart, as those of RoIs are; the thousands
-# of other places are nearly one point. The weight is that for RoIs, not tuned.
+# CKD for a head with a sigmoid per class (we know of no publication). It
+# compares the logits of the positives only, as it does those of RoIs: the
+# logits of the thousands of other places are nearly equal. The weight is that
+# for RoIs, not tuned.
 
 distill = dict(
     type='DistillHook',

@@ -1,5 +1,5 @@
 # The cosine between p4 of a neck of 256 channels and the last map of a ViT-B,
-# behind a trained 1x1 convolution. No weight is published for this form: 1 is
+# after a trained 1x1 convolution. No weight is published for this form: 1 is
 # not tuned.
 
 distill = dict(

@@ -1,11 +1,11 @@
 # CrossKD for Deformable DETR and DINO, as in the configs `teaquery` of the
 # branch `deformable-detr` of its authors' repository, which no paper
 # describes: each layer of the teacher's decoder runs a second time, on the
-# student's encoded maps, and is made to agree with the teacher. The gradient
-# passes through the teacher's frozen decoder into encoder, neck and backbone
-# of the student; the student's own decoder learns from the labels alone. The
-# authors sum over six decoder layers, each with a weight of 1, where these
-# losses are means over the layers: hence 6.
+# student's encoded maps, and the results should match those on the teacher's
+# maps. The gradient passes through the teacher's frozen decoder into encoder,
+# neck and backbone of the student; the student's own decoder learns from the
+# labels alone. The authors sum over six decoder layers, each with a weight of
+# 1; here the losses are means over the layers, hence 6.
 
 distill = dict(
     type='DistillHook',

@@ -1,8 +1,8 @@
-# CrossKD (arXiv 2306.11369) for FCOS: the teacher's head goes on from the
+# CrossKD (arXiv 2306.11369) for FCOS: the teacher's head continues after the
 # second of the four convolutions of the student's towers. The settings are
 # those of the authors' config for FCOS R101 -> R50. They divide by the sum of
-# the centerness targets, which is below the number of positive places, by
-# which this divides: their terms pull harder by the mean of the targets.
+# the centerness targets; here it is the number of positive places, which is
+# larger. So their terms pull harder, by 1 over the mean of the targets.
 
 distill = dict(
     type='DistillHook',

@@ -1,6 +1,6 @@
-# CrossKD (arXiv 2306.11369) for GFL: the teacher's head goes on from the third
-# of the four convolutions of the student's towers. The settings are those of
-# the authors' config for GFL R101 -> R50.
+# CrossKD (arXiv 2306.11369) for GFL: the teacher's head continues after the
+# third of the four convolutions of the student's towers. The settings are
+# those of the authors' config for GFL R101 -> R50.
 
 distill = dict(
     type='DistillHook',

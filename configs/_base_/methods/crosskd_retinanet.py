@@ -1,5 +1,5 @@
-# CrossKD (arXiv 2306.11369) for RetinaNet: the teacher's head goes on from the
-# third of the four convolutions of the student's towers. The settings are
+# CrossKD (arXiv 2306.11369) for RetinaNet: the teacher's head continues after
+# the third of the four convolutions of the student's towers. The settings are
 # those of the authors' config for RetinaNet R101 -> R50. They are also those
 # for ATSS, where the authors have a third term, of the centerness, which is
 # left out here.

@@ -1,9 +1,9 @@
-# The logits and boxes of DETRDistill (arXiv 2211.10156): the queries of the
-# teacher are matched with those of the student, layer by layer, and are what
-# the student is to say too. The authors sum over six decoder layers, with
-# weights of 1, 5 and 2 for classes, L1 and GIoU, where these losses are means
-# over the layers: hence 6, 30 and 12. Their terms of feature maps and of the
-# teacher's queries are not part of this.
+# The logits and boxes of DETRDistill (arXiv 2211.10156): the queries of
+# teacher and student are matched, layer by layer, and the student learns the
+# teacher's predictions for its partner. The authors sum over six decoder
+# layers, with weights of 1, 5 and 2 for classes, L1 and GIoU; here the losses
+# are means over the layers, hence 6, 30 and 12. Their terms on feature maps
+# and on the teacher's queries are not included.
 
 distill = dict(
     type='DistillHook',

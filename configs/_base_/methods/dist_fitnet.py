@@ -1,5 +1,5 @@
 # DIST (arXiv 2205.10536) beside the squared distance of the five levels of the
-# FPN, the student's behind a trained 1x1 convolution: what its authors call
+# FPN, the student's after a trained 1x1 convolution: what its authors call
 # DIST + mimic, with the weights of their COCO config.
 
 distill = dict(

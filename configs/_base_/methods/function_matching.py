@@ -1,7 +1,7 @@
-# Function matching (arXiv 2106.05237): the student is to be the same function
-# as the teacher, on mixed images, without labels. tau is that of ImageNet.
-# Each batch is mixed with a ratio drawn uniformly; the teacher sees the
-# student's images anyway.
+# Function matching (arXiv 2106.05237): the student should become the same
+# function as the teacher, on mixed images, without labels. tau is that for
+# ImageNet. Each batch is mixed with a ratio drawn uniformly; the teacher sees
+# the same mixed images.
 
 distill = dict(
     type='DistillHook',

@@ -1,5 +1,5 @@
 # WKD-L (arXiv 2412.08139) with the numbers of the authors' ImageNet configs,
-# as they stand in copies of their code, see docs/methods/wkdl.md.
+# from copies of their code, see docs/methods/wkdl.md.
 
 distill = dict(
     type='DistillHook',

@@ -1,7 +1,7 @@
-# Multi-level logit distillation (CVPR 2023) of one view, as the code of RLD
-# (arXiv 2408.07703) compares with it on CIFAR-100 as MLKD_NOAUG: 0.1 of the
-# cross entropy, and 0.9 of three terms at five temperatures, which a mask in
-# the released code halves.
+# Multi-level logit distillation (CVPR 2023) with one view, as in the code of
+# RLD (arXiv 2408.07703) for CIFAR-100, MLKD_NOAUG there: 0.1 of the cross
+# entropy, and 0.9 of three terms at five temperatures, halved, as by a mask in
+# the released code.
 
 distill = dict(
     type='DistillHook',

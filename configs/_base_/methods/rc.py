@@ -1,6 +1,6 @@
 # RC with the settings of its CIFAR-100 configs in the code of RLD (arXiv
-# 2408.07703): KD, and a tenth of a correction of the student by the label,
-# beside the cross entropy.
+# 2408.07703): KD, and a tenth of a correction of the student by the label, in
+# addition to the cross entropy.
 
 distill = dict(
     type='DistillHook',

@@ -1,6 +1,6 @@
 # ReviewKD (arXiv 2104.09044) beside CKD (arXiv 2404.14109), as CKD's authors
 # train Faster R-CNN R101 -> R50 on MS COCO. Channels are those of an FPN with
-# its five levels. The weight of ReviewKD belongs to the pair and to the scale
+# its five levels. The weight of ReviewKD depends on the pair and on the scale
 # of the teacher's maps, see docs/methods/reviewkd.md.
 
 distill = dict(

@@ -1,8 +1,8 @@
 # ReviewKD (arXiv 2104.09044) beside DKD (arXiv 2203.08679), with the settings
 # of the configs that CKD's authors release for Faster R-CNN R101 -> R50 on MS
-# COCO. The weight of ReviewKD belongs to the pair: a config of another one
-# changes it. The schedule is that of the student alone; DKD's own has 180,000
-# steps of 8 images.
+# COCO. The weight of ReviewKD depends on the pair of models: configs of other
+# pairs change it. The schedule is that of the student alone; DKD's own has
+# 180,000 steps of 8 images.
 
 distill = dict(
     type='DistillHook',

@@ -1,7 +1,7 @@
 # ReviewKD (arXiv 2104.09044) alone, as its authors train Faster R-CNN R101 ->
-# R50 on MS COCO. The weight belongs to the pair: a config of another one
-# changes it. The schedule is that of the student alone; the authors' own has
-# 180,000 steps of 8 images.
+# R50 on MS COCO. The weight depends on the pair of models: configs of other
+# pairs change it. The schedule is that of the student alone; the authors' own
+# has 180,000 steps of 8 images.
 
 distill = dict(
     type='DistillHook',

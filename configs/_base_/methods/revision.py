@@ -1,6 +1,6 @@
 # REVISION with the settings of its CIFAR-100 configs in the code of RLD (arXiv
-# 2408.07703). The cross entropy, of the images that the teacher gets right, is
-# a part of it, so the student's own is off.
+# 2408.07703). The loss contains the cross entropy, for images that the teacher
+# gets right, so the student's own is off.
 
 distill = dict(
     type='DistillHook',

@@ -1,5 +1,5 @@
 # Relational distillation (arXiv 1904.05068) with the weights that comparisons
-# of methods on CIFAR-100 have for all pairs, for batches of 64 in one process.
+# of methods on CIFAR-100 use for all pairs, for batches of 64 in one process.
 # The cross entropy has a weight of 1.
 
 distill = dict(

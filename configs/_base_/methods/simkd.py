@@ -1,6 +1,7 @@
-# SimKD (arXiv 2203.14001): the student imitates the map that the teacher's
-# classifier reads, by a projector that stays, and takes over the classifier,
-# which is not trained. What is trained is another network than the student.
+# SimKD (arXiv 2203.14001): through a projector, which stays, the student
+# imitates the map that the teacher's classifier reads; it takes over the
+# classifier, which is not trained. So the trained network is not the plain
+# student.
 
 distill = dict(
     type='DistillHook',

@@ -1,5 +1,5 @@
 # Similarity-preserving distillation (arXiv 1907.09682) with the weight that
-# comparisons of methods on CIFAR-100 have for all pairs, for batches of 64 in
+# comparisons of methods on CIFAR-100 use for all pairs, for batches of 64 in
 # one process. The cross entropy has a weight of 1.
 
 distill = dict(

@@ -1,6 +1,6 @@
 # SWAP with the settings of its CIFAR-100 configs in the code of RLD (arXiv
-# 2408.07703), which has no cross entropy: a teacher whose wrong prediction
-# changes places with the label.
+# 2408.07703), without the cross entropy: where the teacher is wrong, the
+# logits of its prediction and of the label are exchanged.
 
 distill = dict(
     type='DistillHook',

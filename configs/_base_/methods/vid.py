@@ -1,5 +1,5 @@
 # Variational information distillation (arXiv 1904.05835) with the weight that
-# comparisons of methods on CIFAR-100 have for all pairs. The cross entropy has
+# comparisons of methods on CIFAR-100 use for all pairs. The cross entropy has
 # a weight of 1.
 
 distill = dict(

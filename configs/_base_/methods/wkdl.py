@@ -1,8 +1,8 @@
 # WKD-L (arXiv 2412.08139) with the numbers of the authors' CIFAR-100 configs,
-# as they stand in copies of their code: this of ResNet-32x4 to ResNet-8x4, and
-# another pair below. There the distances are 1 - CKA of the classes' features,
-# here those of the teacher's classifier, which the same code has as a second
-# choice; and there `gamma` goes down to 0 by a cosine after epoch 150.
+# from copies of their code: those for ResNet-32x4 to ResNet-8x4, and another
+# pair below. There the distances are 1 - CKA of the classes' features; here
+# they are from the teacher's classifier, the other option of that code. There
+# `gamma` falls to 0 along a cosine after epoch 150; here it is constant.
 
 distill = dict(
     type='DistillHook',

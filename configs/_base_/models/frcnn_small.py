@@ -1,7 +1,7 @@
-# A small Faster R-CNN for images of 128 to 200 pixels, that learns from
+# A small Faster R-CNN for images of 128 to 200 pixels, which learns from
 # scratch on a CPU: ResNet-18 with 8 channels at the start instead of 64, an
-# FPN of 32, two fully connected layers of 64, and 64 RoIs an image. Its batch
-# normalisation learns too.
+# FPN of 32, two fully connected layers of 64, and 64 RoIs per image. Its batch
+# normalisation is trained too.
 
 _base_ = 'mmdet::_base_/models/faster-rcnn_r50_fpn.py'
 

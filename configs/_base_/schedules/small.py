@@ -1,6 +1,6 @@
 # AdamW under one cosine to the end of the training, with a linear warm-up of
-# 50 iterations. A config of another length sets that of `train_cfg` alone; the
-# validation comes after the last epoch, whatever its interval.
+# 50 iterations. For another length, change `max_epochs` of `train_cfg` alone.
+# MMEngine validates after the last epoch, whatever the interval.
 
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=10, val_interval=1000)
 val_cfg = dict(type='ValLoop')

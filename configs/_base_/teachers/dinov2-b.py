@@ -1,6 +1,6 @@
-# DINOv2 ViT-B/14, trained without labels, without a head: a teacher of maps
-# alone. Its images are the student's by a factor of 14 / 16, so that its
-# patches of 14 x 14 pixels are the places of p4.
+# DINOv2 ViT-B/14, trained without labels, without a head: it teaches by maps
+# alone. Its images are the student's, resized by a factor of 14 / 16, so that
+# its patches of 14 x 14 pixels are the places of p4.
 
 teacher = dict(
     config=dict(

@@ -42,17 +42,10 @@ def test_log_of_another_run_or_time(tmp_path, name, experiment, message):
         metafile.read_results(Path(name), meta, tmp_path, 'Cells')
 
 
-def test_entry_names_no_folder_of_this_machine():
-    teacher = dict(
-        config='/home/me/project/configs/_base_/../big.py',
-        checkpoint='/home/me/big.pth',
-    )
-    hooks = [
-        dict(type='EMAHook'),
-        dict(type='CKDHook', tau=1.0, teacher=teacher),
-    ]
+def test_entry():
+    settings = dict(Distillation={1: dict(type='CKDHook')}, Training={})
     entry = metafile.make_entry(
-        Path('my-0123.pth'), 'my.py', nn.Linear(3, 2), META, hooks, []
+        Path('my-0123.pth'), 'my.py', nn.Linear(3, 2), META, settings, []
     )
     assert entry == dict(
         Name='my',
@@ -61,15 +54,7 @@ def test_entry_names_no_folder_of_this_machine():
             'Parameters': 8,
             'Epochs': 2,
             'Training Techniques': ['Knowledge Distillation'],
-            'Distillation': {
-                1: dict(
-                    type='CKDHook',
-                    tau=1.0,
-                    teacher=dict(
-                        config='configs/big.py', checkpoint='big.pth'
-                    ),
-                )
-            },
+            **settings,
         },
         Weights='my-0123.pth',
     )

@@ -13,8 +13,7 @@ def write_page(plan, out, rows, name='report.html'):
         name (str): Name of the file.
 
     Returns:
-        str: The path, or a sentence that says why there is none. A page of
-        an earlier time is then removed, because it would be wrong.
+        str: The path, or a sentence that says why there is none.
     """
     path = out / name
     try:
@@ -23,7 +22,6 @@ def write_page(plan, out, rows, name='report.html'):
 
         write_text(path, render(plan, out, rows))
     except Exception as error:  # the numbers are written, and must stay
-        path.unlink(missing_ok=True)
         text = ' '.join(str(error).split()) or 'no message'
         return f'{path} was not written: {type(error).__name__}: {text}'
     return str(path)

@@ -121,7 +121,6 @@ settings = dict(
         cfg_options={
             'train_cfg.max_epochs': 6,
             'train_cfg.val_interval': 6,
-            'param_scheduler.1.T_max': 6,
         },
         seeds=[0],
         baseline=None,
@@ -149,7 +148,6 @@ for name in settings:
 longer = {
     'train_cfg.max_epochs': 20,
     'train_cfg.val_interval': 20,
-    'param_scheduler.1.T_max': 20,
 }
 for name, config, options in (
     ('student', alone, {}),

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import page
 import pytest
-import sweep_report
+import sweep_run
 from page.render import render
 
 from tests.helpers.sweep_pages import gains, make_data, read_data
@@ -166,9 +166,9 @@ def test_numbers_are_written_without_the_page(
 
 def test_another_metric_has_its_own_page(tmp_path):
     data = make_data(tmp_path, dict(student=gains(0), kd=gains(1)))
-    sweep_report.write_report(data.plan, tmp_path)
+    sweep_run.report(data.plan, tmp_path)
     metric = f'{data.plan.metric}_50'
-    sweep_report.write_report(data.plan, tmp_path, metric)
+    sweep_run.report(data.plan, tmp_path, metric)
     first, second = (
         (tmp_path / name).read_text()
         for name in ('report.html', 'report_coco_bbox_mAP_50.html')
