@@ -119,5 +119,5 @@ class _Sieve:
 def is_foreign(record: logging.LogRecord) -> bool:
     """Whether a record of a logger is one of RECORDS."""
     return record.levelno == logging.WARNING and any(
-        re.fullmatch(pattern, record.getMessage()) for pattern in RECORDS
+        re.fullmatch(pattern, str(record.msg)) for pattern in RECORDS
     )

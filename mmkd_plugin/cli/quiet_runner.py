@@ -36,7 +36,8 @@ class QuietRunner(Runner):
 
 
 def _is_for_terminal(record: logging.LogRecord) -> bool:
-    text = record.getMessage().lstrip('\n-')
+    # Not `getMessage`, which fails if a user's arguments do not fit.
+    text = str(record.msg).lstrip('\n-')
     if record.levelno == logging.INFO and text.startswith(PRINTED):
         return False
     is_dump = record.module == 'runner' and any(

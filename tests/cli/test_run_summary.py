@@ -22,6 +22,7 @@ class TalkingHook(Hook):
     def before_train(self, runner):
         runner.logger.info('Config: mine')
         runner.logger.warning('Hooks will be executed in the following order:')
+        runner.logger.info('100 %', 5)  # logging tells of it
         print('index created!')
 
 
