@@ -6,12 +6,12 @@ from pathlib import Path
 from mmengine.evaluator import DumpResults
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
 
 from mmkd_plugin.checkpoints.reading import load_strictly, split_checkpoint
 from mmkd_plugin.checkpoints.unpickling import safe_loading
 from mmkd_plugin.cli.errors import explain_errors
 from mmkd_plugin.cli.launch import build_parser, check_start, load_config
+from mmkd_plugin.cli.quiet_runner import QuietRunner, reading_data
 from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.engine.process_group import leave_group
 from mmkd_plugin.exceptions import MMKDFileNotFoundError
@@ -63,9 +63,10 @@ def test(args):
     cfg.load_from = args.checkpoint
 
     check_start(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
-    runner = Runner.from_cfg(cfg)
+    runner = QuietRunner.from_cfg(cfg)
     runner.register_hook(FitCheckHook())
-    check_data(runner, 'test')
+    with reading_data(runner):
+        check_data(runner, 'test')
     if args.out:
         runner.test_evaluator.metrics.append(DumpResults(args.out))
     runner.test()

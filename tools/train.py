@@ -1,13 +1,13 @@
 #!/usr/bin/env python
 """Train a model, with a teacher if its config has a distillation hook."""
 
-from mmengine.runner import Runner
-
 from mmkd_plugin import ExactResumeHook
 from mmkd_plugin.arguments import check_path
 from mmkd_plugin.checkpoints.unpickling import safe_loading
 from mmkd_plugin.cli.errors import explain_errors
 from mmkd_plugin.cli.launch import build_parser, check_start, load_config
+from mmkd_plugin.cli.quiet_runner import QuietRunner, reading_data
+from mmkd_plugin.cli.run_summary import summarize
 from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.engine.process_group import leave_group
 from mmkd_plugin.exceptions import MMKDValueError
@@ -67,12 +67,14 @@ def train(args):
             )
         scale.enable = True
 
-    runner = Runner.from_cfg(cfg)
+    runner = QuietRunner.from_cfg(cfg)
     # Not through the config: a list in a config replaces that of its base.
     for kind in (ExactResumeHook, StartCheckHook):
         if not any(isinstance(hook, kind) for hook in runner.hooks):
             runner.register_hook(kind())
-    check_data(runner, 'train', 'val')
+    with reading_data(runner):
+        check_data(runner, 'train', 'val')
+    runner.logger.info(summarize(runner))
     runner.train()
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from ..exceptions import MMKDError
 from .error_causes import CAUSES
+from .foreign_messages import hide_foreign_messages
 
 # Errors caused by the system or a path, not by code.
 DISK_ERRORS = (
@@ -31,13 +32,15 @@ def explain_errors():
 
     The plugin's own exceptions are such sentences; known errors of other
     packages are turned into one.  Any other error passes unchanged, and with
-    ``MMKD_TRACEBACK=1`` in the environment every error does.
+    ``MMKD_TRACEBACK=1`` in the environment every error does.  Until then,
+    messages of other packages that say nothing are left out.
 
     Raises:
         SystemExit: Instead of the error; the exit code is 1.
     """
     try:
-        yield
+        with hide_foreign_messages():
+            yield
     except Exception as error:
         sentence = explain(error)
         if sentence is None or os.environ.get('MMKD_TRACEBACK'):

@@ -57,6 +57,14 @@ class AutoWeight:
             return 1.0
         return self.pull / math.exp(math.fsum(later) / len(later))
 
+    def __str__(self) -> str:
+        if self.is_set:
+            return f'a weight of {self.value:.4g}'
+        return (
+            f'a weight that the first {STEPS} steps choose for a pull of '
+            f'{self.pull:g}'
+        )
+
     def state(self) -> dict:
         """What a checkpoint keeps, plain numbers."""
         return dict(steps=self.steps, logs=[*self.logs])

@@ -96,6 +96,11 @@ def kind_of(part: object) -> str:
     return getattr(part, 'kind', LOGITS)
 
 
+def numbers_of(loss: nn.Module) -> str:
+    """A loss with its numbers, without the layers in it, for the log."""
+    return f'{type(loss).__name__}({loss.extra_repr()})'
+
+
 def settings_of(tap: object) -> str:
     """A tap as one writes it, for the log."""
     settings = ', '.join(

@@ -18,11 +18,12 @@ from ..datasets.labels import labels_of
 from ..distill import Distiller, auto_weight
 from ..distill.adopt import NAME, adopt, state_problem
 from ..distill.diagnostics import leave_out_old
-from ..distill.terms import part_read, settings_of
+from ..distill.terms import numbers_of, part_read, settings_of
 from ..engine.finite import FiniteSteps, refuse_nonfinite, saves_now
 from ..engine.lost_rank import exchange_identities
 from ..engine.run_scope import enclose
 from ..exceptions import MMKDValueError
+from ..summary import as_lines
 from ..teachers.config import build_model, load_config
 from ..teachers.inherit import (
     check_inherit,
@@ -198,14 +199,9 @@ class DistillHook(Hook):
                 teacher.match_names(classes)
         refuse_other_classes(with_classes, teachers[0])
         for teacher in self.distiller.teachers:
-            terms = [
-                f'{name} of {part_read(tap, teacher.model)} by '
-                f'{settings_of(tap)}'
-                for name, (_, tap) in self.distiller.terms.items()
-            ]
+            title = f'{type(self).__name__}: teacher {teacher}'
             runner.logger.info(
-                f'{type(self).__name__}: teacher {teacher}, terms '
-                f'{", ".join(terms)}'
+                as_lines(title, self._describe(runner, teacher))
             )
             if self.evaluate_teacher:
                 refuse_weak_teacher(runner, teacher, self.min_metric)
@@ -213,6 +209,20 @@ class DistillHook(Hook):
         # Last: a teacher whose answers are all there is freed.
         for cached in self.distiller.cached:
             runner.logger.info(f'{type(self).__name__}: {cached.verify()}')
+
+    def _describe(self, runner, teacher) -> dict[str, str]:
+        """What is distilled from a teacher, by the names of the terms."""
+        rows = {}
+        for name, (loss, tap) in self.distiller.terms.items():
+            weight = self.distiller.auto_weights.get(name)
+            rows[name] = (
+                f'{numbers_of(loss)} of {part_read(tap, teacher.model)} by '
+                f'{settings_of(tap)}{f", times {weight}" if weight else ""}'
+            )
+        rows['schedule'] = self.schedule.describe(runner)
+        if not self.distiller.task_loss:
+            rows['task'] = "the student's own losses do not train it"
+        return rows
 
     def before_train_iter(
         self, runner, batch_idx: int, data_batch=None

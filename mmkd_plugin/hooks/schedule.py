@@ -58,6 +58,32 @@ class Schedule:
             (runner.epoch if self.by_epoch else runner.iter) + 1
         )
 
+    def describe(self, runner) -> str:
+        """When the terms count, in words.
+
+        Args:
+            runner: Its train loop says when the training ends.
+
+        Returns:
+            Without a full stop.
+        """
+        unit = 'epoch' if self.by_epoch else 'iteration'
+        loop = runner.train_loop
+        last = self._end_of(loop)
+        # How many iterations an epoch has depends on the data, which may not
+        # be the real ones.
+        exact = self.by_epoch != isinstance(loop, IterBasedTrainLoop)
+        if exact and self.begin >= last:
+            return (
+                f'**never**: `begin` is {self.begin}, and the training ends '
+                f'after {unit} {last}'
+            )
+        end = f'{unit} {self.end}' if self.end else 'the end'
+        text = f'from {unit} {self.begin + 1} to {end}'
+        if self.warmup > 1:
+            text += f', growing linearly over the first {self.warmup} of them'
+        return text
+
     def check(self, runner) -> None:
         """Refuse to count epochs where the loop counts iterations.
 
@@ -77,14 +103,16 @@ class Schedule:
                 'the training loop counts, but got them in epochs: set '
                 '`by_epoch=False`.'
             )
-        if not self.begin:
-            return
-        # A custom loop may have no such attribute.
-        name = 'max_epochs' if self.by_epoch else 'max_iters'
-        total = getattr(loop, name, math.inf)
+        total = self._end_of(loop)
         if self.begin >= total:
             runner.logger.warning(
                 f'Nothing will be distilled: `begin` is {self.begin}, and '
                 f'the training ends after {total} '
                 f'{"epochs" if self.by_epoch else "iterations"}.'
             )
+
+    def _end_of(self, loop) -> float:
+        """Last epoch or iteration of a train loop."""
+        # A custom loop may have no such attribute.
+        name = 'max_epochs' if self.by_epoch else 'max_iters'
+        return getattr(loop, name, math.inf)

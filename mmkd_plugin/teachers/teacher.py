@@ -19,6 +19,7 @@ from ..arguments import (
 from ..checkpoints.reading import load_strictly, read_checkpoint
 from ..datasets.class_names import read_names
 from ..exceptions import MMKDTypeError, MMKDValueError
+from ..summary import describe_backbone, size_of
 from .classes import classes_of_teacher, match_classes
 from .config import build_model, load_config
 from .identity import identity_of
@@ -359,8 +360,11 @@ class Teacher:
             )
 
     def __str__(self) -> str:
-        count = sum(p.numel() for p in self.model.parameters()) / 1e6
-        notes = [f'{count:.1f} M parameters', self.source]
+        notes = [
+            describe_backbone(self.model),
+            size_of(self.model),
+            self.source,
+        ]
         if not self.to_input.identity:
             notes.append('images converted to its own preprocessing')
         if self.input_size is not None:
@@ -374,7 +378,8 @@ class Teacher:
             )
         if self.speed.folded:
             notes.append('batch normalisation folded')
-        return f'{type(self.model).__name__} ({", ".join(notes)})'
+        about = ', '.join(filter(None, notes))
+        return f'{type(self.model).__name__} ({about})'
 
 
 def read_teachers(teacher: object) -> list[dict]:

@@ -55,7 +55,7 @@ def write_training(folder, values, metric=MAP, step=0.25, **attempt):
         lines.append({metric: value, f'{metric}_50': 2 * value, 'step': epoch})
     (logs / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
     (folder / 'attempts.json').write_text(json.dumps(attempts))
-    (folder / 'run.log').write_text(ENVIRONMENT)
+    (folder / '2026' / '2026.log').write_text(ENVIRONMENT)
     settings = dict(
         config=dict(model=dict(depth=18), custom_hooks=None),
         files={},

@@ -1,6 +1,7 @@
 """DistillHook on MMEngine's runner, with real detectors."""
 
 import copy
+import re
 import subprocess
 import sys
 import weakref
@@ -85,13 +86,40 @@ def test_log_says_what_is_read(tmp_path, student, teacher, read, caplog):
     )
     with caplog.at_level('INFO'):
         connect(hook, tiny.build_detector(stages=student))
-    (line,) = [x for x in caplog.messages if x.startswith('DistillHook: ')]
-    assert line.endswith(
-        f', terms loss_kd of {read} by '
-        'RoIHeadTap(background_weight=1.0, crossed=False), '
-        "loss_pkd of its neck by FeatureTap(modules=('neck',), "
+    (told,) = [x for x in caplog.messages if x.startswith('DistillHook: ')]
+    title, *lines = told.splitlines()
+    assert re.match(
+        r'DistillHook: teacher \w+ \(ResNet depth=18, base_channels=8, '
+        r'0\.\d{3} M parameters, ',
+        title,
+    )
+    assert lines == [
+        f'    loss_kd   KDLoss(tau=1.0, loss_weight=1.0, '
+        f'standardize=False) of {read} by '
+        'RoIHeadTap(background_weight=1.0, crossed=False)',
+        '    loss_pkd  PKDLoss(loss_weight=6.0, student_channels=None, '
+        'teacher_channels=None, adapters=None) '
+        "of its neck by FeatureTap(modules=('neck',), "
         "teacher_modules=('neck',), levels=('p2', 'p3', 'p4', 'p5'), "
-        "teacher_levels=('p2', 'p3', 'p4', 'p5'), resize=False)"
+        "teacher_levels=('p2', 'p3', 'p4', 'p5'), resize=False)",
+        '    schedule  from epoch 1 to the end',
+    ]
+
+
+def test_log_says_what_weighs_and_when(tmp_path, caplog):
+    teacher = tiny.save_teacher(tmp_path / 'teacher.pth')
+    loss = dict(type='KDLoss', tau=1.0, loss_weight='auto', pull=0.5)
+    hook = HOOKS.build(
+        hook_cfg(teacher, losses=dict(loss_kd=loss), warmup=2, end=8)
+    )
+    with caplog.at_level('INFO'):
+        connect(hook, tiny.build_detector())
+    (told,) = [x for x in caplog.messages if x.startswith('DistillHook: ')]
+    assert told.splitlines()[1].endswith(
+        ', times a weight that the first 100 steps choose for a pull of 0.5'
+    )
+    assert told.endswith(
+        'from epoch 1 to epoch 8, growing linearly over the first 2 of them'
     )
 
 

@@ -41,6 +41,7 @@ ALLOWED = {
         'mmkd_plugin.datasets.class_names',
         'mmkd_plugin.datasets.replayable',
         'mmkd_plugin.model_config',
+        'mmkd_plugin.summary',
     },
     'distill': {'torch', 'mmengine', 'mmkd_plugin.teachers'},
     'resume': {
@@ -61,15 +62,23 @@ ALLOWED = {
         'mmkd_plugin.datasets.labels',
         'mmkd_plugin.distill',
         'mmkd_plugin.engine',
+        'mmkd_plugin.summary',
         'mmkd_plugin.teachers',
     },
-    'cli': {'mmengine', 'mmkd_plugin.model_config'},
+    'cli': {
+        'torch',
+        'rich',
+        'mmengine',
+        'mmkd_plugin.model_config',
+        'mmkd_plugin.summary',
+    },
     'reports': {'numpy', 'matplotlib', 'pycocotools'},
     # What all may use.
     'arguments.py': {'numpy'},
     'exceptions.py': set(),
     'compat.py': {'mmengine'},
     'model_config.py': {'torch', 'mmengine'},
+    'summary.py': {'torch'},
 }
 FILES = sorted(
     path for path in PACKAGE.rglob('*.py') if '.mim' not in path.parts

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 import os
 import pickle
 import subprocess
@@ -138,7 +139,7 @@ def trained(tmp_path_factory):
     options = [f'data_root={data}', *SMALL_IMAGES]
     output = run(
         sys.executable, TOOLS / 'train.py', config, '--work-dir', work,
-        '--cfg-options', *options,
+        '--cfg-options', *options, PYTHONWARNINGS='default::UserWarning',
     )  # fmt: skip
     return types.SimpleNamespace(
         root=root, config=config, work=work, options=options, output=output
@@ -163,6 +164,35 @@ def test_train_logs_every_term_and_evaluates(trained):
     for name in ('loss_ckd', 'loss_rpn_cls', 'kd_agreement', 'kd_teacher_acc'):
         assert all(f' {name}: ' in line for line in steps), name
     assert len(val_map(trained.output)) == 1
+
+
+@pytest.mark.slow
+def test_terminal_begins_with_the_training(trained):
+    """The log file has the dumps."""
+    first, *lines = trained.output.splitlines()
+    assert first.endswith(' - INFO - Training')
+    names = [line.split()[0] for line in lines if line.startswith('    ')]
+    assert names == [
+        'config', 'work', 'log', 'student', 'teacher', 'images', 'length',
+        'precision', 'seed', 'loss_ckd', 'schedule',
+    ]  # fmt: skip
+    (path,) = trained.work.glob('*/*.log')
+    file = path.read_text()
+    for text in (
+        'System environment:',
+        'Config:\n',
+        'Distributed training is not used',
+        'Hooks will be executed',
+        'loading annotations into memory...',
+        '"FileClient" will be deprecated',
+    ):
+        assert text in file
+        assert text not in trained.output
+    assert ' in it, with ' in file
+    for text in ('Could not import OneDL', 'faster_coco_eval', 'pkg_res'):
+        assert text not in trained.output
+    # What pycocotools prints of an evaluation is its result.
+    assert 'Average Precision' in trained.output
 
 
 @pytest.mark.slow
@@ -219,7 +249,9 @@ model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
         'bash', TOOLS / 'dist_train.sh', config, 2, '--work-dir', work,
         '--cfg-options', *trained.options, **env,
     )  # fmt: skip
-    assert 'GPU number: 2' in output
+    # Only one of them describes the training.
+    assert output.count('    config  ') == output.count('CKDHook: ') == 1
+    assert 'batches of 2 on each of 2 ranks, 1 steps per epoch' in output
     assert 'Epoch(train) [1][1/1]' in output  # 2 processes x 2 images
     assert ' loss_ckd: ' in output
     saved, _ = read_checkpoint(str(work / 'epoch_1.pth'))
@@ -295,12 +327,18 @@ def train_cfg(monkeypatch):
     def call(*argv):
         seen = []
         runner = types.SimpleNamespace(
-            hooks=[], register_hook=lambda hook: None, train=lambda: None
+            hooks=[],
+            register_hook=lambda hook: None,
+            train=lambda: None,
+            logger=logging.getLogger('test'),
         )
         monkeypatch.setattr(
-            tool.Runner, 'from_cfg', lambda cfg: seen.append(cfg) or runner
+            tool.QuietRunner,
+            'from_cfg',
+            lambda cfg: seen.append(cfg) or runner,
         )
-        monkeypatch.setattr(tool, 'check_data', lambda *args: None)
+        for name in ('check_data', 'summarize'):
+            monkeypatch.setattr(tool, name, lambda *args: None)
         monkeypatch.setattr(
             sys, 'argv', ['train.py', *[str(part) for part in argv]]
         )
@@ -408,7 +446,7 @@ def test_missing_files_give_one_sentence(monkeypatch, name, error, sentence):
     def fail(cfg):
         raise error
 
-    monkeypatch.setattr(tool.Runner, 'from_cfg', fail)
+    monkeypatch.setattr(tool.QuietRunner, 'from_cfg', fail)
     # Any file that exists will do for the checkpoint.
     argv = [f'{name}.py', str(CKD)] + [__file__] * (name == 'test')
     monkeypatch.setattr(sys, 'argv', argv)

@@ -16,7 +16,6 @@ import copy
 import json
 import math
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 
 import readings
@@ -27,6 +26,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from mmkd_plugin.checkpoints.atomic import write_text
 from mmkd_plugin.cli.errors import explain_errors
+from mmkd_plugin.cli.progress import track, working
 from mmkd_plugin.reports.tables import make_table
 from mmkd_plugin.taps.roi.roi_heads import box_heads
 from mmkd_plugin.teachers.metric import teacher_metrics
@@ -125,7 +125,7 @@ def student_metrics(runner):
     loop, model = runner.val_loop, runner.model
     model.eval()
     with torch.no_grad():
-        for data in loop.dataloader:
+        for data in track(loop.dataloader, 'evaluating the student'):
             loop.evaluator.process(
                 data_samples=model.val_step(data), data_batch=data
             )
@@ -268,7 +268,7 @@ def read(runner, distiller, batches):
             for name, term in distiller.terms.items()
         }
         with torch.no_grad():
-            for batch in islice(runner.train_dataloader, batches):
+            for batch in readings.first_batches(runner, batches):
                 model(**model.data_preprocessor(batch, True), mode='loss')
     return {name: readings.join(each, batches) for name, each in found.items()}
 
@@ -284,10 +284,11 @@ def compare(args):
         cascades; ``placement``, None of images too; ``work_dir``.
     """
     with readings.connect(args, on_validation) as (runner, distiller):
-        metrics = dict(
-            teacher=teacher_metrics(runner, distiller.teachers[0]),
-            student=student_metrics(runner),
-        )
+        with working('evaluating the teacher'):
+            metrics = dict(
+                teacher=teacher_metrics(runner, distiller.teachers[0])
+            )
+        metrics['student'] = student_metrics(runner)
         found, known, places = {}, None, None
         if 'loss_logits' in distiller.terms:
             found = read(runner, distiller, args.batches)

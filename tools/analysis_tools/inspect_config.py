@@ -26,6 +26,8 @@ from mmkd_plugin.checkpoints.first_weights import check_first_weights
 from mmkd_plugin.checkpoints.unpickling import safe_loading
 from mmkd_plugin.cli.errors import explain, explain_errors
 from mmkd_plugin.cli.launch import build_parser, check_start, load_config
+from mmkd_plugin.cli.progress import working
+from mmkd_plugin.cli.quiet_runner import reading_data
 from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.datasets.class_names import names_of
 from mmkd_plugin.distill.adopt import adopt
@@ -91,7 +93,7 @@ def begin(cfg, args, problems):
         SystemExit: If there is nothing to run on.
     """
     runner = Runner.from_cfg(cfg)
-    with noting(problems):
+    with noting(problems), reading_data(runner):
         check_data(runner, 'train', 'val')
     if args.data and problems:
         raise SystemExit(f'error: {problems[0]}')
@@ -338,6 +340,7 @@ def main():
         TemporaryDirectory() as folder,
         redirect_stdout(sys.stderr),
         safe_loading(args.trust_checkpoint),
+        working('running student and teacher'),
     ):
         found = inspect(cfg, args, folder)
     told = [f'# {args.config}', *found.told, report.judge(found.problems)]

@@ -3,16 +3,20 @@
 from typing import NamedTuple
 
 import torch
-from mmengine.runner import IterBasedTrainLoop
 from torch import nn
 
 from mmkd_plugin.distill.adopt import NAME as ADOPTED
-from mmkd_plugin.distill.terms import LOGITS, kind_of, part_read, settings_of
+from mmkd_plugin.distill.terms import (
+    LOGITS,
+    kind_of,
+    numbers_of,
+    part_read,
+    settings_of,
+)
+from mmkd_plugin.summary import describe_backbone, pretrained, size_of
 from mmkd_plugin.teachers.classes import match_classes
 from mmkd_plugin.teachers.inputs import TeacherInput, read_preprocessing
 
-# Attributes in which backbones of one type differ.
-BACKBONE = ('depth', 'arch', 'base_channels', 'widen_factor')
 # Names or shapes per line.
 MOST = 8
 
@@ -35,7 +39,7 @@ class Part(NamedTuple):
 
 def student_part(cfg, model, classes):
     """The student of a config, built and initialised."""
-    sources = [str(source) for source in _pretrained(cfg.model)]
+    sources = list(pretrained(cfg.model))
     if cfg.get('load_from'):
         sources = [str(cfg.load_from)]
     return Part('student', model, ', '.join(sources) or 'random', classes)
@@ -66,17 +70,6 @@ def teacher_parts(hook, teachers, several):
     ]
 
 
-def _pretrained(cfg):
-    """Checkpoints that the parts of a model are initialised from."""
-    if isinstance(cfg, dict):
-        if cfg.get('type') == 'Pretrained':
-            yield cfg['checkpoint']
-        cfg = list(cfg.values())
-    if isinstance(cfg, (list, tuple)):
-        for value in cfg:
-            yield from _pretrained(value)
-
-
 def compare(parts, macs):
     """Table of the student and its teachers, side by side.
 
@@ -102,19 +95,12 @@ def compare(parts, macs):
 def _describe(part, macs):
     """Cells of the table for a model, by name."""
     model = part.model
-    backbone = getattr(model, 'backbone', None)
-    details = [
-        f'{name}={value}'
-        for name in BACKBONE
-        if isinstance(value := getattr(backbone, name, None), (int, str))
-    ]
-    params = sum(param.numel() for param in model.parameters())
     inputs = read_preprocessing(model.data_preprocessor)
     return {
         'model': type(model).__name__,
-        'backbone': f'{type(backbone).__name__} {", ".join(details)}'.strip(),
+        'backbone': describe_backbone(model) or 'none',
         'weights': part.weights,
-        'parameters': f'{params / 1e6:.3f} M',
+        'parameters': size_of(model).removesuffix(' parameters'),
         'multiply-adds of inference, per image': macs
         if isinstance(macs, str)
         else f'{macs / 1e9:.3f} G',
@@ -151,9 +137,9 @@ def describe_hook(runner, hook, teachers, classes, readings, pulls):
             _trained(loss),
             _pull(pulls.get(name)),
         ]
-        lines.append(f'* {name}: {_one_line(loss)}')
+        lines.append(f'* {name}: {numbers_of(loss)}')
         lines += [f'  * {line}' for line in about]
-    lines.append(f'* Schedule: {describe_schedule(runner, hook.schedule)}')
+    lines.append(f'* Schedule: {hook.schedule.describe(runner)}')
     if not hook.distiller.task_loss:
         lines.append("* The student's own losses do not train it")
     taps = [tap for tap in hook.distiller.taps if tap is not None]
@@ -171,11 +157,6 @@ def describe_hook(runner, hook, teachers, classes, readings, pulls):
             f'done here; `min_metric`: {hook.min_metric or "none"}'
         )
     return '\n'.join(lines)
-
-
-def _one_line(loss):
-    """A loss with its numbers, without the layers in it."""
-    return f'{type(loss).__name__}({loss.extra_repr()})'
 
 
 def _tap_lines(tap, teachers):
@@ -249,32 +230,6 @@ def _pull(pull):
     else:
         text = f'{pull.ratio:.4g} times that of {pull.what}'
     return f'Pull: {text}; value {pull.value:.4g}'
-
-
-def describe_schedule(runner, schedule):
-    """When the terms count, in words.
-
-    Args:
-        runner (Runner): The runner.
-        schedule (Schedule): Of a hook.
-
-    Returns:
-        str: Without a full stop.
-    """
-    unit = 'epoch' if schedule.by_epoch else 'iteration'
-    iterations = isinstance(runner.train_loop, IterBasedTrainLoop)
-    if schedule.by_epoch != iterations:
-        last = runner.max_iters if iterations else runner.max_epochs
-        if schedule.begin >= last:
-            return (
-                f'**never**: `begin` is {schedule.begin}, and the training '
-                f'ends after {unit} {last}'
-            )
-    end = f'{unit} {schedule.end}' if schedule.end else 'the end'
-    text = f'from {unit} {schedule.begin + 1} to {end}'
-    if schedule.warmup > 1:
-        text += f', growing linearly over the first {schedule.warmup} of them'
-    return text
 
 
 def _match(tap, student, classes, teacher):

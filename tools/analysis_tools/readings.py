@@ -16,6 +16,8 @@ from mmkd_plugin.checkpoints.first_weights import check_first_weights
 from mmkd_plugin.checkpoints.reading import load_strictly, split_checkpoint
 from mmkd_plugin.checkpoints.unpickling import safe_loading
 from mmkd_plugin.cli import launch
+from mmkd_plugin.cli.progress import track
+from mmkd_plugin.cli.quiet_runner import reading_data
 from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.datasets.class_names import names_of
 from mmkd_plugin.distill.pulls import reads_logits
@@ -72,9 +74,27 @@ def read(runner, distiller, tap, batches):
     """
     model = runner.model.train()
     with listen(distiller, tap) as found:
-        for batch in islice(runner.train_dataloader, batches):
+        for batch in first_batches(runner, batches):
             model(**model.data_preprocessor(batch, True), mode='loss')
     return join(found, batches)
+
+
+def first_batches(runner, batches):
+    """The first batches of the training data.
+
+    Args:
+        runner (Runner): Of a config.
+        batches (int): How many to take, at most.
+
+    Returns:
+        Iterator[dict]: The batches; a terminal shows which it is.
+    """
+    loader = runner.train_dataloader
+    return track(
+        islice(loader, batches),
+        'reading batches',
+        total=min(batches, len(loader)),
+    )
 
 
 def join(found, batches):
@@ -215,7 +235,8 @@ def _connect(args, change=None):
             'a config with a teacher.'
         )
     (hook,) = hooks
-    check_data(runner, 'train')
+    with reading_data(runner):
+        check_data(runner, 'train')
     if student:
         content = CheckpointLoader.load_checkpoint(student, 'cpu')
         state, _ = split_checkpoint(content, student)

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import mmcv
 import torch
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import CheckpointLoader
 from visualize_pictures import draw_classes, draw_examples
 
 from mmkd_plugin import DistillHook
@@ -35,6 +35,8 @@ from mmkd_plugin.checkpoints.reading import load_strictly, split_checkpoint
 from mmkd_plugin.checkpoints.unpickling import safe_loading
 from mmkd_plugin.cli.errors import explain_errors
 from mmkd_plugin.cli.launch import build_parser, check_start, load_config
+from mmkd_plugin.cli.progress import track
+from mmkd_plugin.cli.quiet_runner import QuietRunner, reading_data
 from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.datasets.class_names import names_of
 from mmkd_plugin.reports.detections import evaluate, f1, match
@@ -58,7 +60,7 @@ def find_all(models, loader):
         `category_id` is the label.
     """
     found = {name: [] for name in models}
-    for data in loader:
+    for data in track(loader, 'detecting'):
         for name, model in models.items():
             # Read at once: all models write into the same samples.
             for sample in model(data):
@@ -275,7 +277,7 @@ def visualize(args):
     """Evaluate the models, draw the pictures and write the numbers."""
     cfg = load_config(args)
     check_start(cfg, 'model', 'val_dataloader', 'val_cfg', 'val_evaluator')
-    runner = Runner.from_cfg(cfg)
+    runner = QuietRunner.from_cfg(cfg)
     hooks = [hook for hook in runner.hooks if isinstance(hook, DistillHook)]
     teachers = [cfg for hook in hooks for cfg in hook.teacher_cfgs]
     if len(teachers) != 1:
@@ -284,7 +286,8 @@ def visualize(args):
             'in `custom_hooks`, of which this command shows one: give a '
             'config with one distillation hook and one teacher.'
         )
-    check_data(runner, 'val')
+    with reading_data(runner):
+        check_data(runner, 'val')
     models = build_models(runner, hooks[0], args.student, args.distilled)
     loader = runner.val_loop.dataloader
     with torch.no_grad():

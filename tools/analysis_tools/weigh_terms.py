@@ -23,7 +23,6 @@ changes during training: a pull of 1 does not make a weight the right one.
 
 import math
 from collections import defaultdict
-from itertools import islice
 from statistics import fmean
 from typing import NamedTuple
 
@@ -73,7 +72,7 @@ def gather(runner, distiller, batches):
         torch.set_grad_enabled(graph),
         pulls.listen(model, distiller) as heard,
     ):
-        for batch in islice(runner.train_dataloader, batches):
+        for batch in readings.first_batches(runner, batches):
             data = model.data_preprocessor(batch, True)
             output = model(**data, mode='loss')
             measured = pulls.measure(model, output, heard, distiller)

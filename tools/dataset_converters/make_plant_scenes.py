@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from mmkd_plugin.cli.errors import explain_errors
+from mmkd_plugin.cli.progress import track
 from mmkd_plugin.datasets.cifar100_files import read_cifar100
 from mmkd_plugin.exceptions import MMKDOSError
 
@@ -127,7 +128,7 @@ def make_split(root, out, split, seed):
     for folder in (out / split, out / 'annotations'):
         folder.mkdir(parents=True, exist_ok=True)
     images, annotations = [], []
-    for index in range(1, count + 1):
+    for index in track(range(1, count + 1), f'drawing {split}'):
         landscape = landscapes[rng.integers(len(landscapes))]
         canvas, objects = make_scene(rng, plants, landscape)
         path = out / split / f'{index:05d}.png'

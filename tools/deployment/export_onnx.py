@@ -27,6 +27,7 @@ from mmkd_plugin.checkpoints.reading import load_strictly, split_checkpoint
 from mmkd_plugin.checkpoints.unpickling import safe_loading
 from mmkd_plugin.cli.errors import explain_errors
 from mmkd_plugin.cli.launch import build_parser, check_start, load_config
+from mmkd_plugin.cli.progress import working
 from mmkd_plugin.model_config import model_of
 
 # What MMEngine's runner builds a model from.
@@ -258,10 +259,12 @@ def export_and_compare(args):
     cfg.test_dataloader.batch_size = 1
     loader = Runner.build_dataloader(cfg.test_dataloader)
     image = next(iter(loader))['inputs'][0]
-    exported = export(exportable, image[None].float())
-    agree, total, images = check(
-        reference, open_session(exported), loader, image.shape, args.images
-    )
+    with working('exporting'):
+        exported = export(exportable, image[None].float())
+    with working('comparing test images'):
+        agree, total, images = check(
+            reference, open_session(exported), loader, image.shape, args.images
+        )
     kind = 'boxes' if 'boxes' in exportable.outputs else 'predictions'
     report = (
         f'{agree} of {total} {kind} in {images} test images of '

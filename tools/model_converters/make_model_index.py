@@ -21,6 +21,7 @@ from mmengine.config import Config
 from mmengine.registry import HOOKS
 
 import mmkd_plugin  # noqa: F401
+from mmkd_plugin.cli.progress import track
 
 INDEX = 'model-index.yml'
 PAGES = 'docs/methods'
@@ -134,7 +135,7 @@ def make_models(collections):
         if '_base_' not in path.parts
     ]
     models = []
-    for path in paths:
+    for path in track(paths, 'reading configs'):
         cfg = Config.fromfile(path, import_custom_modules=False)
         hooks = [h for h in cfg.get('custom_hooks', []) if 'teacher' in h]
         if not hooks:

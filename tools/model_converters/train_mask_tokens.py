@@ -19,7 +19,7 @@ import torch.nn as nn
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import CheckpointLoader
 
 from mmkd_plugin.arguments import check_integer, check_number, few
 from mmkd_plugin.checkpoints.atomic import write_bytes
@@ -27,6 +27,7 @@ from mmkd_plugin.checkpoints.reading import load_strictly, split_checkpoint
 from mmkd_plugin.checkpoints.unpickling import safe_loading
 from mmkd_plugin.cli.errors import explain_errors
 from mmkd_plugin.cli.launch import build_parser, check_start, load_config
+from mmkd_plugin.cli.quiet_runner import QuietRunner, reading_data
 from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.distill.adopt import adopt
 from mmkd_plugin.exceptions import (
@@ -277,12 +278,13 @@ def train(args):
         cfg.work_dir = f'{cfg.work_dir}_tokens'
     check_start(cfg, 'model', 'train_dataloader', 'optim_wrapper')
     set_schedule(cfg, args.iters, args.lr)
-    runner = Runner.from_cfg(cfg)
+    runner = QuietRunner.from_cfg(cfg)
     fill(plain(runner.model), args.checkpoint)
     hook = TokensHook(args.num_tokens)
     runner.register_hook(hook)
     runner.register_hook(StartCheckHook())
-    check_data(runner, 'train')
+    with reading_data(runner):
+        check_data(runner, 'train')
     runner.train()
     if is_main_process():
         meta = dict(

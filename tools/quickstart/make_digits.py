@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from mmkd_plugin.cli.errors import explain_errors
+from mmkd_plugin.cli.progress import track
 from mmkd_plugin.exceptions import MMKDOSError, MMKDValueError
 
 CLASSES = tuple('0123456789')
@@ -235,7 +236,7 @@ def make_split(out, split, num_images=None, seed=0):
     (out / split).mkdir(parents=True, exist_ok=True)
     (out / 'annotations').mkdir(exist_ok=True)
     images, annotations = [], []
-    for index in range(num_images):
+    for index in track(range(num_images), f'drawing {split}'):
         rng = np.random.default_rng([seed, list(SPLITS).index(split), index])
         image, objects = make_scene(rng, scans, labels)
         name = f'{index:05d}.png'

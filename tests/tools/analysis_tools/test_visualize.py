@@ -224,7 +224,7 @@ def test_models_are_the_three(config, monkeypatch):
     with pytest.raises(SystemExit):
         run(monkeypatch, config)
     cfg = Config.fromfile(config)
-    loader = visualize.Runner.build_dataloader(cfg.val_dataloader)
+    loader = visualize.QuietRunner.build_dataloader(cfg.val_dataloader)
     for name, seed, width in zip(visualize.MODELS, (7, 1, 2), (16, 8, 8)):
         model = tiny.build_detector(seed, width=width).eval()
         with torch.no_grad():
@@ -260,7 +260,7 @@ def test_classes_of_a_teacher_that_is_read_in_features_alone(
     cfg.dump(config)
     with pytest.raises(SystemExit):
         run(monkeypatch, config)
-    loader = visualize.Runner.build_dataloader(cfg.val_dataloader)
+    loader = visualize.QuietRunner.build_dataloader(cfg.val_dataloader)
     model = tiny.build_detector(7, width=16).eval()
     with torch.no_grad():
         (first, _) = model.val_step(next(iter(loader)))

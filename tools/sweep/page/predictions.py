@@ -11,6 +11,7 @@ from torch.utils.data import Subset
 
 from mmkd_plugin.checkpoints.atomic import write_text
 from mmkd_plugin.checkpoints.reading import load_strictly, read_checkpoint
+from mmkd_plugin.cli.progress import track
 from mmkd_plugin.datasets.class_names import names_of
 from mmkd_plugin.model_config import model_of
 from mmkd_plugin.reports.detections import evaluate
@@ -77,7 +78,7 @@ def _predict(cfg, checkpoint):
     read = dict(detection=_detect, classification=_classify)[kind]
     samples = (
         sample
-        for batch in _load(cfg, dataset, indices)
+        for batch in track(_load(cfg, dataset, indices), 'predicting')
         for sample in model.val_step(batch)
     )
     return dict(

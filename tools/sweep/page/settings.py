@@ -35,8 +35,10 @@ def environments(data):
     found = {}
     for name, by_seed in data.logs.items():
         for seed in by_seed:
-            log = data.plan.runs[name].folder(data.out, seed) / 'run.log'
-            lines = _environment(log) if log.is_file() else ()
+            folder = data.plan.runs[name].folder(data.out, seed)
+            # One of each start.
+            logs = sorted(folder.glob('*/*.log'))
+            lines = _environment(logs[0]) if logs else ()
             if lines:
                 found.setdefault(lines, []).append(f'{name}, seed {seed}')
     return found

@@ -66,7 +66,7 @@ def test_changed_code(tmp_path):
 
 def test_other_machine(tmp_path):
     data = make_data(tmp_path, dict(student=gains(0, 0), kd=gains(1, 1)))
-    log = tmp_path / 'kd' / 'seed_1' / 'run.log'
+    log = tmp_path / 'kd' / 'seed_1' / '2026' / '2026.log'
     log.write_text(ENVIRONMENT.replace('2.11.0', '2.1.0'))
     (sentence,) = find_gaps(data)
     assert 'different environments' in sentence

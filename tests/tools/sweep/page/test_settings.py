@@ -13,7 +13,7 @@ def test_environment_is_that_of_the_logs(tmp_path):
     assert settings.environments(data) == {
         lines: ['student, seed 0', 'student, seed 1', 'kd, seed 0']
     }
-    for log in tmp_path.glob('*/*/run.log'):
+    for log in tmp_path.glob('*/*/*/*.log'):
         log.unlink()
     assert settings.environments(data) == {}
     assert any('mmengine' in text for text in settings.packages())
