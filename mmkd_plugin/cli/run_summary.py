@@ -1,5 +1,6 @@
 """What a training is made of, in a few lines at the start of its log."""
 
+import os
 from contextlib import suppress
 from typing import Any
 
@@ -60,7 +61,11 @@ def _teachers(runner) -> str:
 
 def _named(config) -> str:
     """A teacher's config, which may be a dict."""
-    return 'a dict' if isinstance(config, dict) else str(config)
+    if isinstance(config, dict):
+        return 'a dict'
+    # Without the way through the config's bases.
+    is_name = '::' in str(config)
+    return str(config) if is_name else os.path.relpath(config)
 
 
 def _images(runner) -> str:
