@@ -11,7 +11,7 @@ from mmkd_plugin.checkpoints.reading import load_strictly, split_checkpoint
 from mmkd_plugin.checkpoints.unpickling import safe_loading
 from mmkd_plugin.cli.errors import explain_errors
 from mmkd_plugin.cli.launch import build_parser, check_start, load_config
-from mmkd_plugin.cli.quiet_runner import QuietRunner, reading_data
+from mmkd_plugin.cli.quiet_runner import build_runner, reading_data
 from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.engine.process_group import leave_group
 from mmkd_plugin.exceptions import MMKDFileNotFoundError
@@ -63,7 +63,7 @@ def test(args):
     cfg.load_from = args.checkpoint
 
     check_start(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
-    runner = QuietRunner.from_cfg(cfg)
+    runner = build_runner(cfg)
     runner.register_hook(FitCheckHook())
     with reading_data(runner):
         check_data(runner, 'test')

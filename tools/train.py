@@ -6,7 +6,7 @@ from mmkd_plugin.arguments import check_path
 from mmkd_plugin.checkpoints.unpickling import safe_loading
 from mmkd_plugin.cli.errors import explain_errors
 from mmkd_plugin.cli.launch import build_parser, check_start, load_config
-from mmkd_plugin.cli.quiet_runner import QuietRunner, reading_data
+from mmkd_plugin.cli.quiet_runner import build_runner, reading_data
 from mmkd_plugin.cli.run_summary import summarize
 from mmkd_plugin.datasets.check import check_data
 from mmkd_plugin.engine.process_group import leave_group
@@ -67,7 +67,7 @@ def train(args):
             )
         scale.enable = True
 
-    runner = QuietRunner.from_cfg(cfg)
+    runner = build_runner(cfg)
     # Not through the config: a list in a config replaces that of its base.
     for kind in (ExactResumeHook, StartCheckHook):
         if not any(isinstance(hook, kind) for hook in runner.hooks):

@@ -4,7 +4,9 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .foreign_messages import COCO_PRINTS, is_foreign, without_lines
@@ -33,6 +35,17 @@ class QuietRunner(Runner):
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(_is_for_terminal)
         return logger
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner of a config: its own ``runner_type``, or a quiet one.
+
+    Args:
+        cfg: Of a training or a test.
+    """
+    if cfg.get('runner_type'):
+        return RUNNERS.build(cfg)
+    return QuietRunner.from_cfg(cfg)
 
 
 def _is_for_terminal(record: logging.LogRecord) -> bool:
