@@ -2,7 +2,7 @@
 
 from . import pictures
 from .plots import MOST, plot_classes
-from .predictions import THRESHOLD, predict
+from .predictions import predict
 from .validation import Unusable
 
 MOST_CLASSES = 20
@@ -21,8 +21,9 @@ def make_examples(data, baseline):
     Returns:
         dict: ``sentences`` on what is shown and what is not; and, if there
         are checkpoints, ``seed``, ``method`` (the best one), ``improved`` and
-        ``harmed`` (see :func:`pictures.draw`), ``counts``, ``colors``,
-        ``figure`` and ``classes``, a table.
+        ``harmed`` (see :func:`pictures.draw`), ``counts``, ``colors``, the
+        ``thresholds`` of baseline and method, ``figure`` and ``classes``, a
+        table.
     """
     ranked = data.ranked(baseline)
     if not ranked:
@@ -62,7 +63,9 @@ def make_examples(data, baseline):
         seed=seed,
         method=method,
         task=own['task'],
-        threshold=THRESHOLD,
+        thresholds=[
+            found[name].get('threshold') for name in (baseline, method)
+        ],
         **_classes(found, method, baseline, data.drawn(baseline, MOST)),
     )
     try:

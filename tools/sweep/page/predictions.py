@@ -16,15 +16,14 @@ from mmkd_plugin.datasets.class_names import names_of
 from mmkd_plugin.model_config import model_of
 from mmkd_plugin.reports.detections import evaluate
 from mmkd_plugin.reports.samples import read_detections, read_truth
+from mmkd_plugin.reports.threshold import FALLBACK, best_threshold
 
 from .validation import Unusable, checkpoint_of, dataset_of, read_config
 
 # A larger validation set is represented by evenly spaced images.
 MOST_IMAGES = dict(detection=500, classification=10000)
-# Detections with a lower score are neither kept nor drawn.
-THRESHOLD = 0.3
 # Of the file, so that one of another version is made anew.
-VERSION = 1
+VERSION = 2
 
 
 def predict(folder):
@@ -41,7 +40,7 @@ def predict(folder):
         images; and by image, in the same order,
 
         * detection: ``truth`` and ``found``, as in COCO's files, ``found``
-          with a score of at least :data:`THRESHOLD`;
+          with a score of at least ``threshold``, with which F1 is highest;
         * classification: ``truth`` and ``found``, labels, and ``trust``, the
           probability of the true label.
 
@@ -50,7 +49,7 @@ def predict(folder):
     """
     checkpoint = checkpoint_of(folder)
     time = checkpoint.stat().st_mtime_ns
-    key = [VERSION, checkpoint.name, time, MOST_IMAGES, THRESHOLD]
+    key = [VERSION, checkpoint.name, time, MOST_IMAGES]
     path = folder / 'predictions.json'
     with suppress(OSError, ValueError, LookupError, TypeError):
         kept = json.loads(path.read_text())
@@ -136,23 +135,29 @@ def _kind(sample):
 def _detect(dataset, indices, samples):
     classes = names_of(dataset, 'val')
     everything = read_truth(dataset, classes, indices)
-    by_image = {image['id']: [] for image in everything['images']}
+    ids = [image['id'] for image in everything['images']]
+    truth, good = ({one: [] for one in ids} for _ in range(2))
     found = []
     for sample in samples:
         found += read_detections(sample)
     result = evaluate(everything, found)
-    good = {key: [] for key in by_image}
-    for item in found:
-        if item['score'] >= THRESHOLD:
-            good[item['image_id']].append(item)
     for item in everything['annotations']:
         if not item['iscrowd']:
-            by_image[item['image_id']].append(item)
+            truth[item['image_id']].append(item)
+    for item in found:
+        good[item['image_id']].append(item)
+    threshold = best_threshold((truth[one], good[one]) for one in ids)
+    if threshold is None:
+        threshold = FALLBACK
     return dict(
         score=result['mAP'],
         classes=result['classes'],
-        truth=[*by_image.values()],
-        found=[*good.values()],
+        threshold=threshold,
+        truth=[*truth.values()],
+        found=[
+            [item for item in items if item['score'] >= threshold]
+            for items in good.values()
+        ],
     )
 
 

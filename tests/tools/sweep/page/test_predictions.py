@@ -27,7 +27,12 @@ def test_spread():
 
 @pytest.mark.slow
 def test_detector(tmp_path, monkeypatch):
-    monkeypatch.setattr(predictions, 'THRESHOLD', 0.2)
+    judged = []
+    monkeypatch.setattr(
+        predictions,
+        'best_threshold',
+        lambda pairs: judged.extend(pairs) or 0.2,
+    )
     write_detector(tmp_path / 'a', tmp_path / 'data', seed=1, count=3)
     found = predict(tmp_path / 'a')
     assert (found['task'], found['total']) == ('detection', 3)
@@ -54,7 +59,9 @@ def test_detector(tmp_path, monkeypatch):
     assert [[t['bbox'] for t in image] for image in found['truth']] == [
         [[5, 6, 30, 20]]
     ] * 3
-    # What is below the threshold counts for the precision.
+    # All detections decide on the threshold, and count for the precision.
+    assert found['threshold'] == 0.2
+    assert sum(len(items) for _, items in judged) == len(everything)
     result = evaluate(read_truth(dataset, tiny.CLASSES), everything)
     assert found['score'] == pytest.approx(result['mAP'], abs=1e-6)
     assert found['classes'] == result['classes']
