@@ -80,7 +80,7 @@ def read(runner, distiller, tap, batches):
 
 
 def first_batches(runner, batches):
-    """The first batches of the training data.
+    """The first batches of the loader of the training.
 
     Args:
         runner (Runner): Of a config.
