@@ -60,12 +60,12 @@ def _teachers(runner) -> str:
 
 
 def _named(config) -> str:
-    """A teacher's config, which may be a dict."""
+    """A teacher's config, a path without the way through its bases."""
     if isinstance(config, dict):
         return 'a dict'
-    # Without the way through the config's bases.
-    is_name = '::' in str(config)
-    return str(config) if is_name else os.path.relpath(config)
+    if not isinstance(config, str) or '::' in config:
+        return str(config)
+    return os.path.relpath(config)
 
 
 def _images(runner) -> str:

@@ -333,9 +333,7 @@ def train_cfg(monkeypatch):
             logger=logging.getLogger('test'),
         )
         monkeypatch.setattr(
-            tool.QuietRunner,
-            'from_cfg',
-            lambda cfg: seen.append(cfg) or runner,
+            tool, 'build_runner', lambda cfg: seen.append(cfg) or runner
         )
         for name in ('check_data', 'summarize'):
             monkeypatch.setattr(tool, name, lambda *args: None)
@@ -446,7 +444,7 @@ def test_missing_files_give_one_sentence(monkeypatch, name, error, sentence):
     def fail(cfg):
         raise error
 
-    monkeypatch.setattr(tool.QuietRunner, 'from_cfg', fail)
+    monkeypatch.setattr(tool, 'build_runner', fail)
     # Any file that exists will do for the checkpoint.
     argv = [f'{name}.py', str(CKD)] + [__file__] * (name == 'test')
     monkeypatch.setattr(sys, 'argv', argv)
