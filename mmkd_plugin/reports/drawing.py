@@ -3,6 +3,7 @@
 Sizes are for print: a page is 7 inches wide, text has 7 or 8 points.
 """
 
+from bisect import bisect_right
 from functools import cache
 
 PAGE = 7.0
@@ -112,8 +113,13 @@ def shorten(text, size, room):
     Returns:
         str: At least its first and its last character.
     """
-    short, keep = text, len(text)
-    while keep > 2 and text_width(short, size) > room:
-        keep -= 1
-        short = f'{text[: keep - keep // 2]}…{text[-(keep // 2) :]}'
-    return short
+    if len(text) <= 2 or text_width(text, size) <= room:
+        return text
+
+    def cut(keep):
+        return f'{text[: keep - keep // 2]}…{text[-(keep // 2) :]}'
+
+    def width(keep):
+        return text_width(cut(keep), size)
+
+    return cut(2 + bisect_right(range(3, len(text)), room, key=width))

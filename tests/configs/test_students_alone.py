@@ -16,14 +16,17 @@ ALL = [p for p in sorted(CONFIGS.rglob('*.py')) if '_base_' not in p.parts]
 NEED_PLUGIN = {'frcnn_mv2', 'frcnn_mv2_ms', 'mask_rcnn_mv2_ms', 'mobilenetv1'}
 # As the training tools of these libraries do, up to the data.
 BUILD = """
+import functools
 import sys
 class Block:
     def find_spec(self, name, path=None, target=None):
         if name.split('.')[0] == 'mmkd_plugin':
             raise ImportError('blocked: ' + name)
 sys.meta_path.insert(0, Block())
-from mmengine.config import Config
+from mmengine.config import Config, utils
 from mmengine.runner import Runner
+# The lists of models of a package, in which each `mmdet::` name is looked for.
+utils.load = functools.cache(utils.load)
 for number, path in enumerate(sys.argv[1:]):
     cfg = Config.fromfile(path)
     cfg.work_dir = f'work/{number}'

@@ -12,7 +12,6 @@ import pytest
 from tests.helpers.sweeps import CONFIG, PLAN, REPO, journal, out, report
 
 pytestmark = pytest.mark.slow
-SIGNALS = pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 # The last run hangs when the others can be compared.
 LATE = PLAN.replace(
     '\n)\n',
@@ -79,8 +78,7 @@ def is_alive(pid):
     return True
 
 
-@SIGNALS
-def test_a_stopped_training(place, number):
+def test_a_stopped_training(place, number=signal.SIGTERM):
     Path('plan.py').write_text(LATE)
     command = ['-c', COMMAND, 'plan.py']
     process = start(*command, 'slow')
@@ -126,8 +124,7 @@ def test_a_stopped_page(place, number, options):
     assert not out('report.html').exists()
 
 
-@SIGNALS
-def test_a_stopped_check(place, number):
+def test_a_stopped_check(place, number=signal.SIGINT):
     Path('plan.py').write_text(PLAN)
     Path('c.py').write_text(f"{CONFIG}custom_imports = dict(imports='hangs')")
     Path('hangs.py').write_text(HANGS)
