@@ -1,8 +1,8 @@
-# PKD on scenes of plants: a Faster R-CNN with four times the channels teaches
-# a small one. Another method: --cfg-options method=NAME
+# PKD, or another method by --cfg-options method=NAME, on scenes of plants. With
+# crosskd mAP 0.387 +- 0.026 over five seeds, alone 0.307 (docs/evidence.md).
 # Run: python tools/train.py configs/plants/frcnn_r18w32_r18w8.py
 # Prepare: docs/datasets/plants.md
-# Result: not measured yet (docs/evidence.md has one seed of PKD).
+# Result: not measured yet.
 
 _base_ = [
     './frcnn_r18w8.py',

