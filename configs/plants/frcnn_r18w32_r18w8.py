@@ -1,5 +1,5 @@
-# PKD, or another method by --cfg-options method=NAME, on scenes of plants; with
-# crosskd mAP 0.387 +- 0.026 over five seeds, alone 0.307 (docs/evidence.md).
+# PKD on scenes of plants, or another method by --cfg-options method=NAME.
+# crosskd: mAP 0.387 +- 0.026 over five seeds, alone 0.307 (docs/evidence.md).
 # Run: python tools/train.py configs/plants/frcnn_r18w32_r18w8.py
 # Prepare: docs/datasets/plants.md
 # Result: not measured yet.
